@@ -1,0 +1,73 @@
+"""Files and folders are written whole or not at all: beside, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebake.errors import CommandFailed, SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedFile:
+    """A file to write: `path` relative with forward slashes, its bytes, its mode."""
+
+    path: str
+    data: bytes
+    mode: int = 0o644
+
+
+def _refuse(path: Path, error: OSError) -> CommandFailed:
+    return CommandFailed(f"{path}: cannot be written: {error.strerror}", "is the disk full, or the right missing?")
+
+
+def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write `data` to `path`; what was there stays until all is written. Raises CommandFailed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(beside, mode)
+            os.replace(beside, path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _refuse(path, error) from None
+
+
+def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
+    """Make `folder` hold just `files`: written beside, then swapped in. Raises CommandFailed.
+
+    A folder that holds anything this function did not write (no `.notebake` mark) is refused.
+    """
+    mark = ".notebake"
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / mark).exists())):
+        raise SpecError(f"{folder}: exists and was not written by notebake", "name another folder, or remove it")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            beside.chmod(0o755)
+            (beside / mark).touch()
+            for item in files:
+                target = beside / item.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(item.data)
+                target.chmod(item.mode)
+            if folder.exists():
+                shutil.rmtree(folder)
+            beside.replace(folder)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise _refuse(folder, error) from None

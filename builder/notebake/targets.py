@@ -1,0 +1,102 @@
+"""Targets: one folder each under images/, all facts in its `target.toml`.
+
+A release of a known family is added by adding a folder: nothing in the code names a target.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from notebake import resources
+from notebake.errors import SpecError
+
+FILE_NAME = "target.toml"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Python(_Table):
+    """The Python of the release: the lock is resolved for it, the environment made from it."""
+
+    version: str = Field(pattern=r"^3\.\d{1,2}$")
+    interpreter: str = Field("/usr/bin/python3", pattern=r"^(/|[A-Z]:/)[A-Za-z0-9/._ -]+$")
+    # A platform tag as `uv --python-platform` takes it.
+    platform: str = "x86_64-manylinux_2_28"
+
+
+class Mmdebstrap(_Table):
+    """A base made here from a Debian mirror."""
+
+    kind: Literal["mmdebstrap"]
+    suite: str
+    components: tuple[str, ...] = ("main",)
+    packages: tuple[str, ...]
+    size_mib: int = Field(2048, ge=512)
+
+
+class Download(_Table):
+    """A base that its project publishes: a dated image and its SHA-256.
+
+    Where the project publishes the digest only beside the image (`sha256_url`), the digest is
+    read from there at download time, over TLS, and recorded.
+    """
+
+    kind: Literal["download"]
+    url: str = Field(pattern=r"^https://[!-~]+$")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    sha256_url: str | None = Field(None, pattern=r"^https://[!-~]+$")
+
+
+class Target(_Table):
+    """One OS release."""
+
+    name: str
+    folder: Path
+    title: str
+    family: Literal["apt", "zypper", "windows"]
+    reserved: bool = False
+    python: Python
+    firewall: Literal["nftables", "ufw", "firewalld", "windows"]
+    # What the guest needs from the release's own packages: program -> package.
+    programs: dict[str, str] = {}
+    base: Annotated[Mmdebstrap | Download, Field(discriminator="kind")] | None = None
+
+
+def _load(folder: Path) -> Target:
+    path = folder / FILE_NAME
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+        return Target.model_validate({"name": folder.name, "folder": folder, **data})
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{path}: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SpecError(f"{path}: {where}: {first['msg']}") from None
+
+
+def all_targets(root: Path | None = None) -> tuple[Target, ...]:
+    """Every target, by name; `root` is another images/ folder. Raises SpecError for a broken one."""
+    root = root or resources.folder("images")
+    return tuple(_load(item) for item in sorted(root.iterdir()) if (item / FILE_NAME).is_file())
+
+
+def get(name: str, root: Path | None = None) -> Target:
+    """The target called `name`; SpecError when there is none, or when it is reserved."""
+    root = root or resources.folder("images")
+    if not re.fullmatch(r"[a-z][a-z0-9.-]*", name) or not (root / name / FILE_NAME).is_file():
+        names = ", ".join(sorted(item.parent.name for item in root.glob(f"*/{FILE_NAME}")))
+        raise SpecError(f"target {name!r}: there is no such target", f"the targets are: {names}")
+    target = _load(root / name)
+    if target.reserved:
+        raise SpecError(
+            f"target {name}: reserved, not built yet", "`notebake targets` says which ones can be used today"
+        )
+    return target

@@ -1,0 +1,117 @@
+"""This machine's own certificate, made on it at boot and kept while it is good.
+
+EC P-256, every name and address of the machine in subjectAltName, CA:FALSE, serverAuth, 397 days
+(browsers refuse more than 398). Made anew 30 days before its end, or when a name or an address is
+missing in it; names that went away do not change it. The server reads the files at each new
+connection, so a new certificate is served without a restart.
+"""
+
+import datetime
+import ipaddress
+import os
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LIFETIME = datetime.timedelta(days=397)
+RENEW_BEFORE = datetime.timedelta(days=30)
+
+
+def general_names(names):
+    """`names` (DNS names and addresses as text) as x509 general names, sorted, each once."""
+    found = []
+    for name in sorted(set(names)):
+        try:
+            found.append(x509.IPAddress(ipaddress.ip_address(name)))
+        except ValueError:
+            found.append(x509.DNSName(name))
+    return found
+
+
+def make(names, now):
+    """A new key and certificate (both PEM bytes) for `names`; `now` is an aware datetime."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    common = next((name for name in names if len(name) <= 64), "notebake")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+                           "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # An hour back: the clock of the one who connects may be behind.
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now - datetime.timedelta(hours=1) + LIFETIME)
+        .add_extension(x509.SubjectAlternativeName(general_names(names)), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        certificate.public_bytes(serialization.Encoding.PEM),
+    )
+
+
+def matches(key_pem, certificate_pem):
+    """Whether the private key belongs to the (first) certificate. ValueError for broken PEM."""
+    key = serialization.load_pem_private_key(key_pem, None)
+    return key.public_key() == x509.load_pem_x509_certificate(certificate_pem).public_key()
+
+
+def reason_to_renew(folder, names, now):
+    """Why the pair in `folder` cannot be kept, in words; None when it can."""
+    try:
+        pem = (folder / "cert.pem").read_bytes()
+        certificate = x509.load_pem_x509_certificate(pem)
+        if not matches((folder / "key.pem").read_bytes(), pem):
+            return "key and certificate do not belong together"
+        has = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except FileNotFoundError:
+        return "there is none"
+    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+        return f"unreadable: {error}"
+    if certificate.not_valid_before_utc > now:
+        return "not valid yet"
+    if certificate.not_valid_after_utc - now < RENEW_BEFORE:
+        return "near its end"
+    missing = [name.value for name in general_names(names) if name not in has]
+    return f"without {', '.join(map(str, missing))}" if missing else None
+
+
+def store(folder, key_pem, certificate_pem, protect):
+    """Write the pair so that a power loss leaves the old or the new one, or one that is made anew."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for name, data, mode in (("key.pem", key_pem, 0o600), ("cert.pem", certificate_pem, 0o644)):
+        beside = folder / f"{name}.new"
+        beside.unlink(missing_ok=True)
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        protect(beside)
+    (folder / "key.pem.new").replace(folder / "key.pem")
+    (folder / "cert.pem.new").replace(folder / "cert.pem")
+
+
+def fingerprint(certificate_pem):
+    """SHA-256 of the first certificate's DER, as browsers and OpenSSL print it: AB:CD:..."""
+    return x509.load_pem_x509_certificate(certificate_pem).fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def ensure(folder: Path, names, now, protect):
+    """Keep or make the pair in `folder`; returns (fingerprint, reason it was made anew or None).
+
+    `protect(path)` gives the key to the server's account before the file gets its name.
+    """
+    reason = reason_to_renew(folder, names, now)
+    if reason:
+        store(folder, *make(names, now), protect)
+    return fingerprint((folder / "cert.pem").read_bytes()), reason
