@@ -174,8 +174,11 @@ def environment(config, bake):
         run(str(uv), "pip", "install", "--quiet", "--python", str(env / "bin/python"), "--require-hashes", "--no-deps",
             "--only-binary", ":all:", *(["--compile-bytecode"] if bake else []), *source, "-r", str(lock), **settings)
         shutil.rmtree(cache, ignore_errors=True)
+        uv.unlink()
         os.sync()
         write(env / "complete", "")
+    if bake:
+        write(env / "bytecode", "")
     link = HOME / "env.new"
     link.unlink(missing_ok=True)
     link.symlink_to(env.name)
@@ -230,9 +233,19 @@ def profile(config):
 
 
 def cloud(config):
-    """What clones of a golden image need of cloud-init: the same default user, no locale to generate."""
-    settings = {"locale": False, "ssh_genkeytypes": ["ed25519"], "system_info": {"default_user": {"name": config["user"]}}}
-    write(Path("/etc/cloud/cloud.cfg.d/90-notebake.cfg"), json.dumps(settings) + "\n")
+    """What clones of a golden image need of cloud-init: the same user, locale, mirrors as user-data names."""
+    write(Path("/etc/cloud/cloud.cfg.d/90-notebake.cfg"), json.dumps(config["cloud"]) + "\n")
+
+
+def trust(config):
+    """The extra CA certificates for the whole system; the folder is named as the release's family wants it."""
+    if (GUEST / "ca.pem").exists():
+        apt = config["family"] == "apt"
+        folder = Path("/usr/local/share/ca-certificates" if apt else "/etc/pki/trust/anchors")
+        pems = (GUEST / "ca.pem").read_text().split("-----BEGIN CERTIFICATE-----")[1:]
+        for number, pem in enumerate(pems, 1):
+            write(folder / f"notebake-{number}.crt", "-----BEGIN CERTIFICATE-----" + pem)
+        run("update-ca-certificates")
 
 
 def services(config, bake):
@@ -258,6 +271,7 @@ def main():
         "profile": lambda: profile(config),
         "cloud": lambda: cloud(config),
         "services": lambda: services(config, bake),
+        "trust": lambda: trust(config),
     }
     for name, step in steps.items():
         started = time.monotonic()

@@ -1,0 +1,149 @@
+"""Plan -> files: user-data, meta-data, the NoCloud seed, the Packer template. Pure: no clock, no randomness."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+
+from notebake import guest, resources, seed, templates
+from notebake.errors import SpecError
+from notebake.files import RenderedFile
+from notebake.plan import Plan
+
+# Raw bytes of user-data that each cloud takes, before its own base64: EC2 and Google as documented;
+# Azure and OpenStack take 65,535 bytes after base64, which is 49,149 before. Google's metadata values
+# are text, so there the readable form is what counts.
+LIMITS = {"aws": 16384, "azure": 49149, "openstack": 49149, "gcp": 262144}
+
+
+def cloud_config(plan: Plan) -> bytes:
+    """The user-data as readable `#cloud-config` text."""
+    items = guest.files(plan)
+    binary = [item.path for item in items if b"\0" in item.data or not _is_text(item.data)]
+    if binary:
+        raise SpecError(f"{binary[0]}: not text (UTF-8), so it cannot be carried by user-data")
+    return templates.render(
+        "user-data.yaml.j2",
+        title=f"{plan.target.name}, endpoint {plan.spec.endpoint.name}",
+        user=plan.spec.user,
+        cloud=guest.cloud_settings(plan),
+        guest=items,
+        digest=guest.digest(items),
+    )
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def user_data(plan: Plan) -> bytes:
+    """The user-data as clouds get it: gzipped, which cloud-init unpacks by itself."""
+    return gzip.compress(cloud_config(plan), compresslevel=9, mtime=0)
+
+
+def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tuple[str, ...] = ()) -> bytes:
+    """NoCloud meta-data (YAML)."""
+    return templates.render(
+        "meta-data.yaml.j2", instance_id=instance_id, hostname=hostname, public_keys=list(public_keys)
+    )
+
+
+def sizes(plan: Plan) -> dict[str, int]:
+    """What each part of the guest adds to the gzipped user-data, in bytes, largest first."""
+    items = guest.files(plan)
+    whole = len(gzip.compress(b"".join(item.data for item in items), compresslevel=9))
+    adds = {
+        item.path: whole
+        - len(gzip.compress(b"".join(other.data for other in items if other is not item), compresslevel=9))
+        for item in items
+    }
+    return dict(sorted(adds.items(), key=lambda pair: -pair[1]))
+
+
+def over_limits(plan: Plan) -> dict[str, tuple[int, int]]:
+    """The clouds whose limit this plan's user-data is over: name -> (bytes, limit)."""
+    readable = cloud_config(plan)
+    packed = len(gzip.compress(readable, compresslevel=9, mtime=0))
+    found = {name: (len(readable) if name == "gcp" else packed, limit) for name, limit in LIMITS.items()}
+    return {name: pair for name, pair in found.items() if pair[0] > pair[1]}
+
+
+def check_size(plan: Plan, clouds: tuple[str, ...]) -> None:
+    """SpecError when user-data is over the limit of one of `clouds`; names the largest part."""
+    for name, (size, limit) in over_limits(plan).items():
+        if name in clouds:
+            part, adds = next(iter(sizes(plan).items()))
+            raise SpecError(
+                f"user-data of {plan.target.name}: {size:,} bytes, the limit of {name} is {limit:,}; "
+                f"the largest part is {part} ({adds:,} bytes)",
+                "fewer packages, notebooks or CA certificates, or --cloud for a cloud that takes more; "
+                "a golden image has no such limit",
+            )
+
+
+def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
+    """The Packer template, its scripts and the guest's archive, without values of this computer."""
+    shared = resources.folder("images") / "_shared"
+    found = [
+        RenderedFile(path=path.relative_to(shared).as_posix(), data=path.read_bytes(), mode=path.stat().st_mode & 0o755)
+        for path in sorted(shared.rglob("*"))
+        if path.is_file()
+    ]
+    found.append(RenderedFile(path="guest.tar.gz", data=guest.archive(guest.files(plan))))
+    found.append(RenderedFile(path="variables.pkrvars.json", data=packer_variables(plan)))
+    return tuple(found)
+
+
+def packer_variables(plan: Plan) -> bytes:
+    """Values for the Packer template, as the JSON variable file it reads: never as HCL text."""
+    base = plan.target.base
+    download = base is not None and base.kind == "download"
+    variables = {
+        "target": plan.target.name,
+        # A base made here has its path and digest once it is made: `notebake bake` gives them.
+        "base_image": base.url if base is not None and base.kind == "download" else "base.qcow2",
+        "base_checksum": _checksum(plan) if download else "none",
+    }
+    return (json.dumps(variables, indent=1) + "\n").encode()
+
+
+def _checksum(plan: Plan) -> str:
+    base = plan.target.base
+    assert base is not None and base.kind == "download"
+    return f"sha256:{base.sha256}" if base.sha256 else f"file:{base.sha256_url}"
+
+
+def build_seed(public_key: str) -> dict[str, bytes]:
+    """The NoCloud files for the machine that Packer provisions; `public_key` is an OpenSSH line."""
+    return {
+        "user-data": templates.render("build-seed.yaml.j2", public_key=public_key),
+        "meta-data": meta_data(instance_id="notebake-build"),
+    }
+
+
+def instance_id(plan: Plan, hostname: str) -> str:
+    """A NoCloud instance-id for this plan on the machine `hostname`: same plan and name, same id."""
+    return f"{re.sub(r'[^a-z0-9-]', '-', hostname.lower())}-{guest.digest(guest.files(plan))[:12]}"
+
+
+def files(plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS)) -> tuple[RenderedFile, ...]:
+    """Everything `notebake render` writes. Raises SpecError over the size limit of one of `clouds`."""
+    check_size(plan, clouds)
+    name = plan.target.name.replace(".", "-")
+    readable, packed = cloud_config(plan), user_data(plan)
+    meta = meta_data(instance_id=instance_id(plan, name))
+    found = [
+        RenderedFile(path="user-data", data=packed),
+        RenderedFile(path="user-data.yaml", data=readable),
+        RenderedFile(path="meta-data", data=meta),
+        RenderedFile(path="seed.iso", data=seed.iso({"user-data": packed, "meta-data": meta})),
+    ]
+    found += [
+        RenderedFile(path=f"packer/{item.path}", data=item.data, mode=item.mode) for item in packer_files(plan)
+    ]
+    return tuple(found)

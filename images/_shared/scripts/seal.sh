@@ -1,0 +1,32 @@
+#!/bin/sh
+# Take everything out of the machine that clones must not share: keys, names, logs, histories, caches.
+set -eu
+
+mkdir -p /run/notebake-seal
+mv /tmp/finish.sh /run/notebake-seal/
+
+case "$(command -v apt-get || command -v zypper)" in
+*apt-get)
+  apt-get clean
+  rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old
+  ;;
+*zypper) zypper --non-interactive clean --all ;;
+esac
+
+# Flags differ by cloud-init's version.
+flags=--logs
+for flag in --seed "--configs all"; do
+  if cloud-init clean --help | grep -q -- "${flag%% *}"; then
+    flags="$flags $flag"
+  fi
+done
+# shellcheck disable=SC2086 # one word a flag
+cloud-init clean $flags
+
+rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+rm -rf /var/lib/notebake/* /opt/notebake/cache /opt/notebake/uv.whl /run/notebake
+: >/etc/machine-id
+rm -f /var/lib/dbus/machine-id
+ln -sf /etc/machine-id /var/lib/dbus/machine-id 2>/dev/null || true
+rm -rf /root/.cache /root/.ssh /root/.*_history /root/.python_history /home/*/.cache /home/*/.*_history
+rm -rf /var/lib/dhcp/* /var/lib/NetworkManager/*.lease /var/lib/systemd/network/* /var/tmp/*
