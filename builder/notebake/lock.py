@@ -24,6 +24,7 @@ from notebake.spec import Spec
 from notebake.targets import Target
 
 FOLDER = "locks"
+SHIPPED = "requirements.txt"
 # What the machine itself needs, whatever the spec names.
 REQUIRED = ("cryptography", "ipykernel", "notebook")
 
@@ -86,7 +87,7 @@ def load(spec: Spec, target: Target, folder: Path) -> Lock:
     Raises SpecError when there is none for this spec's packages and this target's Python.
     """
     own = path_for(target, folder)
-    shipped = target.folder / "requirements.txt"
+    shipped = target.folder / SHIPPED
     path = own if own.exists() else shipped
     if not path.exists():
         raise SpecError(f"{own}: no lock for {target.name}", f"run `notebake lock {target.name}`")

@@ -9,35 +9,56 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 
 
 @dataclass
 class Steps:
-    """Names, shows and times the steps of one job.
+    """Names, shows and times the steps of one job, one at a time.
 
-    `taken` holds (title, seconds) of every step that ended well, in order.
+    `taken` holds (title, seconds) of every step that ended well, in order. `current` is the title of
+    the running step, and after a failure that of the one that failed.
     """
 
     console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
     taken: list[tuple[str, float]] = field(default_factory=list)
+    current: str | None = None
+    _started: float = 0.0
+    _status: Status | None = None
+
+    def begin(self, title: str) -> None:
+        """Start a step; on a terminal a spinner turns until `end`. A running step ends well first."""
+        if self.current is not None:
+            self.end()
+        self.current, self._started = title, time.monotonic()
+        if self.console.is_terminal:
+            self._status = self.console.status(escape(title))
+            self._status.start()
+
+    def end(self, *, ok: bool = True) -> None:
+        """End the running step with a line: its mark, its title, its seconds."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        title, seconds = self.current or "", time.monotonic() - self._started
+        if ok:
+            self.taken.append((title, round(seconds, 3)))
+            self.current = None
+        mark = "[green]✓[/]" if ok else "[red]✗[/]"
+        self.console.print(f"{mark} {escape(title)} [dim]{seconds:.1f} s[/]")
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Show `title` with a spinner on a terminal while the block runs, then a line with its seconds."""
-        started = time.monotonic()
+        """A step around a block; an exception ends it as failed."""
+        self.begin(title)
         try:
-            if self.console.is_terminal:
-                with self.console.status(escape(title)):
-                    yield
-            else:
-                yield
+            yield
         except BaseException:
-            self.console.print(f"[red]✗[/] {escape(title)} [dim]{time.monotonic() - started:.1f} s[/]")
+            if self.current is not None:
+                self.end(ok=False)
             raise
-        seconds = time.monotonic() - started
-        self.taken.append((title, round(seconds, 3)))
-        self.console.print(f"[green]✓[/] {escape(title)} [dim]{seconds:.1f} s[/]")
+        self.end()
 
     def note(self, text: str) -> None:
-        """Show one plain line between steps."""
-        self.console.print(escape(text))
+        """Show one plain line between or inside steps."""
+        self.console.print(f"  [dim]{escape(text)}[/]")

@@ -65,18 +65,17 @@ def sizes(plan: Plan) -> dict[str, int]:
     return dict(sorted(adds.items(), key=lambda pair: -pair[1]))
 
 
-def over_limits(plan: Plan) -> dict[str, tuple[int, int]]:
-    """The clouds whose limit this plan's user-data is over: name -> (bytes, limit)."""
+def user_data_sizes(plan: Plan) -> dict[str, tuple[int, int]]:
+    """This plan's user-data on each cloud: name -> (bytes, limit)."""
     readable = cloud_config(plan)
     packed = len(gzip.compress(readable, compresslevel=9, mtime=0))
-    found = {name: (len(readable) if name == "gcp" else packed, limit) for name, limit in LIMITS.items()}
-    return {name: pair for name, pair in found.items() if pair[0] > pair[1]}
+    return {name: (len(readable) if name == "gcp" else packed, limit) for name, limit in LIMITS.items()}
 
 
 def check_size(plan: Plan, clouds: tuple[str, ...]) -> None:
     """SpecError when user-data is over the limit of one of `clouds`; names the largest part."""
-    for name, (size, limit) in over_limits(plan).items():
-        if name in clouds:
+    for name, (size, limit) in user_data_sizes(plan).items():
+        if name in clouds and size > limit:
             part, adds = next(iter(sizes(plan).items()))
             raise SpecError(
                 f"user-data of {plan.target.name}: {size:,} bytes, the limit of {name} is {limit:,}; "

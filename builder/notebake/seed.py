@@ -15,9 +15,7 @@ _EPOCH_SECONDS = 946684800.0  # 2000-01-01 00:00:00 UTC
 
 # pycdlib stamps every record with the present local time and has no setting for another one. Its
 # modules, which nothing but this one uses, get a clock that stands still.
-_CLOCK = SimpleNamespace(
-    time=lambda: _EPOCH_SECONDS, localtime=time.gmtime, gmtime=time.gmtime, strftime=time.strftime
-)
+_CLOCK = SimpleNamespace(**{**vars(time), "time": lambda: _EPOCH_SECONDS, "localtime": time.gmtime})
 for _name, _module in list(sys.modules.items()):
     if _name.startswith("pycdlib.") and getattr(_module, "time", None) is time:
         _module.time = _CLOCK  # type: ignore[attr-defined]

@@ -11,3 +11,5 @@ cd "$here/files"
 find . -type f | LC_ALL=C sort | while read -r file; do
   install -D -m 0644 "$file" "$root/$file"
 done
+# initramfs-tools runs only hooks that are executable.
+chmod 0755 "$root"/etc/initramfs-tools/hooks/*

@@ -1,0 +1,44 @@
+"""`notebake bake`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from notebake.cli import options
+
+
+@click.command("bake")
+@click.argument("target", type=options.TargetName())
+@options.spec_file
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("baked"), show_default=True,
+    help="Folder for the image, its record and its log.",
+)  # fmt: skip
+@options.accel
+@click.option("--force", is_flag=True, help="Bake even when nothing has changed.")
+@options.as_json
+def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool, as_json: bool) -> None:
+    """Bake a golden image of TARGET with Packer; nothing is done when nothing has changed.
+
+    \b
+    Example:
+      notebake bake debian-13 && notebake launch --image baked/debian-13.qcow2
+    """
+    from notebake import bake
+    from notebake.progress import Steps
+
+    _, plan = options.load(spec_path, target)
+    baked = bake.bake(
+        plan, output=output.resolve(), accel=accel, steps=Steps(), now=datetime.now(UTC), force=force
+    )
+    if as_json:
+        click.echo(json.dumps({"image": str(baked.image), "fresh": baked.fresh, "record": baked.record}, indent=2))
+        return
+    size = baked.record["image"]["bytes"] / 1e6
+    state = "baked" if baked.fresh else "unchanged, nothing to do"
+    click.echo(f"{baked.image}: {state} ({size:.0f} MB, sha256 {baked.record['image']['sha256'][:12]})")

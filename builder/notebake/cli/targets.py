@@ -1,0 +1,31 @@
+"""`notebake targets`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from notebake.cli import options
+
+
+@click.command("targets")
+@options.as_json
+def command(as_json: bool) -> None:
+    """List the systems that machines can be made of."""
+    from notebake import targets
+
+    found = targets.all_targets()
+    if as_json:
+        rows = [item.model_dump(mode="json", exclude={"folder"}) for item in found]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("target", "system", "python", "firewall", "base", box=None)
+    for item in found:
+        base = "reserved" if item.reserved else (item.base.kind if item.base else "")
+        base = {"mmdebstrap": "made here", "download": "downloaded"}.get(base, base)
+        table.add_row(item.name, item.title, item.python.version, item.firewall, base)
+    Console().print(table)

@@ -1,0 +1,61 @@
+"""Reads a machine's console log: the certificate's fingerprint, the one-time token, the last lines.
+
+The guest prints its lines among the kernel's and systemd's, with CRLF and colour codes in between, and
+again at every boot: the last one counts.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+TAIL_LINES = 20
+_READ_BYTES = 8 * 1024 * 1024  # a console that loops on an error must not fill our memory
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+_FINGERPRINT = re.compile(
+    r"notebake: certificate SHA256 ((?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})(?![0-9A-Fa-f:])"
+)
+# The end of the line must be there: a token that is still being written would be cut short.
+_TOKEN = re.compile(r"notebake: token ([0-9a-fA-F]{16,})[ \t]*\n")
+_READY = re.compile(r"notebake: ready\b")
+
+
+def clean(text: str) -> str:
+    """`text` without terminal escapes and control characters, lines ended by a single newline."""
+    plain = _ESCAPE.sub("", text).replace("\r", "\n")
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", plain)
+
+
+def fingerprint(text: str) -> str | None:
+    """The certificate's SHA-256 as `AB:CD:...` in capitals, or None while none was printed."""
+    found = _FINGERPRINT.findall(clean(text))
+    return found[-1].upper() if found else None
+
+
+def token(text: str) -> str | None:
+    """The one-time login token in lower case hex, or None: then the machine has a password."""
+    found = _TOKEN.findall(clean(text))
+    return found[-1].lower() if found else None
+
+
+def ready(text: str) -> bool:
+    """Whether the guest said that its notebook is ready."""
+    return _READY.search(clean(text)) is not None
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """The last `lines` lines that hold anything."""
+    kept = [line.rstrip() for line in clean(text).splitlines() if line.strip()]
+    return "\n".join(kept[-lines:])
+
+
+def read(path: Path) -> str:
+    """The log's text, at most its last 8 MiB; empty while the log is not there yet."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _READ_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

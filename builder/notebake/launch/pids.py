@@ -1,0 +1,75 @@
+"""Processes known by pid and start time, so that a recycled pid is never taken for ours or killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """`pid` with `started`: clock ticks since boot, field 22 of /proc/PID/stat (proc(5))."""
+
+    pid: int
+    started: int
+
+    def alive(self) -> bool:
+        """Whether just this process still runs (a zombie does not)."""
+        return _look(self.pid) == self.started
+
+    def signal(self, number: int) -> None:
+        """Send a signal to this process only; silent when it is gone or the pid is another's now."""
+        if self.alive():
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; whether it ended within `seconds`."""
+        end = time.monotonic() + seconds
+        while self.alive():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    def kill(self, seconds: float = 10.0) -> bool:
+        """Kill it and its process group (it leads one: `process.spawn`); whether it is gone."""
+        if self.alive():
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                # No group of that number: it does not lead one, so only the process itself is ours.
+                self.signal(signal.SIGKILL)
+        return self.wait(seconds)
+
+
+def identify(pid: int) -> Process | None:
+    """The running process with this pid, or None when there is none."""
+    started = _look(pid)
+    return None if started is None else Process(pid=pid, started=started)
+
+
+def _look(pid: int) -> int | None:
+    _reap(pid)
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The program's name (field 2) may hold spaces and brackets: count from the last bracket.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZXx" else int(fields[19])
+
+
+def _reap(pid: int) -> None:
+    """A machine started by this very process stays a zombie until someone asks for its exit code."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass

@@ -1,0 +1,116 @@
+"""Gets a machine's root tree: from a tar, from a prepared folder, or out of a golden qcow2 image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from notebake import process
+from notebake.errors import CommandFailed, MissingTool, SpecError
+
+_SECONDS = 900
+_ROOT_TYPES = (
+    "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",  # x86-64 root, Discoverable Partitions Specification
+    "0FC63DAF-8483-4772-8E79-3D69D8477DE4",  # Linux file system data
+    "83",  # the same in a DOS partition table
+)
+
+
+def unpack(source: Path, destination: Path) -> None:
+    """Make the folder `destination` from `source`: a tar (plain or .zst), or a folder that is copied.
+
+    Owners, modes, capabilities and hard links stay. Raises SpecError, MissingTool, CommandFailed.
+    """
+    if not source.exists():
+        raise SpecError(f"{source}: no such root", "give a root tar, or a prepared root folder")
+    destination.mkdir(mode=0o755)
+    if source.is_dir():
+        process.run(["cp", "-a", "--reflink=auto", f"{source}/.", destination], timeout=_SECONDS)
+        return
+    squeezed = []
+    if source.name.endswith(".zst"):
+        process.which("zstd")  # tar would only say that a child of its failed
+        squeezed = ["--zstd"]
+    keep = ["--numeric-owner", "--same-owner", "--xattrs", "--xattrs-include=*"]
+    # Device nodes are no use in a container, which gets a /dev of its own.
+    process.run(
+        ["tar", *squeezed, *keep, "--exclude=./dev/*", "-xpf", source, "-C", destination], timeout=_SECONDS
+    )
+
+
+def root_from_image(image: Path, destination: Path) -> None:
+    """Make the folder `destination` from the root file system (ext4) of the qcow2 `image`.
+
+    A read-only loop mount is taken where loop devices work: it keeps everything. Where they do not
+    (most containers) debugfs reads the file system: owners, modes, setuid bits, symlinks stay, but file
+    capabilities are lost and hard links become copies. Raises SpecError, MissingTool, CommandFailed.
+    """
+    if not image.is_file():
+        raise SpecError(f"{image}: no such image", "bake it first: notebake bake")
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".image-") as name:
+        raw = Path(name) / "disk.raw"
+        process.run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=_SECONDS)
+        offset, size = partition(process.run(["sfdisk", "-J", raw], timeout=60).stdout, image)
+        destination.mkdir(mode=0o755)
+        with _mounted(raw, offset, size, Path(name) / "mount") as mounted:
+            if mounted is not None:
+                process.run(["cp", "-a", f"{mounted}/.", destination], timeout=_SECONDS)
+                return
+        _rdump(raw, offset, size, destination)
+
+
+def partition(table: bytes, image: Path) -> tuple[int, int]:
+    """(offset, size) in bytes of the root partition, from `sfdisk -J`: the largest of a Linux type.
+
+    Raises CommandFailed when there is none.
+    """
+    parsed = json.loads(table)["partitiontable"]
+    sector = int(parsed.get("sectorsize", 512))
+    found = [each for each in parsed["partitions"] if each["type"].upper() in _ROOT_TYPES]
+    if not found:
+        raise CommandFailed(f"{image}: no Linux partition in it", "launch it on the platform qemu")
+    root = max(found, key=lambda each: int(each["size"]))
+    return int(root["start"]) * sector, int(root["size"]) * sector
+
+
+@contextmanager
+def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[Path | None]:
+    """The file system mounted on `folder`, or None where it cannot be mounted."""
+    folder.mkdir()
+    # noload: a journal that was not replayed would need a write.
+    options = f"ro,noload,loop,offset={offset},sizelimit={size}"
+    try:
+        process.run(["mount", "-t", "ext4", "-o", options, raw, folder], timeout=60)
+    except (CommandFailed, MissingTool):
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        # mount set the loop device to detach itself; a lazy unmount is better than a folder that stays.
+        with suppress(CommandFailed):
+            process.run(["umount", folder], timeout=60)
+        if os.path.ismount(folder):
+            process.run(["umount", "--lazy", folder], timeout=60)
+
+
+def _rdump(raw: Path, offset: int, size: int, destination: Path) -> None:
+    alone = raw.with_name("root.raw")
+    argv = ["dd", f"if={raw}", f"of={alone}", "bs=4M", "iflag=skip_bytes,count_bytes", "conv=sparse"]
+    process.run([*argv, f"skip={offset}", f"count={size}"], timeout=_SECONDS)
+    # debugfs splits its request at blanks and knows no quotes that help: a link without blanks.
+    short = Path(tempfile.mkdtemp(prefix="nb-"))
+    try:
+        (short / "to").symlink_to(destination)
+        process.run(["debugfs", "-R", f"rdump / {short}/to", alone], timeout=_SECONDS)
+    finally:
+        shutil.rmtree(short)
+    if not (destination / "usr").is_dir():  # debugfs exits 0 whatever happened
+        raise CommandFailed(
+            f"{destination}: debugfs could not read the root file system", "is the disk full?"
+        )

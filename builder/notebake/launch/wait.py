@@ -1,0 +1,138 @@
+"""Watches a started machine until its notebook answers over the certificate its console named.
+
+Nothing is trusted at first sight: the served certificate must be the one whose SHA-256 stands on the
+console, which only this host can read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from notebake.errors import NotReady
+from notebake.launch import console
+from notebake.launch.machine import Address, Machine, save
+from notebake.progress import Steps
+
+LIMIT = 900.0  # seconds: a first boot that installs everything, under TCG, on two busy processors
+
+_POLL_SECONDS = 0.5
+_ANSWER_SECONDS = 20.0
+# 200 or a way to the login page: any of them comes from a server that is up.
+_ANSWERS = frozenset({200, 301, 302, 401, 403})
+
+T = TypeVar("T")
+
+
+class _NotYet(Exception):
+    """The reason why the machine is not so far; shown when the time is over."""
+
+
+class Watch:
+    """Waits for one machine; all its stages share one time limit (seconds)."""
+
+    def __init__(self, machine: Machine, *, steps: Steps, limit: float = LIMIT) -> None:
+        self.machine = machine
+        self.up = False
+        """Whether sshd has answered: from then on a person can look into the machine."""
+        self._steps = steps
+        self._limit = limit
+        self._end = time.monotonic() + limit
+
+    def run(self) -> Machine:
+        """Go through all stages; returns the machine with its fingerprint, saved. Raises NotReady."""
+        with self._steps.step("sshd answers"):
+            self._poll("sshd does not answer", self._sshd)
+            self.up = True
+        with self._steps.step("certificate made"):
+            fingerprint = self._poll("no certificate on the console", self._fingerprint)
+        with self._steps.step("notebook answers"):
+            fingerprint = self._poll("the notebook does not answer", self._notebook)
+        return save(dataclasses.replace(self.machine, fingerprint=fingerprint))
+
+    def _poll(self, what: str, look: Callable[[], T]) -> T:
+        def attempt() -> T:
+            if not self.machine.alive():
+                raise self._failed("the machine's process ended")
+            return look()
+
+        polling = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((_NotYet, OSError, http.client.HTTPException)),
+            wait=tenacity.wait_fixed(_POLL_SECONDS),
+            stop=tenacity.stop_after_delay(max(0.0, self._end - time.monotonic())),
+            reraise=True,
+        )
+        try:
+            return polling(attempt)
+        except (_NotYet, OSError, http.client.HTTPException) as error:
+            why = f"{what} after {self._limit:.0f} s: {error or type(error).__name__}"
+            raise self._failed(why) from None
+
+    def _failed(self, why: str) -> NotReady:
+        said = console.tail(console.read(self.machine.console)) or "(nothing)"
+        return NotReady(
+            f"{self.machine.name}: {why}\nits console's last lines:\n{said}",
+            f"the whole console log is {self.machine.console}",
+        )
+
+    def _sshd(self) -> None:
+        # QEMU's user network accepts any connection at once: only sshd's own first words count.
+        with _connect(Address(host=self.machine.ssh.host, port=self.machine.ssh.port)) as connection:
+            if not connection.recv(16).startswith(b"SSH-"):
+                raise _NotYet("the connection was closed")
+
+    def _fingerprint(self) -> str:
+        found = console.fingerprint(console.read(self.machine.console))
+        if found is None:
+            raise _NotYet("nothing there yet")
+        return found
+
+    def _notebook(self) -> str:
+        # Read anew each time: a machine that reboots while we wait may have made another certificate.
+        pinned = self._fingerprint()
+        served, status = answer(self.machine.address)
+        if served != pinned:
+            raise _NotYet(f"its certificate is {served}, the console names {pinned}")
+        if status not in _ANSWERS:
+            raise _NotYet(f"HTTP status {status}")
+        return pinned
+
+
+def answer(address: Address) -> tuple[str, int]:
+    """(SHA-256 of the served certificate as `AB:CD:...`, HTTP status of GET /api), over one connection.
+
+    Checks nothing: the caller compares the fingerprint. Raises OSError or http.client.HTTPException.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # pinned by the caller
+    connection = http.client.HTTPSConnection(
+        address.host, address.port, timeout=_ANSWER_SECONDS, context=context
+    )
+    try:
+        connection.connect()
+        served = connection.sock.getpeercert(binary_form=True)
+        connection.request("GET", "/api")
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    return _colons(served), status
+
+
+def _colons(certificate: bytes) -> str:
+    digest = hashlib.sha256(certificate).hexdigest().upper()
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+
+
+def _connect(address: Address) -> socket.socket:
+    connection = socket.create_connection((address.host, address.port), timeout=5)
+    connection.settimeout(5)
+    return connection

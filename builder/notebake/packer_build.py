@@ -1,0 +1,97 @@
+"""`packer build` through python-packer, with what its release 0.1.2 does not do by itself.
+
+It does not import on Windows: nothing but `bake` imports this module.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import packer
+import sh
+
+from notebake import process
+from notebake.errors import CommandFailed
+
+_CANCEL_SECONDS = 60
+
+
+class _Lines:
+    """What sh writes Packer's output to: a log file, and each whole line to a callback."""
+
+    def __init__(self, log: Path, line: Callable[[str], None]) -> None:
+        self._file = open(log, "ab", buffering=0)
+        self._line = line
+        self._rest = b""
+
+    def write(self, chunk: bytes) -> int:
+        self._file.write(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(re.sub(r"^(==>| {4}) [\w.-]+: ", "", line.decode("utf-8", "replace").rstrip()))
+        return len(chunk)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Packer(packer.Packer):  # type: ignore[misc]
+    """python-packer with a writable sink, a small environment, and a template in any folder."""
+
+    def __init__(self, folder: Path, sink: _Lines, variables: dict[str, str], var_file: Path) -> None:
+        template = next(folder.glob("*.pkr.hcl"))
+        super().__init__(str(template), vars=variables, var_file=str(var_file), exec_path=str(process.which("packer")))
+        # Packer reads all *.pkr.hcl of a folder; python-packer only takes a file, so the file is the
+        # anchor for its check and the folder is what Packer gets.
+        self.packerfile = str(folder)
+        self.packer = self.packer.bake(
+            _out=sink, _err_to_out=True, _out_bufsize=0, _tty_out=False, _bg=True,
+            _env=process.environment({"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1", "PACKER_CACHE_DIR":
+                                      str(folder / "packer_cache"), "TMPDIR": str(folder)}),
+        )  # fmt: skip
+
+
+def build(
+    folder: Path, *, variables: dict[str, str], var_file: Path, log: Path, line: Callable[[str], None]
+) -> None:
+    """Run `packer build` on the template in `folder`; output to `log`, each line to `line`.
+
+    Raises CommandFailed. Ctrl-C cancels Packer, which ends its machine and removes its output, before
+    KeyboardInterrupt goes on.
+    """
+    sink = _Lines(log, line)
+    try:
+        # parallel=True would become `-parallel=true`, which Packer refuses.
+        running = _Packer(folder, sink, variables, var_file).build(parallel=False)
+        try:
+            running.wait()
+        except sh.ErrorReturnCode as error:
+            raise CommandFailed(f"packer: exit code {error.exit_code}") from None
+        except BaseException:
+            # The whole group, as a terminal would do it: Packer is two processes, and the outer one
+            # leaves SIGINT to the inner one. sh gives each program a session, led by its pid.
+            os.killpg(running.process.pid, signal.SIGINT)
+            limit = threading.Timer(_CANCEL_SECONDS, process.kill_session, (running.process.pid,))
+            limit.start()
+            try:
+                running.process.wait()
+            finally:
+                limit.cancel()
+            raise
+    finally:
+        sink.close()
+
+
+def validate(folder: Path, *, variables: dict[str, str], var_file: Path) -> None:
+    """`packer validate`; CommandFailed with Packer's own words. Not python-packer's: that hides the reason."""
+    argv: list[str | Path] = ["packer", "validate", f"-var-file={var_file}"]
+    argv += [f"-var={name}={value}" for name, value in variables.items()]
+    process.run([*argv, folder], timeout=120, env={"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"})

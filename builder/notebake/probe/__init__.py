@@ -1,0 +1,85 @@
+"""The probe: proves from outside, and from inside where there is a way, that a machine serves a notebook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from datetime import datetime
+
+from notebake.errors import NotebakeError, SpecError
+from notebake.probe.address import Address
+from notebake.probe.checks import CATALOGUE, Check
+from notebake.probe.report import Report, Result, clean
+from notebake.probe.subject import Canary, Inside, Ssh, Subject, plain_fingerprint
+from notebake.probe.visit import Visit
+from notebake.progress import Steps
+
+__all__ = [
+    "NAMES",
+    "Address",
+    "Canary",
+    "Inside",
+    "Report",
+    "Result",
+    "Ssh",
+    "Subject",
+    "plain_fingerprint",
+    "run",
+]
+
+NAMES: tuple[str, ...] = tuple(check.name for check in CATALOGUE)
+
+
+def _chosen(checks: Collection[str] | None) -> list[Check]:
+    if checks is None:
+        return list(CATALOGUE)
+    unknown = sorted(set(checks) - set(NAMES))
+    if unknown or not checks:
+        raise SpecError(
+            f"no such check: {', '.join(unknown)}" if unknown else "no check was chosen",
+            f"there are {', '.join(NAMES)}",
+        )
+    return [check for check in CATALOGUE if check.name in checks]
+
+
+def words(error: Exception) -> str:
+    """An exception in one text: ours with their hint, others with their type."""
+    if isinstance(error, NotebakeError):
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    return f"{type(error).__name__}: {error}"
+
+
+def _one(check: Check, visit: Visit, steps: Steps) -> Result:
+    reason = check.unless(visit.subject)
+    if reason is not None:
+        steps.note(f"- {check.name} skipped: {reason}")
+        return Result(name=check.name, status="skipped", detail=reason)
+    started = time.monotonic()
+    try:
+        with steps.step(f"{check.name}: {check.title}"):
+            detail = check.run(visit)
+    except Exception as error:
+        # Whatever a broken machine provokes is a failed check; a traceback would hide the other ones.
+        detail = clean(words(error), visit.subject.secrets)
+        steps.note(f"  {detail}")
+        return Result(name=check.name, status="failed", seconds=time.monotonic() - started, detail=detail)
+    return Result(
+        name=check.name, status="passed", seconds=time.monotonic() - started, detail=clean(detail)
+    )
+
+
+def run(
+    subject: Subject, *, started: datetime, steps: Steps, checks: Collection[str] | None = None
+) -> Report:
+    """Run the checks named in `checks` (all when None) in the catalogue's order.
+
+    `started` is now, aware: the report's date, and what certificates are held against. A check that
+    fails raises nothing: it is in the report. A check that needs another one which failed says
+    `needs NAME`. `kill` and `reboot` do what they say to the machine. Raises SpecError for an unknown name.
+    """
+    chosen, visit = _chosen(checks), Visit(subject=subject, now=started)
+    try:
+        results = tuple(_one(check, visit, steps) for check in chosen)
+    finally:
+        visit.leave()
+    return Report(address=subject.address.url, started=started, results=results)

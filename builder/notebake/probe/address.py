@@ -1,0 +1,87 @@
+"""Where a notebook answers: a host and a port, read from what a person types."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from notebake.errors import SpecError
+
+DEFAULT_PORT = 9999
+HTTPS_PORT = 443
+
+_FORM = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<host>[^\[\]:]*))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
+
+
+def _refused(text: str, problem: str) -> SpecError:
+    return SpecError(
+        f"address {text!r}: {problem}", "write https://HOST:PORT/, HOST:PORT or HOST; IPv6 in brackets"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A host (a name, or an IP address without brackets) and a TCP port, 1 to 65535."""
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `https://host:port/`, `host:port` or `host`.
+
+        The port is 443 after `https://` and 9999 otherwise when it is left out. Raises SpecError.
+        """
+        rest, default = text.strip(), DEFAULT_PORT
+        scheme, separator, after = rest.partition("://")
+        if separator:
+            if scheme.lower() != "https":
+                raise _refused(text, "a notebook is served over https only")
+            rest, default = after, HTTPS_PORT
+        rest = rest.removesuffix("/")
+        if any(sign in rest for sign in "/?#@"):
+            # The text itself is left out: before an @ there may be a password.
+            raise SpecError(
+                "the address has a path, a query or a user name in it",
+                "write https://HOST:PORT/, HOST:PORT or HOST",
+            )
+        found = _FORM.fullmatch(rest)
+        if not found:
+            raise _refused(text, "not a host and a port")
+        port = int(found["port"]) if found["port"] else default
+        if not 1 <= port <= 65535:
+            raise _refused(text, f"port {port} is not in 1 to 65535")
+        if found["six"] is not None:
+            try:
+                host = str(ipaddress.IPv6Address(found["six"]))
+            except ValueError:
+                raise _refused(text, "not an IPv6 address in the brackets") from None
+        else:
+            host = found["host"].lower()
+            if not _NAME.fullmatch(host):
+                raise _refused(text, "not a host name or address")
+            if re.fullmatch(r"[0-9.]+", host):
+                try:
+                    ipaddress.IPv4Address(host)
+                except ValueError:
+                    raise _refused(text, "not an IPv4 address") from None
+        return cls(host=host, port=port)
+
+    @property
+    def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The host as an IP address, or None when it is a name."""
+        try:
+            return ipaddress.ip_address(self.host)
+        except ValueError:
+            return None
+
+    @property
+    def url(self) -> str:
+        """`https://host:port`, without a slash at the end."""
+        return f"https://{self}"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

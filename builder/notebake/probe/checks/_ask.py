@@ -1,0 +1,21 @@
+"""Asking the shared kernel for facts, without leaving a name in its namespace."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from notebake.errors import CheckFailed
+from notebake.probe.visit import CELL, Visit
+
+
+def ask(visit: Visit, expression: str) -> Any:
+    """The value of a Python expression in the kernel, by way of JSON. Raises CheckFailed, NotReady."""
+    code = f"print(__import__('json').dumps({expression}))"
+    outcome = visit.kernel().execute(code, seconds=visit.seconds(CELL))
+    if outcome.error:
+        raise CheckFailed("in the kernel: " + ": ".join(outcome.error))
+    try:
+        return json.loads(outcome.text)
+    except ValueError:
+        raise CheckFailed(f"in the kernel: {outcome.text[:200]!r} instead of an answer") from None

@@ -1,0 +1,28 @@
+"""The tutorial's own proof: `plot(randn(50))`, with no import, gives a picture in the page."""
+
+from __future__ import annotations
+
+from notebake.errors import CheckFailed
+from notebake.probe import png
+from notebake.probe.visit import CELL, Visit
+
+CODE = "plot(randn(50))"
+# Pixels; matplotlib's inline figure is about 550 x 420.
+SMALLEST, LARGEST = 100, 5000
+
+
+def run(visit: Visit) -> str:
+    """The picture's size; CheckFailed when there is none, or an empty or broken one."""
+    outcome = visit.kernel().execute(CODE, seconds=visit.seconds(CELL))
+    if outcome.error:
+        name, value = outcome.error
+        raise CheckFailed(f"{CODE}: {name}: {value}", "is IPKernelApp.pylab set in the kernel's profile?")
+    if not outcome.pictures:
+        raise CheckFailed(f"{CODE}: no image/png among the outputs")
+    try:
+        width, height = png.size(outcome.pictures[0])
+    except ValueError as error:
+        raise CheckFailed(f"{CODE}: the picture is no good PNG: {error}") from None
+    if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
+        raise CheckFailed(f"{CODE}: the picture is {width} x {height} pixels")
+    return f"PNG of {width} x {height} pixels"

@@ -1,0 +1,141 @@
+"""One kernel of the server's, over its websocket: start, run code, end.
+
+Messages: Jupyter's messaging protocol 5.3 in the JSON framing (jupyter-client's documentation,
+"Messaging in Jupyter"); the server answers a websocket without a subprotocol in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import websocket
+
+from notebake.errors import CheckFailed
+from notebake.probe import wire
+from notebake.probe.session import Session
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What one cell gave: its text (stdout), the pictures (PNG bytes), and its error (name, value)."""
+
+    text: str = ""
+    pictures: list[bytes] = field(default_factory=list)
+    error: tuple[str, str] | None = None
+
+
+def _message(code: str) -> dict[str, Any]:
+    header = {
+        "msg_id": uuid.uuid4().hex,
+        "session": uuid.uuid4().hex,
+        "username": "notebake",
+        "date": datetime.now(UTC).isoformat(),
+        "msg_type": "execute_request",
+        "version": "5.3",
+    }
+    content = {
+        "code": code,
+        "silent": False,
+        "store_history": False,
+        "user_expressions": {},
+        "allow_stdin": False,
+        "stop_on_error": True,
+    }
+    return {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+
+
+def _take(outcome: Outcome, kind: str, content: dict[str, Any]) -> None:
+    if kind == "stream" and content.get("name") == "stdout":
+        outcome.text += str(content.get("text", ""))
+    elif kind in ("display_data", "execute_result"):
+        data = content.get("data") or {}
+        if "image/png" in data:
+            try:
+                outcome.pictures.append(base64.b64decode(data["image/png"]))
+            except (binascii.Error, TypeError, ValueError):
+                raise CheckFailed("the kernel's image/png is not base64") from None
+    elif kind == "error":
+        value = _COLOURS.sub("", str(content.get("evalue", "")))
+        outcome.error = (str(content.get("ename", "error")), value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """A running kernel; `stop` ends it."""
+
+    session: Session
+    id: str
+
+    @classmethod
+    def start(cls, session: Session, name: str, *, seconds: float) -> Kernel:
+        """Start a kernel with the kernel spec `name`. Raises CheckFailed, NotReady."""
+        answer = session.request("POST", "/api/kernels", seconds=seconds, data={"name": name})
+        if answer.status != 201:
+            raise CheckFailed(f"no kernel {name!r}: POST /api/kernels gives status {answer.status}")
+        made = answer.json("POST /api/kernels")
+        if not isinstance(made, dict) or not _ID.fullmatch(str(made.get("id"))):
+            raise CheckFailed("POST /api/kernels: the answer has no kernel id")
+        kernel = cls(session=session, id=str(made["id"]))
+        if made.get("name") != name:
+            kernel.stop(seconds=seconds)
+            raise CheckFailed(f"asked for the kernel {name!r}, got {made.get('name')!r}")
+        return kernel
+
+    def execute(self, code: str, *, seconds: float) -> Outcome:
+        """Run one cell to its end: its reply and the kernel idle again. Raises CheckFailed, NotReady."""
+        address = self.session.address
+        with wire.pinned(address, self.session.fingerprint, seconds=seconds) as line:
+            credentials = self.session.credentials()
+            socket = websocket.WebSocket()
+            socket.settimeout(seconds)
+            socket.connect(  # type: ignore[no-untyped-call]
+                f"wss://{address}/api/kernels/{self.id}/channels?session_id={uuid.uuid4().hex}",
+                socket=line,
+                host=str(address),
+                origin=address.url,
+                cookie=credentials.pop("Cookie", None),
+                header=credentials,
+                redirect_limit=0,
+            )
+            request = _message(code)
+            socket.send(json.dumps(request))
+            return _collect(socket, request["header"]["msg_id"])
+
+    def stop(self, *, seconds: float) -> None:
+        """End the kernel. Raises CheckFailed, NotReady."""
+        answer = self.session.request("DELETE", f"/api/kernels/{self.id}", seconds=seconds)
+        if answer.status not in (204, 404):
+            raise CheckFailed(f"DELETE /api/kernels: status {answer.status}")
+
+
+def _collect(socket: websocket.WebSocket, msg_id: str) -> Outcome:
+    outcome, replied, idle = Outcome(), False, False
+    while not (replied and idle):
+        frame = socket.recv()
+        if frame == "":
+            raise websocket.WebSocketConnectionClosedException("the websocket was closed")
+        if isinstance(frame, bytes):
+            continue
+        message = json.loads(frame)
+        kind, content = message.get("msg_type") or message["header"]["msg_type"], message["content"]
+        state = content.get("execution_state") if kind == "status" else None
+        # These come with no parent: the server says them in the kernel's place.
+        if state in ("dead", "restarting", "autorestarting"):
+            raise CheckFailed(f"the kernel died ({state}) while the cell ran")
+        if (message.get("parent_header") or {}).get("msg_id") != msg_id:
+            continue
+        if kind == "execute_reply":
+            replied = True
+        idle = idle or state == "idle"
+        _take(outcome, kind, content)
+    return outcome

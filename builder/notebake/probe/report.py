@@ -1,0 +1,128 @@
+"""What a probe found: for people, as JSON, and as JUnit XML. Passwords, tokens and cookies are in none."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from rich.markup import escape
+from rich.table import Table
+
+Status = Literal["passed", "failed", "skipped"]
+_LOOKS: dict[Status, str] = {"passed": "green", "failed": "red", "skipped": "yellow"}
+# What XML 1.0 cannot hold, and what would move a terminal's cursor.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def clean(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without control characters and without `secrets`, should one have got into it."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+        # As repr(), JSON and a form would write it.
+        for form in (repr(secret)[1:-1], json.dumps(secret)[1:-1]):
+            text = text.replace(form, "***")
+    return _CONTROL.sub("�", text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One check: its name, how it went, the seconds it took, and one detail for people."""
+
+    name: str
+    status: Status
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All results of one probe. `started` is given, aware."""
+
+    address: str
+    started: datetime
+    results: tuple[Result, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed and at least one passed."""
+        return not self.failed and any(result.status == "passed" for result in self.results)
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """The checks that failed."""
+        return tuple(result for result in self.results if result.status == "failed")
+
+    @property
+    def seconds(self) -> float:
+        """The sum of all checks."""
+        return round(sum(result.seconds for result in self.results), 3)
+
+    def plus(self, results: Sequence[Result]) -> Report:
+        """This report with more results at its end (the browser's)."""
+        return Report(address=self.address, started=self.started, results=(*self.results, *results))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape of the JSON; an image's record holds the same."""
+        return {
+            "address": self.address,
+            "started": self.started.isoformat(),
+            "passed": self.passed,
+            "seconds": self.seconds,
+            "results": [
+                {"name": r.name, "status": r.status, "seconds": round(r.seconds, 3), "detail": r.detail}
+                for r in self.results
+            ],
+        }
+
+    def to_json(self) -> str:
+        """`to_dict` as text, ending in a newline."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    def to_junit(self) -> bytes:
+        """One test suite in JUnit's XML (UTF-8), a test case a check."""
+        counts = {
+            "tests": str(len(self.results)),
+            "failures": str(len(self.failed)),
+            "errors": "0",
+            "skipped": str(sum(result.status == "skipped" for result in self.results)),
+            "time": f"{self.seconds:.3f}",
+        }
+        suites = ElementTree.Element("testsuites", counts | {"name": "notebake probe"})
+        place = {"name": clean(self.address), "timestamp": self.started.isoformat(timespec="seconds")}
+        suite = ElementTree.SubElement(suites, "testsuite", place | counts)
+        for result in self.results:
+            case = ElementTree.SubElement(
+                suite,
+                "testcase",
+                {"classname": "notebake.probe", "name": result.name, "time": f"{result.seconds:.3f}"},
+            )
+            detail = clean(result.detail)
+            if result.status == "passed":
+                ElementTree.SubElement(case, "system-out").text = detail
+            else:
+                tag = "failure" if result.status == "failed" else "skipped"
+                ElementTree.SubElement(case, tag, {"message": detail.split("\n")[0]}).text = detail
+        ElementTree.indent(suites)
+        xml: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+        return xml + b"\n"
+
+    def table(self) -> Table:
+        """For people, for rich to print."""
+        table = Table(title=escape(self.address), title_justify="left", box=None, pad_edge=False)
+        table.add_column("check", no_wrap=True)
+        table.add_column("")
+        table.add_column("seconds", justify="right")
+        table.add_column("detail", overflow="fold")
+        for result in self.results:
+            table.add_row(
+                result.name,
+                f"[{_LOOKS[result.status]}]{result.status}[/]",
+                f"{result.seconds:.1f}",
+                escape(clean(result.detail)),
+            )
+        return table

@@ -1,0 +1,127 @@
+"""What a probe is run against: where it answers, what it must show, and the way inside."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from notebake import process
+from notebake.errors import SpecError
+from notebake.probe.address import Address
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def plain_fingerprint(text: str) -> str:
+    """A SHA-256 fingerprint as 64 lower-case hex digits; colons and a `sha256:` before it are dropped.
+
+    Raises SpecError for anything else.
+    """
+    digits = text.strip().lower().removeprefix("sha256:").removeprefix("sha-256:").replace(":", "").strip()
+    if not _SHA256.fullmatch(digits):
+        raise SpecError(
+            f"fingerprint {text!r}: not a SHA-256 fingerprint",
+            "64 hex digits, with or without colons, as the machine shows them on its console",
+        )
+    return digits
+
+
+def shown_fingerprint(digits: str) -> str:
+    """`ab12...` as consoles and browsers show it: `AB:12:...`."""
+    return bytes.fromhex(digits).hex(":").upper()
+
+
+class Inside(Protocol):
+    """A way to run commands in the machine as a user who may `sudo -n`."""
+
+    def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
+        """Run `argv`, at most `timeout` seconds; any exit code is returned, CommandFailed is a time-out."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ssh:
+    """Commands over ssh. `known_hosts` is the machine's own file: a key that changed is refused."""
+
+    host: str
+    user: str
+    key: Path
+    known_hosts: Path
+    port: int = 22
+
+    def argv(self, command: Sequence[str], *, connect_seconds: int = 15) -> list[str]:
+        """The ssh command line that runs `command` with every word as it is."""
+        options = {
+            "BatchMode": "yes",
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "accept-new",
+            "UserKnownHostsFile": str(self.known_hosts),
+            "ConnectTimeout": str(connect_seconds),
+            "ServerAliveInterval": "5",
+            "ServerAliveCountMax": "6",
+            "LogLevel": "ERROR",
+        }
+        flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        target = ["-i", str(self.key), "-p", str(self.port), "-l", self.user, "--", self.host]
+        return ["ssh", *flags, *target, shlex.join(command)]
+
+    def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
+        """See Inside.run; 255 is ssh's own failure."""
+        return process.run(self.argv(argv), timeout=timeout, check=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canary:
+    """A port that must be closed: `port` inside, where a listener is started, and its address outside."""
+
+    port: int
+    address: Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One machine to probe.
+
+    `fingerprint` is stored as plain hex; without one only a publicly trusted certificate passes.
+    `names` are the names that the certificate must carry; without any, the address's own host.
+    `key` is the kind of key the certificate must have ("EC P-256"), or None for any strong one.
+    `pylab` is the spec's value: "inline" and "auto" put a plot into the page.
+    `patience` multiplies every time limit. Raises SpecError for a value no machine could have.
+    """
+
+    address: Address
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    fingerprint: str | None = None
+    names: tuple[str, ...] = ()
+    key: str | None = "EC P-256"
+    profile: str = "nbserver"
+    pylab: str = "inline"
+    service: str = "notebake-notebook.service"
+    inside: Inside | None = None
+    canary: Canary | None = None
+    patience: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.fingerprint is not None:
+            object.__setattr__(self, "fingerprint", plain_fingerprint(self.fingerprint))
+        # Such a token could not be a header's value, and http.client's message would show it.
+        if self.token is not None and not (
+            self.token.isascii() and self.token.isprintable() and self.token.strip() == self.token != ""
+        ):
+            raise SpecError(
+                "the token is empty or has characters that no token has", "copy it again from the console"
+            )
+        if self.password == "":
+            raise SpecError("the password is empty")
+        if not 0 < self.patience <= 100:
+            raise SpecError(f"patience {self.patience}: more than 0 and at most 100")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What may never be shown."""
+        return tuple(secret for secret in (self.password, self.token) if secret)

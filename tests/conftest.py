@@ -1,0 +1,44 @@
+"""Shared by all layers: a spec that names no real host, and plans made from it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from notebake import plan, resources, spec, targets
+from notebake.plan import Plan
+
+# The guest's programs run on the machine and are no part of the package; tests import them as they are.
+sys.path.insert(0, str(resources.folder("cloud-init") / "guest"))
+
+# The password is "correct horse", hashed with a salt of zeros.
+HASH = (
+    "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$"
+    "/vyPQ8NuEWrM9AnqEiqpKOmvTnkSsAqCzC+GnQkwIxY"
+)
+GOLDEN_SPEC = f"""
+[mirrors]
+apt = "http://mirror.example/debian"
+zypper = "http://mirror.example/opensuse"
+python = "https://index.example/simple"
+
+[notebook]
+password = "{HASH}"
+"""
+
+
+@pytest.fixture
+def make_plan(tmp_path: Path) -> Callable[..., Plan]:
+    """Makes a plan from TOML text for a target; files the spec names are looked for in tmp_path."""
+
+    def make(text: str = GOLDEN_SPEC, target: str = "debian-13") -> Plan:
+        return plan.make(spec.parse(text, source="notebake.toml"), targets.get(target), tmp_path)
+
+    return make
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="store_true", help="write the golden files anew")

@@ -1,0 +1,16 @@
+"""Unit tests start no program: one that tries fails."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError(f"a unit test started a program: {args}")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)

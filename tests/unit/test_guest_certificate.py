@@ -1,0 +1,76 @@
+"""The certificate program, run here as the machine runs it."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import certificate
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
+NAMES = ["box", "localhost", "127.0.0.1", "::1", "10.0.2.15"]
+
+
+def ensure(folder: Path, names: list[str] = NAMES, now: datetime.datetime = NOW) -> tuple[str, str | None]:
+    found: tuple[str, str | None] = certificate.ensure(folder, names, now, lambda path: None)
+    return found
+
+
+def test_it_is_what_browsers_take(tmp_path: Path) -> None:
+    fingerprint, reason = ensure(tmp_path)
+    made = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes())
+    get = made.extensions.get_extension_for_class
+    assert reason == "there is none"
+    assert isinstance(made.public_key(), ec.EllipticCurvePublicKey)
+    assert isinstance(made.public_key().curve, ec.SECP256R1)
+    assert get(x509.BasicConstraints).value.ca is False
+    assert list(get(x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    san = get(x509.SubjectAlternativeName).value
+    assert set(san.get_values_for_type(x509.DNSName)) == {"box", "localhost"}
+    assert {str(item) for item in san.get_values_for_type(x509.IPAddress)} == {"127.0.0.1", "::1", "10.0.2.15"}
+    assert made.not_valid_after_utc - made.not_valid_before_utc <= datetime.timedelta(days=398)
+    assert len(fingerprint.split(":")) == 32 and fingerprint == fingerprint.upper()
+    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_kept_while_it_is_good(tmp_path: Path) -> None:
+    first, _ = ensure(tmp_path)
+    assert ensure(tmp_path) == (first, None)
+    assert ensure(tmp_path, NAMES[:2]) == (first, None)  # a name that went away changes nothing
+    assert ensure(tmp_path, now=NOW + datetime.timedelta(days=366)) == (first, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "why"),
+    [([*NAMES, "10.9.9.9"], 0, "without 10.9.9.9"), ([*NAMES, "new.example"], 0, "without new.example"),
+     (NAMES, 368, "near its end"), (NAMES, 500, "near its end"), (NAMES, -1000, "not valid yet")],
+)  # fmt: skip
+def test_it_is_renewed(tmp_path: Path, names: list[str], days: int, why: str) -> None:
+    first, _ = ensure(tmp_path)
+    second, reason = ensure(tmp_path, names, NOW + datetime.timedelta(days=days))
+    assert (second != first, reason) == (True, why)
+
+
+@pytest.mark.parametrize("cut", ["key.pem", "cert.pem"])
+@pytest.mark.parametrize("keep", [0, 20, None])
+def test_a_power_loss_at_any_file_is_mended(tmp_path: Path, cut: str, keep: int | None) -> None:
+    first, _ = ensure(tmp_path)
+    path = tmp_path / cut
+    if keep is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:keep])
+    second, reason = ensure(tmp_path)
+    assert reason and second != first
+    assert ensure(tmp_path) == (second, None)
+
+
+def test_a_key_of_another_certificate_is_noticed(tmp_path: Path) -> None:
+    ensure(tmp_path / "a")
+    ensure(tmp_path / "b")
+    (tmp_path / "a/key.pem").write_bytes((tmp_path / "b/key.pem").read_bytes())
+    assert ensure(tmp_path / "a")[1] == "key and certificate do not belong together"

@@ -1,0 +1,53 @@
+"""The lock: only pinned lines with hashes get in, and a lock for other packages is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebake import lock, spec, targets
+from notebake.errors import SpecError
+
+UV = "# uv: uv-0.1-py3-none-any.whl sha256:" + "0" * 64
+GOOD = "six==1.17.0 --hash=sha256:" + "a" * 64
+
+
+def test_each_shipped_lock_is_for_the_default_packages_with_one_line_a_package(tmp_path: Path) -> None:
+    for target in targets.all_targets():
+        if not target.reserved:
+            found = lock.load(spec.Spec(), target, tmp_path)
+            names = [line.split("==")[0] for line in found.lines]
+            assert {"notebook", "ipykernel", "cryptography", "numpy"} <= set(names)
+            assert len(names) == len(set(names))
+            assert lock.parse(found.text(), "x") == found
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["six==1.17.0", "six>=1 --hash=sha256:" + "a" * 64, "six==1.17.0 --hash=sha256:abc", "-r other.txt",
+     "six==1.17.0 --hash=md5:" + "a" * 32, "https://example.com/six.whl --hash=sha256:" + "a" * 64],
+)  # fmt: skip
+def test_a_line_without_pin_or_hash_is_refused_by_number(line: str) -> None:
+    with pytest.raises(SpecError, match=r"^my\.txt:4: "):
+        lock.parse(f"# for: x\n{UV}\n{GOOD}\n{line}\n", "my.txt")
+
+
+def test_a_lock_of_other_packages_says_to_lock_again(tmp_path: Path) -> None:
+    target = targets.get("debian-13")
+    wanted = spec.parse('packages = ["notebook", "polars"]', source="x")
+    with pytest.raises(SpecError, match="not locked yet") as caught:
+        lock.load(wanted, target, tmp_path)
+    assert caught.value.hint == "run `notebake lock debian-13`"
+    made = lock.Lock(made_for=lock.wanted(wanted, target), uv_file="uv-0.1-py3-none-any.whl", uv_sha256="0" * 64, lines=(GOOD,))
+    lock.write(made, lock.path_for(target, tmp_path))
+    assert lock.load(wanted, target, tmp_path) == made
+    with pytest.raises(SpecError, match="older than the spec"):
+        lock.load(spec.Spec(), target, tmp_path)
+
+
+def test_the_order_of_packages_does_not_matter() -> None:
+    target = targets.get("debian-13")
+    one = spec.parse('packages = ["numpy", "pandas"]', source="x")
+    two = spec.parse('packages = ["pandas", "numpy"]', source="x")
+    assert lock.wanted(one, target) == lock.wanted(two, target)

@@ -1,0 +1,164 @@
+"""Rendering: golden text, the same bytes each time, sizes, and hostile strings that stay data."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pycdlib
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from notebake import guest, plan, render, resources, seed, spec, targets, templates
+from notebake.errors import SpecError
+from notebake.plan import Plan
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+LINUX = ("debian-13", "ubuntu-24.04", "ubuntu-26.04", "opensuse-leap-16.0")
+
+
+@pytest.mark.parametrize("target", LINUX)
+def test_golden(target: str, make_plan: Callable[..., Plan], request: pytest.FixtureRequest) -> None:
+    """`make golden` writes them anew; the difference is reviewed like code."""
+    made = {item.path: item.data for item in render.files(make_plan(target=target))}
+    for path in ("user-data.yaml", "meta-data", "packer/variables.pkrvars.json"):
+        golden = GOLDEN / target / path
+        if request.config.getoption("--golden"):
+            golden.parent.mkdir(parents=True, exist_ok=True)
+            golden.write_bytes(made[path])
+        assert made[path].decode() == golden.read_text("utf-8")
+
+
+@pytest.mark.parametrize("target", LINUX)
+def test_same_plan_same_bytes_and_within_ec2s_limit(target: str, make_plan: Callable[..., Plan]) -> None:
+    first, second = render.files(make_plan(target=target)), render.files(make_plan(target=target))
+    assert first == second
+    packed = next(item.data for item in first if item.path == "user-data")
+    assert len(packed) <= 16384
+    assert gzip.decompress(packed) == next(item.data for item in first if item.path == "user-data.yaml")
+
+
+def test_the_seed_is_a_cidata_volume_with_both_files(make_plan: Callable[..., Plan]) -> None:
+    made = {item.path: item.data for item in render.files(make_plan())}
+    volume = pycdlib.PyCdlib()
+    volume.open_fp(io.BytesIO(made["seed.iso"]))
+    assert volume.pvd.volume_identifier.decode().strip() == seed.VOLUME
+    for name in ("user-data", "meta-data"):
+        content = io.BytesIO()
+        volume.get_file_from_iso_fp(content, rr_path=f"/{name}")
+        assert content.getvalue() == made[name]
+    volume.close()
+
+
+def test_user_data_and_the_packer_archive_carry_the_same_guest(make_plan: Callable[..., Plan]) -> None:
+    made = {item.path: item.data for item in render.files(make_plan())}
+    command = yaml.safe_load(made["user-data.yaml"])["bootcmd"][0]
+    by_user_data = dict(zip(command[4::2], command[5::2], strict=True))
+    with tarfile.open(fileobj=io.BytesIO(made["packer/guest.tar.gz"])) as tar:
+        by_packer = {item.name: tar.extractfile(item).read().decode() for item in tar}  # type: ignore[union-attr]
+    assert by_packer.pop("digest").strip() == command[3]
+    assert by_user_data == by_packer
+    assert {"setup.py", "certificate.py", "identity.py", "serve.py", "config.json", "requirements.txt"} <= set(by_packer)
+
+
+def test_over_the_limit_names_the_cloud_and_the_largest_part(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
+    import random
+
+    noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8000))
+    (tmp_path / "big.ipynb").write_text(json.dumps({"cells": [noise]}))
+    large = make_plan('[notebook]\npreload = ["big.ipynb"]')
+    with pytest.raises(SpecError, match=r"the limit of aws is 16,384; the largest part is notebooks/big\.ipynb"):
+        render.files(large)
+    assert render.files(large, clouds=("azure", "gcp"))
+
+
+def test_comments_go_and_code_stays() -> None:
+    root = resources.folder("cloud-init") / "guest"
+    for path in root.glob("*.py"):
+        text = path.read_text()
+        short = guest.without_comments(text, python=True)
+        kept = ast.parse(text)
+        for node in ast.walk(kept):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                body.pop(0)
+        assert ast.dump(ast.parse(short)) == ast.dump(kept), path
+        assert '"""' not in short
+    text = 'x = """\n# not a comment\n"""\n# a comment\n'
+    assert guest.without_comments(text, python=True) == 'x = """\n# not a comment\n"""\n'
+
+
+def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
+    import datetime
+
+    import certificate
+
+    key, chain = certificate.make(["site.example"], datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    (tmp_path / "site.pem").write_bytes(chain)
+    (tmp_path / "site.key").write_bytes(key)
+    made = render.files(make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"'))
+    everything = b"".join(item.data for item in made)
+    readable = next(item.data for item in made if item.path == "user-data.yaml")
+    assert chain.splitlines()[1] in readable
+    assert b"PRIVATE KEY" not in everything and key.splitlines()[1] not in everything
+    (tmp_path / "site.pem").write_bytes(chain + key)
+    with pytest.raises(SpecError, match="holds a private key"):
+        make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
+    (tmp_path / "site.pem").write_bytes(certificate.make(["a"], datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))[1])
+    with pytest.raises(SpecError, match="does not belong"):
+        make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
+
+
+HOSTILE = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60),
+    st.sampled_from(
+        ["'", '"', "\\", "$(reboot)", "`id`", "${var.x}", "{{ user }}", "[[ user ]]", "[% raw %]", "!!python/object:os",
+         "a: b", "- x", "# c", "&a", "*a", "|", "> x", "%t", "\n", "\r\n", "a\nExecStart=/bin/sh", "\t", "\x7f", "\x85",
+         "\u2028", "\ufeff", "é", "💣", "null", "true", "1e3", "'; rm -rf / #", "EOF", "%(x)s", "a\\\nb", "=x", "~"]
+    ),
+)  # fmt: skip
+
+
+@given(HOSTILE)
+@example("x\n\n")
+@example(" x\n")
+@example("\tx\n y\n")
+def test_any_string_is_data_in_yaml(text: str) -> None:
+    for indent in (0, 2, 4):
+        document = f"a:\n- {templates.to_yaml(text, indent + 2)}\n- after\n"
+        assert yaml.safe_load(document) == {"a": [text, "after"]}
+    assert yaml.safe_load(f"k: {templates.to_json({text: [text, {'x': text}]})}") == {"k": {text: [text, {"x": text}]}}
+    comment = templates.to_comment(text)
+    assert yaml.safe_load(f"# {comment}\nk: 1\n") == {"k": 1}
+
+
+@given(folder=HOSTILE, endpoint=HOSTILE, notebook=HOSTILE)
+def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: str) -> None:
+    """In YAML, in JSON for Packer and the guest, and in no unit or script at all."""
+    try:
+        found = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
+    except ValueError:
+        return
+    base = plan.make(spec.Spec(), targets.get("debian-13"), Path("/nonexistent"))
+    content = json.dumps({"cells": [notebook]}, ensure_ascii=False)
+    made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content.encode()),)})
+    clean = {item.path: item.data for item in guest.files(base)}
+    items = {item.path: item.data for item in guest.files(made)}
+    config = json.loads(items["config.json"])
+    assert (config["folder"], config["endpoint"]["name"]) == (folder, endpoint)
+    for path, data in clean.items():
+        if path != "config.json":
+            assert items[path] == data, path
+    document = yaml.safe_load(render.cloud_config(made))
+    command = document["bootcmd"][0]
+    assert set(document) == {"ssh_genkeytypes", "user", "bootcmd"}
+    assert dict(zip(command[4::2], command[5::2], strict=True)) == {path: data.decode() for path, data in items.items()}
+    assert command[2] == yaml.safe_load(render.cloud_config(base))["bootcmd"][0][2]
+    assert json.loads(render.packer_variables(made)) == json.loads(render.packer_variables(base))

@@ -1,0 +1,93 @@
+"""The spec: every wrong field gives one message that names it, and the right ones come through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebake import auth, example, spec
+from notebake.errors import SpecError
+
+
+def test_empty_spec_has_the_documented_defaults() -> None:
+    found = spec.parse("", source="x")
+    assert found.packages == (
+        "notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "matplotlib", "pandas",
+    )  # fmt: skip
+    assert (found.user, found.notebook.port, found.notebook.profile) == ("azureuser", 9999, "nbserver")
+    assert (found.notebook.pylab, found.notebook.folder, found.notebook.password) == ("inline", "notebooks", None)
+    assert (found.endpoint.name, found.endpoint.public_port) == ("ipython_nb", 443)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("prot = 1", "prot: unknown key"),
+        ("[notebook]\nprot = 1", "notebook.prot: unknown key"),
+        ("[notebook]\nport = 70000", "notebook.port"),
+        ("[notebook]\nport = 0", "notebook.port"),
+        ('[notebook]\nport = "9999"', "notebook.port"),
+        ("[notebook]\nport = true", "notebook.port"),
+        ("[notebook]\nport = 22", "notebook.port 22"),
+        ('[notebook]\npylab = "inlin"', "notebook.pylab"),
+        ('[notebook]\nprofile = "a/b"', "notebook.profile"),
+        ('[notebook]\nfolder = "../x"', "notebook.folder"),
+        ('[notebook]\nfolder = "/"', "notebook.folder"),
+        ('[notebook]\npreload = ["a.txt"]', "notebook.preload"),
+        ('[notebook]\npreload = ["a/x.ipynb", "b/x.ipynb"]', "same file name"),
+        ('[notebook]\npassword = "argon2:$argon2i$v=19$m=1,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"', "notebook.password"),
+        ('[notebook]\npassword = "sha1:abc:def"', "notebook.password"),
+        ('user = "root"', "user: the server never runs as root"),
+        ('user = "a b"', "user"),
+        ("packages = []", "packages"),
+        ('packages = ["a b"]', "packages"),
+        ('packages = ["x @ https://example.com/x.whl"]', "packages"),
+        ('packages = ["numpy", "NumPy"]', "numpy is named twice"),
+        ('mirrors = "hst"', "mirrors"),
+        ('[mirrors]\napt = "not a url"', "mirrors.apt"),
+        ('[mirrors]\npython = "https://me:secret@index.example/simple"', "mirrors.python"),
+        ('[certificate]\nkey = "x.pem"', "certificate"),
+        ('[certificate]\nnames = ["a b"]', "certificate.names"),
+        ("[endpoint]\npublic_port = -1", "endpoint.public_port"),
+        ("packages = [", "not TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_is_named(text: str, names: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec.parse(text, source="my.toml")
+    assert caught.value.message.startswith("my.toml: ")
+    assert names in caught.value.message
+    assert caught.value.hint
+    assert "literal" not in caught.value.message and "Mirrors" not in caught.value.message
+
+
+def test_a_plain_password_in_the_spec_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SpecError) as caught:
+        spec.parse('[notebook]\npassword = "hunter2"', source="my.toml")
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such file") as caught:
+        spec.load(tmp_path / "notebake.toml")
+    assert "notebake init" in str(caught.value.hint)
+
+
+def test_password_hash_is_what_the_spec_takes_and_jupyter_verifies() -> None:
+    hashed = auth.password_hash("correct horse", salt=b"\0" * 16)
+    assert spec.parse(f'[notebook]\npassword = "{hashed}"', source="x").notebook.password == hashed
+    # The vector is jupyter_server's own verification library's (argon2-cffi): argon2id, v19.
+    assert hashed.startswith("argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$")
+    assert hashed != auth.password_hash("correct horse", salt=b"\1" * 16)
+
+
+def test_what_init_writes_is_the_defaults() -> None:
+    assert spec.parse(example.text(password=None, mirrors=None), source="x") == spec.Spec()
+    assert spec.parse(example.text(password=None, mirrors="host"), source="x").mirrors == "host"
+
+
+def test_schema_names_every_field() -> None:
+    found = spec.schema()
+    assert set(found["properties"]) == set(spec.Spec.model_fields)
+    assert found["additionalProperties"] is False

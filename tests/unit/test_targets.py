@@ -1,0 +1,58 @@
+"""Targets are data: adding a release is one folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from notebake import plan, render, resources, targets
+from notebake.errors import SpecError
+from notebake.plan import Plan
+
+
+def test_the_five_targets_are_there() -> None:
+    names = {item.name: item.reserved for item in targets.all_targets()}
+    assert names == {
+        "debian-13": False, "ubuntu-24.04": False, "ubuntu-26.04": False, "opensuse-leap-16.0": False,
+        "windows-2025": True,
+    }  # fmt: skip
+
+
+def test_a_throw_away_target_is_one_folder(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(resources.folder("images") / "ubuntu-24.04", images / "ubuntu-99.10")
+    toml = images / "ubuntu-99.10/target.toml"
+    toml.write_text(toml.read_text().replace("24.04", "99.10"))
+    added = targets.get("ubuntu-99.10", images)
+    rendered = render.files(plan.make(make_plan().spec, added, tmp_path))
+    variables = next(item.data for item in rendered if item.path == "packer/variables.pkrvars.json")
+    assert json.loads(variables)["target"] == "ubuntu-99.10"
+    assert b"ubuntu-99.10" in next(item.data for item in rendered if item.path == "user-data.yaml")
+
+
+def test_unknown_and_reserved_targets_are_refused_with_a_hint() -> None:
+    with pytest.raises(SpecError, match="no such target") as caught:
+        targets.get("debian-14")
+    assert "debian-13" in str(caught.value.hint)
+    with pytest.raises(SpecError, match="reserved"):
+        targets.get("windows-2025")
+    with pytest.raises(SpecError, match="no such target"):
+        targets.get("../images/debian-13")
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [("firewall = 'none'", "firewall"), ("colour = 'red'", "colour"), ("family = 'pacman'", "family")],
+)
+def test_a_broken_target_is_named(tmp_path: Path, line: str, names: str) -> None:
+    (tmp_path / "x").mkdir()
+    text = (resources.folder("images") / "ubuntu-24.04/target.toml").read_text()
+    key = line.split(" ")[0]
+    kept = "\n".join(row for row in text.splitlines() if not row.startswith(f"{key} "))
+    (tmp_path / "x/target.toml").write_text(f"{line}\n{kept}\n")
+    with pytest.raises(SpecError, match=names):
+        targets.get("x", tmp_path)
