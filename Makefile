@@ -1,0 +1,75 @@
+# Two commands for a fresh Debian machine: `make bake` and `make test`. Everything else serves them.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+UV_VERSION := 0.13.9
+
+# Debian packages: what doctor asks for, and Python itself.
+PACKAGES := packer qemu-system-x86 qemu-utils xorriso mmdebstrap e2fsprogs fdisk grub-common grub-pc-bin zstd \
+	systemd-container iproute2 nftables openssh-client chromium debian-archive-keyring cloud-init python3-venv
+
+.PHONY: setup bake test test-unit test-tools test-machines lint golden bench lock clean
+
+setup: $(BIN)/notebake .packages
+
+# apt is asked only when a package is missing.
+.packages: Makefile
+	@dpkg-query -W -f '$${Status}\n' $(PACKAGES) 2>&1 | grep -qv '^install ok installed' && { \
+		$(SUDO) apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends $(PACKAGES); } || true
+	@dpkg-query -W $(PACKAGES) >/dev/null
+	@touch $@
+
+$(BIN)/notebake: requirements.txt pyproject.toml
+	python3 -m venv --clear $(VENV) 2>/dev/null || { \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3-venv && python3 -m venv --clear $(VENV); }
+	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+# Bakes debian-13 and launches it: prints the address and, without a password, the token.
+bake: setup notebake.toml
+	$(BIN)/notebake doctor
+	$(BIN)/notebake bake debian-13
+	$(BIN)/notebake launch --image baked/debian-13.qcow2
+
+notebake.toml: | $(BIN)/notebake
+	$(BIN)/notebake init --mirrors host --no-password
+
+test: lint test-unit test-tools test-machines
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	$(BIN)/shellcheck $$(git ls-files '*.sh') .ci/run
+	$(BIN)/shfmt -d -i 2 $$(git ls-files '*.sh') .ci/run
+
+test-unit: setup
+	$(BIN)/pytest tests/unit
+
+test-tools: setup
+	$(BIN)/pytest tests/tools
+
+# Real machines, TCG: about 20 minutes on two cores.
+test-machines: setup
+	$(BIN)/pytest tests/machine
+
+golden: setup
+	$(BIN)/pytest -q tests/unit/test_render.py --golden
+
+bench: setup
+	$(BIN)/python -m bench
+
+# Every pin is renewed here, and the difference is reviewed.
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --upgrade \
+		--no-header --no-annotate --quiet --output-file requirements.txt
+	$(BIN)/notebake lock --shipped
+
+clean:
+	rm -rf $(VENV) .packages baked rendered .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from notebake import plan, resources, spec, targets
 from notebake.plan import Plan
 

@@ -45,8 +45,8 @@ class Baked:
 def content_id(plan: Plan) -> str:
     """SHA-256 (hex) over all that changes the image: guest, template, scripts, base."""
     total = hashlib.sha256()
-    for item in (*guest.files(plan), *render.packer_files(plan), *render.build_seed("key").items()):
-        name, data = (item.path, item.data) if isinstance(item, RenderedFile) else item
+    parts = [(item.path, item.data) for item in (*guest.files(plan), *render.packer_files(plan))]
+    for name, data in [*parts, *render.build_seed("key").items()]:
         total.update(f"{name}\0{len(data)}\0".encode() + data)
     total.update(bases.base_id(plan).encode())
     return total.hexdigest()
@@ -64,7 +64,9 @@ def _new_key(path: Path) -> str:
     return public.decode()
 
 
-def _variables(plan: Plan, work: Path, accel: Accelerator, image: Path | None, wheelhouse: Path) -> dict[str, str]:
+def _variables(
+    plan: Plan, work: Path, accel: Accelerator, image: Path | None, wheelhouse: Path
+) -> dict[str, str]:
     found = {
         "accelerator": accel.name,
         "cpu_model": accel.cpu,
@@ -94,7 +96,11 @@ def _packer(plan: Plan, work: Path, variables: dict[str, str], log: Path, steps:
     steps.begin("start Packer")
     try:
         packer_build.build(
-            work / "packer", variables=variables, var_file=work / "packer/variables.pkrvars.json", log=log, line=line
+            work / "packer",
+            variables=variables,
+            var_file=work / "packer/variables.pkrvars.json",
+            log=log,
+            line=line,
         )
     except BaseException as error:
         step = steps.current
@@ -172,6 +178,15 @@ def _record(
         "platform": "qemu",
         "created": now.isoformat(timespec="seconds"),
         "base_id": bases.base_id(plan),
+        "machine": {
+            "user": plan.spec.user,
+            "port": plan.spec.notebook.port,
+            "public_port": plan.spec.endpoint.public_port,
+            "profile": plan.spec.notebook.profile,
+            "pylab": plan.spec.notebook.pylab,
+            "login": "password" if plan.spec.notebook.password else "token",
+            "own_certificate": plan.own_certificate is not None,
+        },
         "packages": [line.split(" ", 1)[0] for line in plan.lock.lines],
         "tools": {
             "packer": packer.decode().split()[1].removeprefix("v"),

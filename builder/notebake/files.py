@@ -22,23 +22,26 @@ class RenderedFile:
 
 
 def _refuse(path: Path, error: OSError) -> CommandFailed:
-    return CommandFailed(f"{path}: cannot be written: {error.strerror}", "is the disk full, or the right missing?")
+    return CommandFailed(
+        f"{path}: cannot be written: {error.strerror}", "is the disk full, or the right missing?"
+    )
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write `data` to `path`; what was there stays until all is written. Raises CommandFailed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        beside = Path(name)
         try:
             with open(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(beside, mode)
-            os.replace(beside, path)
+            beside.chmod(mode)
+            beside.replace(path)
         except BaseException:
-            Path(beside).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise _refuse(path, error) from None
@@ -51,7 +54,9 @@ def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
     """
     mark = ".notebake"
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / mark).exists())):
-        raise SpecError(f"{folder}: exists and was not written by notebake", "name another folder, or remove it")
+        raise SpecError(
+            f"{folder}: exists and was not written by notebake", "name another folder, or remove it"
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

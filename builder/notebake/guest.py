@@ -48,7 +48,9 @@ def cloud_settings(plan: Plan) -> dict[str, Any]:
         primary = [{"arches": ["default"], "uri": plan.sources.apt}]
         settings["apt"] = {"primary": primary}
     if plan.target.family == "zypper" and plan.sources.zypper:
-        settings["zypper"] = {"repos": [{"id": "notebake", "name": "notebake", "baseurl": plan.sources.zypper}]}
+        settings["zypper"] = {
+            "repos": [{"id": "notebake", "name": "notebake", "baseurl": plan.sources.zypper}]
+        }
     return settings
 
 
@@ -86,7 +88,9 @@ def files(plan: Plan) -> tuple[RenderedFile, ...]:
     """Every file of the guest, by path relative to /opt/notebake/guest."""
     root = resources.folder("cloud-init") / "guest"
     found = {
-        path.relative_to(root).as_posix(): without_comments(path.read_text("utf-8"), python=path.suffix == ".py").encode()
+        path.relative_to(root).as_posix(): without_comments(
+            path.read_text("utf-8"), python=path.suffix == ".py"
+        ).encode()
         for path in root.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

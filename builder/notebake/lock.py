@@ -54,7 +54,8 @@ class Lock:
 def wanted(spec: Spec, target: Target) -> str:
     """What a lock must have been made for, as its first line says it."""
     named = {canonicalize_name(Requirement(item).name): str(Requirement(item)) for item in spec.packages}
-    requirements = sorted({**{name: name for name in REQUIRED}, **named}.values(), key=str.lower)
+    required = dict.fromkeys(REQUIRED, "")
+    requirements = sorted((named.get(name) or name for name in required | named), key=str.lower)
     return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"
 
 
@@ -70,7 +71,9 @@ def parse(text: str, source: str) -> Lock:
         elif _LINE.fullmatch(line):
             lines.append(line)
         elif line.strip() and not line.startswith("#"):
-            raise SpecError(f"{source}:{number}: not a pinned package with a SHA-256", "`notebake lock` makes it anew")
+            raise SpecError(
+                f"{source}:{number}: not a pinned package with a SHA-256", "`notebake lock` makes it anew"
+            )
     if made_for is None or uv is None or not lines:
         raise SpecError(f"{source}: not a lock of notebake", "`notebake lock` makes it anew")
     return Lock(made_for=made_for, uv_file=uv["file"], uv_sha256=uv["sha256"], lines=tuple(lines))
@@ -107,7 +110,15 @@ def _resolve(requirements: str, target: Target, index: str) -> list[dict[str, ob
         wanted_file = Path(scratch, "requirements.in")
         wanted_file.write_text(requirements + "\n", "utf-8")
         output = Path(scratch, "pylock.toml")
-        argv: list[str | Path] = ["uv", "pip", "compile", wanted_file, "--quiet", "--no-config", "--generate-hashes"]
+        argv: list[str | Path] = [
+            "uv",
+            "pip",
+            "compile",
+            wanted_file,
+            "--quiet",
+            "--no-config",
+            "--generate-hashes",
+        ]
         argv += ["--format", "pylock.toml", "--only-binary", ":all:", "--default-index", index]
         argv += ["--python-version", target.python.version, "--python-platform", target.python.platform]
         try:
@@ -139,7 +150,9 @@ def make(spec: Spec, target: Target, index: str) -> Lock:
     lines = []
     for package in sorted(_resolve(requirements, target, index), key=lambda item: str(item["name"])):
         hashes = sorted(sha256 for _, sha256 in _wheels(package))
-        lines.append(f"{package['name']}=={package['version']}" + "".join(f" --hash=sha256:{item}" for item in hashes))
+        lines.append(
+            f"{package['name']}=={package['version']}" + "".join(f" --hash=sha256:{item}" for item in hashes)
+        )
     uv_file, uv_sha256 = _wheels(_resolve("uv", target, index)[0])[0]
     return Lock(made_for=made_for, uv_file=uv_file, uv_sha256=uv_sha256, lines=tuple(lines))
 

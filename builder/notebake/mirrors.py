@@ -64,7 +64,10 @@ def _host_python() -> str:
         if os.environ.get(name):
             return os.environ[name]
     asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"],
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     return asked.stdout.strip() or default_python_index()
 
@@ -98,7 +101,9 @@ def resolve(mirrors: Mirrors | str, folder: Path) -> Sources:
     """
     if isinstance(mirrors, Mirrors):
         pems = [
-            pem for name in mirrors.ca_certificates for pem in _certificates(folder / name, "mirrors.ca_certificates")
+            pem
+            for name in mirrors.ca_certificates
+            for pem in _certificates(folder / name, "mirrors.ca_certificates")
         ]
         return Sources(
             apt=mirrors.apt,

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import packer
 import sh
@@ -25,7 +26,7 @@ class _Lines:
     """What sh writes Packer's output to: a log file, and each whole line to a callback."""
 
     def __init__(self, log: Path, line: Callable[[str], None]) -> None:
-        self._file = open(log, "ab", buffering=0)
+        self._file = open(log, "ab", buffering=0)  # noqa: SIM115 (closed by close)
         self._line = line
         self._rest = b""
 
@@ -48,11 +49,14 @@ class _Packer(packer.Packer):  # type: ignore[misc]
 
     def __init__(self, folder: Path, sink: _Lines, variables: dict[str, str], var_file: Path) -> None:
         template = next(folder.glob("*.pkr.hcl"))
-        super().__init__(str(template), vars=variables, var_file=str(var_file), exec_path=str(process.which("packer")))
+        super().__init__(
+            str(template), vars=variables, var_file=str(var_file), exec_path=str(process.which("packer"))
+        )
         # Packer reads all *.pkr.hcl of a folder; python-packer only takes a file, so the file is the
         # anchor for its check and the folder is what Packer gets.
         self.packerfile = str(folder)
-        self.packer = self.packer.bake(
+        command: Any = self.packer
+        self.packer = command.bake(
             _out=sink, _err_to_out=True, _out_bufsize=0, _tty_out=False, _bg=True,
             _env=process.environment({"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1", "PACKER_CACHE_DIR":
                                       str(folder / "packer_cache"), "TMPDIR": str(folder)}),

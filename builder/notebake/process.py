@@ -6,6 +6,7 @@ its output in a file, because a pipe that nobody reads stops a machine.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from notebake.errors import CommandFailed, MissingTool
 
@@ -98,11 +100,11 @@ def run(
     program's last lines.
     """
     args = [str(which(str(argv[0])))] + [str(arg) for arg in argv[1:]]
-    sink = open(log, "ab") if log else subprocess.PIPE
-    try:
+    with contextlib.ExitStack() as stack:
+        sink: IO[bytes] | int = subprocess.PIPE
         if log:
-            sink.write(f"+ {shlex.join(args)}\n".encode())  # type: ignore[union-attr]
-            sink.flush()  # type: ignore[union-attr]
+            sink = stack.enter_context(open(log, "ab", buffering=0))
+            sink.write(f"+ {shlex.join(args)}\n".encode())
         child = subprocess.Popen(
             args,
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
@@ -123,9 +125,6 @@ def run(
                     f"the whole log is in {log}" if log else None,
                 ) from None
             raise
-    finally:
-        if log:
-            sink.close()  # type: ignore[union-attr]
     output = log.read_bytes() if log else out
     if check and child.returncode != 0:
         raise CommandFailed(
@@ -152,7 +151,5 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
 
 def kill_session(pid: int) -> None:
     """End the process group that `run` or `spawn` started; silent when it is gone already."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

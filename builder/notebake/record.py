@@ -55,4 +55,6 @@ def is_current(image: Path, content_id: str) -> bool:
     if record is None or record.get("content_id") != content_id or not image.is_file():
         return False
     status = image.stat()
-    return bool(status.st_size == record["image"]["bytes"] and status.st_mtime_ns == record["image"]["mtime_ns"])
+    return bool(
+        status.st_size == record["image"]["bytes"] and status.st_mtime_ns == record["image"]["mtime_ns"]
+    )

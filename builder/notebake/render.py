@@ -89,7 +89,9 @@ def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
     """The Packer template, its scripts and the guest's archive, without values of this computer."""
     shared = resources.folder("images") / "_shared"
     found = [
-        RenderedFile(path=path.relative_to(shared).as_posix(), data=path.read_bytes(), mode=path.stat().st_mode & 0o755)
+        RenderedFile(
+            path=path.relative_to(shared).as_posix(), data=path.read_bytes(), mode=path.stat().st_mode & 0o755
+        )
         for path in sorted(shared.rglob("*"))
         if path.is_file()
     ]
@@ -143,6 +145,7 @@ def files(plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS)) -> tuple[Rende
         RenderedFile(path="seed.iso", data=seed.iso({"user-data": packed, "meta-data": meta})),
     ]
     found += [
-        RenderedFile(path=f"packer/{item.path}", data=item.data, mode=item.mode) for item in packer_files(plan)
+        RenderedFile(path=f"packer/{item.path}", data=item.data, mode=item.mode)
+        for item in packer_files(plan)
     ]
     return tuple(found)

@@ -28,8 +28,10 @@ _ARGON2 = re.compile(
 # What useradd accepts everywhere (shadow's NAME_REGEX on Debian, openSUSE and Ubuntu).
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HOST_NAME = re.compile(r"(?=.{1,253}$)(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*"
-                        r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*"
+    r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
 
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
@@ -41,16 +43,22 @@ class _Table(BaseModel):
 class Notebook(_Table):
     """How the notebook is served."""
 
-    folder: str = Field("notebooks", description="Folder of the notebooks: absolute, or below the user's home.")
+    folder: str = Field(
+        "notebooks", description="Folder of the notebooks: absolute, or below the user's home."
+    )
     port: Port = Field(9999, description="Port the server listens on inside the machine.")
     profile: str = Field("nbserver", description="IPython profile and kernel name.")
-    pylab: Literal["inline", "agg", "auto", "none"] = Field("inline", description="`IPKernelApp.pylab`; none leaves it off.")
+    pylab: Literal["inline", "agg", "auto", "none"] = Field(
+        "inline", description="`IPKernelApp.pylab`; none leaves it off."
+    )
     password: str | None = Field(
         None,
         description="argon2id hash as jupyter_server reads it (`notebake passwd`); without one, each machine "
         "makes a token at its first boot and shows it on its console.",
     )
-    preload: tuple[str, ...] = Field((), description="Notebooks (.ipynb) to put into the folder of each machine.")
+    preload: tuple[str, ...] = Field(
+        (), description="Notebooks (.ipynb) to put into the folder of each machine."
+    )
 
     @field_validator("folder")
     @classmethod
@@ -65,7 +73,9 @@ class Notebook(_Table):
     @classmethod
     def _profile(cls, value: str) -> str:
         if not _PROFILE.fullmatch(value):
-            raise ValueError("a profile is 1 to 64 letters, digits, `.`, `_` or `-`, and starts with a letter or digit")
+            raise ValueError(
+                "a profile is 1 to 64 letters, digits, `.`, `_` or `-`, and starts with a letter or digit"
+            )
         return value
 
     @field_validator("password")
@@ -94,7 +104,8 @@ class Certificate(_Table):
     names: tuple[str, ...] = Field((), description="More DNS names and addresses for subjectAltName.")
     certificate: str | None = Field(None, description="Your own certificate chain (PEM file).")
     key: str | None = Field(
-        None, description="Its private key (PEM file). Never rendered or baked: `notebake launch` copies it over ssh."
+        None,
+        description="Its private key (PEM file). Never rendered or baked: `notebake launch` copies it over ssh.",
     )
 
     @field_validator("names")
@@ -143,10 +154,13 @@ class Mirrors(_Table):
 class Spec(_Table):
     """The whole of a `notebake.toml`."""
 
-    packages: tuple[str, ...] = Field(DEFAULT_PACKAGES, min_length=1, description="Python packages (PEP 508).")
+    packages: tuple[str, ...] = Field(
+        DEFAULT_PACKAGES, min_length=1, description="Python packages (PEP 508)."
+    )
     user: str = Field("azureuser", description="The user who logs in and who runs the server; never root.")
     mirrors: Mirrors | Literal["host"] = Field(
-        Mirrors(), description='Package sources, or "host": those that this computer uses, with its own CA certificates.'
+        Mirrors(),
+        description='Package sources, or "host": those that this computer uses, with its own CA certificates.',
     )
     notebook: Notebook = Notebook()
     certificate: Certificate = Certificate()
@@ -216,7 +230,8 @@ def parse(text: str, *, source: str) -> Spec:
         return Spec.model_validate(data)
     except ValidationError as error:
         raise SpecError(
-            f"{source}: {_problem(error)}", "`notebake schema` prints every field with its meaning and default"
+            f"{source}: {_problem(error)}",
+            "`notebake schema` prints every field with its meaning and default",
         ) from None
 
 

@@ -43,14 +43,35 @@ def fetch(lock: Lock, target: Target, index: str, folder: Path, log: Path) -> Pa
         wanted.write_text(lock.requirements() + f"uv=={uv_version} --hash=sha256:{lock.uv_sha256}\n")
         house = Path(scratch, "wheels")
         house.mkdir()
-        argv: list[str | Path] = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
+        argv: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ]
         argv += ["--progress-bar", "off", "--require-hashes", "--only-binary", ":all:", "--index-url", index]
-        argv += ["--implementation", "cp", "--python-version", version, "--abi", abi, "--abi", "abi3", "--abi", "none"]
+        argv += [
+            "--implementation",
+            "cp",
+            "--python-version",
+            version,
+            "--abi",
+            abi,
+            "--abi",
+            "abi3",
+            "--abi",
+            "none",
+        ]
         for tag in platform_tags(target.python.platform):
             argv += ["--platform", tag]
         try:
             process.run(
-                [*argv, "-d", house, "-r", wanted], timeout=1800, log=log, env={"PIP_CONFIG_FILE": "/dev/null"}
+                [*argv, "-d", house, "-r", wanted],
+                timeout=1800,
+                log=log,
+                env={"PIP_CONFIG_FILE": "/dev/null"},
             )
         except CommandFailed as error:
             raise CommandFailed(

@@ -36,8 +36,19 @@ def make(names, now):
     key = ec.generate_private_key(ec.SECP256R1())
     common = next((name for name in names if len(name) <= 64), "notebake")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-    usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-                           "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False)
+    usage = dict.fromkeys(
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "key_cert_sign",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -55,7 +66,9 @@ def make(names, now):
         .sign(key, hashes.SHA256())
     )
     return (
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
         certificate.public_bytes(serialization.Encoding.PEM),
     )
 

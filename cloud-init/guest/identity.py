@@ -51,7 +51,9 @@ def cloud_names():
     except (OSError, ValueError, KeyError, TypeError):
         return []
     keys = ("public-ipv4", "public-hostname", "local-hostname", "public_ipv4", "public_hostname")
-    return [data[key] for key in keys if isinstance(data, dict) and isinstance(data.get(key), str) and data[key]]
+    return [
+        data[key] for key in keys if isinstance(data, dict) and isinstance(data.get(key), str) and data[key]
+    ]
 
 
 def machine_names(config):
@@ -107,7 +109,9 @@ def main():
             fingerprint, reason = own_certificate(config)
         else:
             now = datetime.datetime.now(datetime.UTC)
-            fingerprint, reason = certificate.ensure(STATE / "tls", machine_names(config), now, give_to(config["user"]))
+            fingerprint, reason = certificate.ensure(
+                STATE / "tls", machine_names(config), now, give_to(config["user"])
+            )
     except SystemExit as error:
         say(f"certificate failed: {error}")
         raise

@@ -61,7 +61,9 @@ def write(path, data, mode=0o644, owner=None):
 
 def programs(config):
     """Install the release's own packages for programs that are missing; none, none is asked for."""
-    missing = sorted({package for program, package in config["programs"].items() if not shutil.which(program)})
+    missing = sorted(
+        {package for program, package in config["programs"].items() if not shutil.which(program)}
+    )
     if not missing:
         return
     sources = Path("/run/notebake")
@@ -69,7 +71,9 @@ def programs(config):
     if config["family"] == "apt":
         options = ["-o", "DPkg::Lock::Timeout=900", "-o", "Acquire::Retries=3"]
         if config["apt_mirror"]:
-            release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+            release = dict(
+                line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
+            )
             (sources / "sources.list").write_text(
                 f"deb {config['apt_mirror']} {release['VERSION_CODENAME'].strip(chr(34))} main\n"
             )
@@ -164,15 +168,47 @@ def environment(config, bake):
             shutil.rmtree(leftover, ignore_errors=True)
         # The cache is on the environment's own file system so that files are linked, not copied,
         # and not in a /tmp that is memory. Few workers: a first boot must fit into 1 GiB.
-        settings = {"UV_CACHE_DIR": str(cache), "UV_LINK_MODE": "hardlink", "UV_NO_CONFIG": "1",
-                    "UV_CONCURRENT_DOWNLOADS": "8", "UV_CONCURRENT_INSTALLS": "2", "UV_HTTP_TIMEOUT": "120"}
+        settings = {
+            "UV_CACHE_DIR": str(cache),
+            "UV_LINK_MODE": "hardlink",
+            "UV_NO_CONFIG": "1",
+            "UV_CONCURRENT_DOWNLOADS": "8",
+            "UV_CONCURRENT_INSTALLS": "2",
+            "UV_HTTP_TIMEOUT": "120",
+        }
         if CA_BUNDLE.exists():
             settings["SSL_CERT_FILE"] = str(CA_BUNDLE)
         wheelhouse = os.environ.get("NOTEBAKE_WHEELHOUSE")
-        source = ["--no-index", "--find-links", wheelhouse] if wheelhouse else ["--default-index", config["index"]]
-        run(str(uv), "venv", "--quiet", "--no-project", "--python", config["interpreter"], str(env), **settings)
-        run(str(uv), "pip", "install", "--quiet", "--python", str(env / "bin/python"), "--require-hashes", "--no-deps",
-            "--only-binary", ":all:", *(["--compile-bytecode"] if bake else []), *source, "-r", str(lock), **settings)
+        source = (
+            ["--no-index", "--find-links", wheelhouse] if wheelhouse else ["--default-index", config["index"]]
+        )
+        run(
+            str(uv),
+            "venv",
+            "--quiet",
+            "--no-project",
+            "--python",
+            config["interpreter"],
+            str(env),
+            **settings,
+        )
+        run(
+            str(uv),
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            str(env / "bin/python"),
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            *(["--compile-bytecode"] if bake else []),
+            *source,
+            "-r",
+            str(lock),
+            **settings,
+        )
         shutil.rmtree(cache, ignore_errors=True)
         uv.unlink()
         os.sync()
@@ -191,11 +227,20 @@ def profile(config):
     owner = (account.pw_uid, account.pw_gid)
     env, name, home = HOME / "env", config["profile"], Path(account.pw_dir)
     argv = [str(env / "bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--profile", name]
-    spec = {"argv": argv, "display_name": f"Python 3 ({name})", "language": "python", "metadata": {"debugger": True}}
+    spec = {
+        "argv": argv,
+        "display_name": f"Python 3 ({name})",
+        "language": "python",
+        "metadata": {"debugger": True},
+    }
     write(env / "share/jupyter/kernels" / name / "kernel.json", json.dumps(spec, indent=1))
 
     def folder(path):
-        for part in [*reversed(path.relative_to(home).parents), path.relative_to(home)] if path.is_relative_to(home) else []:
+        for part in (
+            [*reversed(path.relative_to(home).parents), path.relative_to(home)]
+            if path.is_relative_to(home)
+            else []
+        ):
             own(home / part)
         if not path.is_relative_to(home):
             path.mkdir(parents=True, exist_ok=True)
@@ -216,8 +261,14 @@ def profile(config):
             write(notebooks / source.name, source.read_bytes(), owner=owner)
     server = {
         "ServerApp": {
-            "ip": "", "port": config["port"], "port_retries": 0, "open_browser": False, "allow_remote_access": True,
-            "root_dir": str(notebooks), "certfile": str(STATE / "tls/cert.pem"), "keyfile": str(STATE / "tls/key.pem"),
+            "ip": "",
+            "port": config["port"],
+            "port_retries": 0,
+            "open_browser": False,
+            "allow_remote_access": True,
+            "root_dir": str(notebooks),
+            "certfile": str(STATE / "tls/cert.pem"),
+            "keyfile": str(STATE / "tls/key.pem"),
             "jpserver_extensions": {"notebook": True, "jupyter_lsp": False},
         },
         "MultiKernelManager": {"default_kernel_name": name},
@@ -226,10 +277,17 @@ def profile(config):
     }
     if config["password"]:
         server["PasswordIdentityProvider"] = {
-            "hashed_password": config["password"], "password_required": True, "allow_password_change": False,
+            "hashed_password": config["password"],
+            "password_required": True,
+            "allow_password_change": False,
         }
     # The hash is for the server alone: not for other users of the machine.
-    write(Path("/etc/jupyter/jupyter_server_config.json"), json.dumps(server, indent=1), 0o640, (0, account.pw_gid))
+    write(
+        Path("/etc/jupyter/jupyter_server_config.json"),
+        json.dumps(server, indent=1),
+        0o640,
+        (0, account.pw_gid),
+    )
 
 
 def cloud(config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from notebake import process
 from notebake.resources import folder
 
 BASE = folder("images") / "debian-13" / "base"
+# The linters are wheels beside the interpreter, which need not be on PATH.
+TOOLS = Path(sys.executable).parent
 SHELL = sorted([*BASE.rglob("*.sh"), *(BASE / "files/etc/initramfs-tools/hooks").iterdir()])
 
 
@@ -19,12 +22,12 @@ def test_there_are_shell_files() -> None:
 
 @pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
 def test_shellcheck(script: Path) -> None:
-    process.run(["shellcheck", script], timeout=60)
+    process.run([TOOLS / "shellcheck", script], timeout=60)
 
 
 @pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
 def test_shfmt(script: Path) -> None:
-    process.run(["shfmt", "-d", "-i", "2", script], timeout=60)
+    process.run([TOOLS / "shfmt", "-d", "-i", "2", script], timeout=60)
 
 
 def test_the_loader_starts_debians_symlinks_on_the_serial_console() -> None:

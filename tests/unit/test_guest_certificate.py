@@ -31,7 +31,11 @@ def test_it_is_what_browsers_take(tmp_path: Path) -> None:
     assert list(get(x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.SERVER_AUTH]
     san = get(x509.SubjectAlternativeName).value
     assert set(san.get_values_for_type(x509.DNSName)) == {"box", "localhost"}
-    assert {str(item) for item in san.get_values_for_type(x509.IPAddress)} == {"127.0.0.1", "::1", "10.0.2.15"}
+    assert {str(item) for item in san.get_values_for_type(x509.IPAddress)} == {
+        "127.0.0.1",
+        "::1",
+        "10.0.2.15",
+    }
     assert made.not_valid_after_utc - made.not_valid_before_utc <= datetime.timedelta(days=398)
     assert len(fingerprint.split(":")) == 32 and fingerprint == fingerprint.upper()
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from notebake import lock, spec, targets
 from notebake.errors import SpecError
 
@@ -39,7 +38,12 @@ def test_a_lock_of_other_packages_says_to_lock_again(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="not locked yet") as caught:
         lock.load(wanted, target, tmp_path)
     assert caught.value.hint == "run `notebake lock debian-13`"
-    made = lock.Lock(made_for=lock.wanted(wanted, target), uv_file="uv-0.1-py3-none-any.whl", uv_sha256="0" * 64, lines=(GOOD,))
+    made = lock.Lock(
+        made_for=lock.wanted(wanted, target),
+        uv_file="uv-0.1-py3-none-any.whl",
+        uv_sha256="0" * 64,
+        lines=(GOOD,),
+    )
     lock.write(made, lock.path_for(target, tmp_path))
     assert lock.load(wanted, target, tmp_path) == made
     with pytest.raises(SpecError, match="older than the spec"):

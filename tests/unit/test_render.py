@@ -15,7 +15,6 @@ import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
-
 from notebake import guest, plan, render, resources, seed, spec, targets, templates
 from notebake.errors import SpecError
 from notebake.plan import Plan
@@ -65,16 +64,27 @@ def test_user_data_and_the_packer_archive_carry_the_same_guest(make_plan: Callab
         by_packer = {item.name: tar.extractfile(item).read().decode() for item in tar}  # type: ignore[union-attr]
     assert by_packer.pop("digest").strip() == command[3]
     assert by_user_data == by_packer
-    assert {"setup.py", "certificate.py", "identity.py", "serve.py", "config.json", "requirements.txt"} <= set(by_packer)
+    assert {
+        "setup.py",
+        "certificate.py",
+        "identity.py",
+        "serve.py",
+        "config.json",
+        "requirements.txt",
+    } <= set(by_packer)
 
 
-def test_over_the_limit_names_the_cloud_and_the_largest_part(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
+def test_over_the_limit_names_the_cloud_and_the_largest_part(
+    tmp_path: Path, make_plan: Callable[..., Plan]
+) -> None:
     import random
 
     noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8000))
     (tmp_path / "big.ipynb").write_text(json.dumps({"cells": [noise]}))
     large = make_plan('[notebook]\npreload = ["big.ipynb"]')
-    with pytest.raises(SpecError, match=r"the limit of aws is 16,384; the largest part is notebooks/big\.ipynb"):
+    with pytest.raises(
+        SpecError, match=r"the limit of aws is 16,384; the largest part is notebooks/big\.ipynb"
+    ):
         render.files(large)
     assert render.files(large, clouds=("azure", "gcp"))
 
@@ -87,7 +97,11 @@ def test_comments_go_and_code_stays() -> None:
         kept = ast.parse(text)
         for node in ast.walk(kept):
             body = getattr(node, "body", None)
-            if isinstance(body, list) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            if (
+                isinstance(body, list)
+                and isinstance(body[0], ast.Expr)
+                and isinstance(body[0].value, ast.Constant)
+            ):
                 body.pop(0)
         assert ast.dump(ast.parse(short)) == ast.dump(kept), path
         assert '"""' not in short
@@ -111,7 +125,9 @@ def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -
     (tmp_path / "site.pem").write_bytes(chain + key)
     with pytest.raises(SpecError, match="holds a private key"):
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
-    (tmp_path / "site.pem").write_bytes(certificate.make(["a"], datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))[1])
+    (tmp_path / "site.pem").write_bytes(
+        certificate.make(["a"], datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))[1]
+    )
     with pytest.raises(SpecError, match="does not belong"):
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
 
@@ -134,7 +150,9 @@ def test_any_string_is_data_in_yaml(text: str) -> None:
     for indent in (0, 2, 4):
         document = f"a:\n- {templates.to_yaml(text, indent + 2)}\n- after\n"
         assert yaml.safe_load(document) == {"a": [text, "after"]}
-    assert yaml.safe_load(f"k: {templates.to_json({text: [text, {'x': text}]})}") == {"k": {text: [text, {"x": text}]}}
+    assert yaml.safe_load(f"k: {templates.to_json({text: [text, {'x': text}]})}") == {
+        "k": {text: [text, {"x": text}]}
+    }
     comment = templates.to_comment(text)
     assert yaml.safe_load(f"# {comment}\nk: 1\n") == {"k": 1}
 
@@ -159,6 +177,8 @@ def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: s
     document = yaml.safe_load(render.cloud_config(made))
     command = document["bootcmd"][0]
     assert set(document) == {"ssh_genkeytypes", "user", "bootcmd"}
-    assert dict(zip(command[4::2], command[5::2], strict=True)) == {path: data.decode() for path, data in items.items()}
+    assert dict(zip(command[4::2], command[5::2], strict=True)) == {
+        path: data.decode() for path, data in items.items()
+    }
     assert command[2] == yaml.safe_load(render.cloud_config(base))["bootcmd"][0][2]
     assert json.loads(render.packer_variables(made)) == json.loads(render.packer_variables(base))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from notebake import auth, example, spec
 from notebake.errors import SpecError
 
@@ -16,7 +15,11 @@ def test_empty_spec_has_the_documented_defaults() -> None:
         "notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "matplotlib", "pandas",
     )  # fmt: skip
     assert (found.user, found.notebook.port, found.notebook.profile) == ("azureuser", 9999, "nbserver")
-    assert (found.notebook.pylab, found.notebook.folder, found.notebook.password) == ("inline", "notebooks", None)
+    assert (found.notebook.pylab, found.notebook.folder, found.notebook.password) == (
+        "inline",
+        "notebooks",
+        None,
+    )
     assert (found.endpoint.name, found.endpoint.public_port) == ("ipython_nb", 443)
 
 

@@ -22,7 +22,9 @@ def cache() -> Path:
 
 def base_id(plan: Plan) -> str:
     """What the base is made from, as SHA-256 (hex): its facts, its files and its mirror."""
-    total = hashlib.sha256(json.dumps(plan.target.model_dump(mode="json", include={"base"}), sort_keys=True).encode())
+    total = hashlib.sha256(
+        json.dumps(plan.target.model_dump(mode="json", include={"base"}), sort_keys=True).encode()
+    )
     if isinstance(plan.target.base, Mmdebstrap):
         total.update(f"{plan.sources.apt}".encode())
         for path in sorted((plan.target.folder / "base").rglob("*")):

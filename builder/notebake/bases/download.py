@@ -29,7 +29,9 @@ def fetch(base: Download, folder: Path) -> Path:
     name = Path(urlsplit(base.url).path).name
     try:
         digest = _digest(base)
-        path = pooch.retrieve(base.url, known_hash=f"sha256:{digest}", fname=f"{digest[:12]}-{name}", path=folder)
+        path = pooch.retrieve(
+            base.url, known_hash=f"sha256:{digest}", fname=f"{digest[:12]}-{name}", path=folder
+        )
     except (requests.RequestException, ValueError, OSError) as error:
         raise CommandFailed(
             f"{base.url}: cannot be fetched: {error}",

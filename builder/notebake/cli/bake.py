@@ -37,7 +37,9 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
         plan, output=output.resolve(), accel=accel, steps=Steps(), now=datetime.now(UTC), force=force
     )
     if as_json:
-        click.echo(json.dumps({"image": str(baked.image), "fresh": baked.fresh, "record": baked.record}, indent=2))
+        click.echo(
+            json.dumps({"image": str(baked.image), "fresh": baked.fresh, "record": baked.record}, indent=2)
+        )
         return
     size = baked.record["image"]["bytes"] / 1e6
     state = "baked" if baked.fresh else "unchanged, nothing to do"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import click
 def ask_password(from_stdin: bool) -> str:
     """The password, from standard input's first line or asked twice without echo. May be empty."""
     if from_stdin:
-        return click.get_text_stream("stdin").readline().rstrip("\r\n")
+        return sys.stdin.readline().rstrip("\r\n")
     return str(
         click.prompt(
             "Password (empty: each machine makes a token)",
@@ -27,8 +28,12 @@ def ask_password(from_stdin: bool) -> str:
 @click.command("init")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("notebake.toml"))
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-@click.option("--no-password", is_flag=True, help="Ask for none: each machine makes a token at its first boot.")
-@click.option("--mirrors", type=click.Choice(["host"]), help="Take packages from where this computer takes them.")
+@click.option(
+    "--no-password", is_flag=True, help="Ask for none: each machine makes a token at its first boot."
+)
+@click.option(
+    "--mirrors", type=click.Choice(["host"]), help="Take packages from where this computer takes them."
+)
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | None, force: bool) -> None:
     """Write a commented notebake.toml.
@@ -43,7 +48,9 @@ def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | 
     from notebake.files import write_whole
 
     if path.exists() and not force:
-        raise SpecError(f"{path}: is there already", "--force replaces it; `notebake passwd` sets the password alone")
+        raise SpecError(
+            f"{path}: is there already", "--force replaces it; `notebake passwd` sets the password alone"
+        )
     if password_stdin and no_password:
         raise click.UsageError("--password-stdin and --no-password exclude each other")
     password = "" if no_password else ask_password(password_stdin)

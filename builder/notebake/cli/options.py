@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,29 +14,38 @@ if TYPE_CHECKING:
     from notebake.spec import Spec
 
 
-class TargetName(click.ParamType):
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class TargetName(click.ParamType[str]):
     """A target's name, completed by the shell; that it exists is checked where it is used."""
 
     name = "target"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         from notebake import targets
 
-        return [CompletionItem(item.name) for item in targets.all_targets() if item.name.startswith(incomplete)]
+        return [
+            CompletionItem(item.name) for item in targets.all_targets() if item.name.startswith(incomplete)
+        ]
 
 
-class MachineName(click.ParamType):
+class MachineName(click.ParamType[str]):
     """A launched machine's name, completed by the shell."""
 
     name = "machine"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         from notebake import launch
 
         return [CompletionItem(item.name) for item in launch.machines() if item.name.startswith(incomplete)]
 
 
-spec_file: Any = click.option(
+spec_file: Decorator = click.option(
     "-s",
     "--spec",
     "spec_path",
@@ -44,14 +54,14 @@ spec_file: Any = click.option(
     show_default=True,
     help="The spec.",
 )
-accel: Any = click.option(
+accel: Decorator = click.option(
     "--accel",
     type=click.Choice(["auto", "kvm", "tcg"]),
     default="auto",
     show_default=True,
     help="auto takes KVM only where the processor shows vmx or svm.",
 )
-as_json: Any = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:

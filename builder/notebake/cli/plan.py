@@ -13,7 +13,13 @@ from notebake.cli import options
 @click.command("plan")
 @click.argument("target", type=options.TargetName())
 @options.spec_file
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("baked"), show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("baked"),
+    show_default=True,
+)
 @options.as_json
 def command(target: str, spec_path: Path, output: Path, as_json: bool) -> None:
     """Show what TARGET would be made of, and whether its image in OUTPUT is current."""
@@ -39,10 +45,16 @@ def command(target: str, spec_path: Path, output: Path, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(f"target       {target} ({plan.target.title})")
-    click.echo(f"content id   {identity[:12]}{', image is current' if found['image_is_current'] else ', to be baked'}")
+    click.echo(
+        f"content id   {identity[:12]}{', image is current' if found['image_is_current'] else ', to be baked'}"
+    )
     click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} with what they need")
-    click.echo(f"server       port {config['port']}, user {config['user']}, folder {config['folder']}, "
-               f"profile {config['profile']}, password {config['password']}")
+    click.echo(
+        f"server       port {config['port']}, user {config['user']}, folder {config['folder']}, "
+        f"profile {config['profile']}, password {config['password']}"
+    )
     click.echo(f"firewall     {plan.target.firewall}: ssh and {config['port']} come in")
     for name, row in limits.items():
-        click.echo(f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{'' if row['fits'] else ': TOO LARGE'}")
+        click.echo(
+            f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{'' if row['fits'] else ': TOO LARGE'}"
+        )

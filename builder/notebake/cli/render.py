@@ -13,7 +13,10 @@ from notebake.cli import options
 @click.argument("target", type=options.TargetName())
 @options.spec_file
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder to write.  [default: rendered/TARGET]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write.  [default: rendered/TARGET]",
 )
 @click.option(
     "--cloud",

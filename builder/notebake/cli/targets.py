@@ -25,7 +25,7 @@ def command(as_json: bool) -> None:
 
     table = Table("target", "system", "python", "firewall", "base", box=None)
     for item in found:
-        base = "reserved" if item.reserved else (item.base.kind if item.base else "")
-        base = {"mmdebstrap": "made here", "download": "downloaded"}.get(base, base)
+        made = "made here" if item.base and item.base.kind == "mmdebstrap" else "downloaded"
+        base = "reserved" if item.reserved else made
         table.add_row(item.name, item.title, item.python.version, item.firewall, base)
     Console().print(table)

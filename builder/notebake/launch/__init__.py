@@ -145,7 +145,7 @@ def stop(name: str, *, seconds: float = STOP_SECONDS) -> bool:
     something of it cannot be removed.
     """
     machine = record.load(name)
-    clean = (nspawn if machine.platform == "nspawn" else qemu).shutdown(machine, seconds)
+    clean: bool = (nspawn if machine.platform == "nspawn" else qemu).shutdown(machine, seconds)
     _dismantle(machine)
     record.delete(name)
     return clean

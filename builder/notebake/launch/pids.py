@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -20,15 +21,21 @@ class Process:
 
     def alive(self) -> bool:
         """Whether just this process still runs (a zombie does not)."""
-        return _look(self.pid) == self.started
+        state, started = _look(self.pid)
+        if started != self.started:
+            return False
+        if state in "ZXx":
+            # Started by this very process: it stays a zombie until someone asks for its exit code.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)
+            return False
+        return True
 
     def signal(self, number: int) -> None:
         """Send a signal to this process only; silent when it is gone or the pid is another's now."""
         if self.alive():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; whether it ended within `seconds`."""
@@ -51,25 +58,17 @@ class Process:
 
 
 def identify(pid: int) -> Process | None:
-    """The running process with this pid, or None when there is none."""
-    started = _look(pid)
+    """The process with this pid, or None when there is none; a program that just ended is one."""
+    _, started = _look(pid)
     return None if started is None else Process(pid=pid, started=started)
 
 
-def _look(pid: int) -> int | None:
-    _reap(pid)
+def _look(pid: int) -> tuple[str, int | None]:
+    """(state letter, start time) of a pid; ("", None) when there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
+        return "", None
     # The program's name (field 2) may hold spaces and brackets: count from the last bracket.
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZXx" else int(fields[19])
-
-
-def _reap(pid: int) -> None:
-    """A machine started by this very process stays a zombie until someone asks for its exit code."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
+    return fields[0], int(fields[19])

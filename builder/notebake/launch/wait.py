@@ -119,7 +119,8 @@ def answer(address: Address) -> tuple[str, int]:
     )
     try:
         connection.connect()
-        served = connection.sock.getpeercert(binary_form=True)
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        served = connection.sock.getpeercert(binary_form=True) or b""
         connection.request("GET", "/api")
         status = connection.getresponse().status
     finally:

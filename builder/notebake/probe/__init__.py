@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from datetime import datetime
 
-from notebake.errors import NotebakeError, SpecError
+from notebake.errors import SpecError
 from notebake.probe.address import Address
+from notebake.probe.attempt import attempt
 from notebake.probe.checks import CATALOGUE, Check
-from notebake.probe.report import Report, Result, clean
+from notebake.probe.report import Report, Result
 from notebake.probe.subject import Canary, Inside, Ssh, Subject, plain_fingerprint
 from notebake.probe.visit import Visit
 from notebake.progress import Steps
@@ -42,29 +42,17 @@ def _chosen(checks: Collection[str] | None) -> list[Check]:
     return [check for check in CATALOGUE if check.name in checks]
 
 
-def words(error: Exception) -> str:
-    """An exception in one text: ours with their hint, others with their type."""
-    if isinstance(error, NotebakeError):
-        return f"{error.message} ({error.hint})" if error.hint else error.message
-    return f"{type(error).__name__}: {error}"
-
-
 def _one(check: Check, visit: Visit, steps: Steps) -> Result:
     reason = check.unless(visit.subject)
     if reason is not None:
         steps.note(f"- {check.name} skipped: {reason}")
         return Result(name=check.name, status="skipped", detail=reason)
-    started = time.monotonic()
-    try:
-        with steps.step(f"{check.name}: {check.title}"):
-            detail = check.run(visit)
-    except Exception as error:
-        # Whatever a broken machine provokes is a failed check; a traceback would hide the other ones.
-        detail = clean(words(error), visit.subject.secrets)
-        steps.note(f"  {detail}")
-        return Result(name=check.name, status="failed", seconds=time.monotonic() - started, detail=detail)
-    return Result(
-        name=check.name, status="passed", seconds=time.monotonic() - started, detail=clean(detail)
+    return attempt(
+        check.name,
+        check.title,
+        lambda: check.run(visit),
+        steps=steps,
+        secrets=visit.subject.secrets,
     )
 
 

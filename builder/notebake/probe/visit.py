@@ -5,7 +5,6 @@ A thing that failed is not tried again: the next check that wants it fails with 
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from notebake.errors import CheckFailed, CommandFailed, NotebakeError, NotReady
 from notebake.probe import wire
 from notebake.probe.kernel import Kernel
 from notebake.probe.session import Session
-from notebake.probe.subject import Inside, Subject, shown_fingerprint
+from notebake.probe.subject import Inside, Subject
+from notebake.probe.trust import trusted
 
 T = TypeVar("T")
 
@@ -73,27 +73,10 @@ class Visit:
         """The fingerprint (plain hex) that every later connection must show. Raises CheckFailed."""
         if self._pin is None:
             seen = self.handshake()
-            self._pin = self._once("fingerprint", lambda: self._trust(seen))
+            self._pin = self._once(
+                "fingerprint", lambda: trusted(self.subject, seen, seconds=self.seconds(HANDSHAKE))
+            )
         return self._pin
-
-    def _trust(self, seen: wire.Handshake) -> str:
-        shown, wanted = shown_fingerprint(seen.fingerprint), self.subject.fingerprint
-        if wanted is not None:
-            if seen.fingerprint != wanted:
-                raise CheckFailed(
-                    f"pinned {shown_fingerprint(wanted)}, the machine shows {shown}",
-                    "made anew, or somebody else's machine: compare with the console before you trust it",
-                )
-            return wanted
-        try:
-            return wire.publicly_trusted(
-                self.subject.address, seconds=self.seconds(HANDSHAKE)
-            ).fingerprint
-        except ssl.SSLCertVerificationError as error:
-            raise CheckFailed(
-                f"SHA-256 {shown} is neither pinned nor publicly trusted ({error.verify_message})",
-                "compare it with the fingerprint on the machine's console and pin it",
-            ) from None
 
     def anonymous(self) -> Session:
         """A new session without credentials."""

@@ -1,0 +1,22 @@
+"""`notebake logs`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from notebake.cli import options
+
+
+@click.command("logs")
+@click.argument("name", type=options.MachineName())
+@click.option("-f", "--follow", is_flag=True, help="Go on as the machine writes.")
+def command(name: str, follow: bool) -> None:
+    """Show the console of the machine NAME."""
+    from notebake import launch, process
+
+    path = launch.logs(name)
+    if follow:
+        os.execv(process.which("tail"), ["tail", "-n", "+1", "-F", str(path)])
+    click.echo(path.read_bytes())

@@ -1,0 +1,25 @@
+"""`notebake ssh`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from notebake.cli import options
+
+
+@click.command("ssh", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("name", type=options.MachineName())
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND]...")
+def command(name: str, words: tuple[str, ...]) -> None:
+    """Log in to the machine NAME, or run COMMAND there.
+
+    \b
+    Example:
+      notebake ssh debian-13-1 systemctl status notebake-notebook
+    """
+    from notebake import launch
+
+    argv = launch.ssh_argv(launch.load(name), words)
+    os.execv(argv[0], argv)

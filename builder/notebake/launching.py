@@ -1,0 +1,120 @@
+"""From a plan or a golden image to a launched machine: its seed, its disk or root, its user.
+
+`notebake.launch` knows platforms and nothing of specs; this module knows both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebake import bases, guest, launch, plan, record, render, spec
+from notebake.errors import SpecError
+from notebake.launch import Machine, Request
+from notebake.plan import Plan
+from notebake.progress import Steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a machine is started from. `own_key`: the private key (PEM) of the user's own certificate, to be copied over ssh; None for a
+    certificate made on the machine.
+    """
+
+    target: str
+    source: str
+    user: str
+    port: int
+    public_port: int
+    user_data: bytes
+    identity: str
+    disk: Path | None = None
+    root: Path | None = None
+    sha256: str | None = None
+    own_key: bytes | None = None
+
+
+def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
+    """A plain base with user-data alone; `folder` is the spec's. Makes or fetches the base."""
+    with tempfile.NamedTemporaryFile(prefix="notebake-base-", suffix=".log", delete=False) as log:
+        path = Path(log.name)
+    if platform == "nspawn":
+        disk, root = None, bases.root(made, steps, path)
+    else:
+        disk, root = bases.disk(made, steps, path), None
+    path.unlink()  # kept after a failure: the error names it
+    return Source(
+        target=made.target.name,
+        source="user-data",
+        user=made.spec.user,
+        port=made.spec.notebook.port,
+        public_port=made.spec.endpoint.public_port,
+        user_data=render.user_data(made),
+        identity=guest.digest(guest.files(made))[:12],
+        disk=disk,
+        root=root,
+        own_key=plan.read_key(made.spec, folder),
+    )
+
+
+def from_image(image: Path, spec_path: Path) -> Source:
+    """A golden image, by the record beside it. The spec is read only for the key of an own certificate.
+
+    Raises SpecError for a missing image, a missing record, or an image that is not the recorded one.
+    """
+    if not image.is_file():
+        raise SpecError(f"{image}: no such image", "`notebake bake` makes one")
+    known = record.read(image)
+    if known is None:
+        raise SpecError(
+            f"{record.path_for(image)}: no record beside the image", "keep both together, or bake anew"
+        )
+    if record.sha256(image) != known["image"]["sha256"]:
+        raise SpecError(
+            f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew with --force"
+        )
+    machine = known["machine"]
+    key = None
+    if machine["own_certificate"]:
+        key = plan.read_key(spec.load(spec_path), spec_path.resolve().parent)
+    return Source(
+        target=known["target"],
+        source=str(image.resolve()),
+        user=machine["user"],
+        port=machine["port"],
+        public_port=machine["public_port"],
+        user_data=b"#cloud-config\n{}\n",
+        identity=known["content_id"][:12],
+        disk=image.resolve(),
+        sha256=known["image"]["sha256"],
+        own_key=key,
+    )
+
+
+def launch_machine(source: Source, *, name: str | None, steps: Steps, settings: dict[str, Any]) -> Machine:
+    """Start a machine from `source` and wait for its notebook; `settings` go into launch.Request."""
+    prepared = launch.prepare(source.target, name)
+    seed = {
+        "user-data": source.user_data,
+        "meta-data": render.meta_data(
+            instance_id=f"{prepared.name}-{source.identity}",
+            hostname=prepared.name,
+            public_keys=(prepared.public_key,),
+        ),
+    }
+    request = Request(
+        name=prepared.name,
+        target=source.target,
+        source=source.source,
+        sha256=source.sha256,
+        seed=seed,
+        user=source.user,
+        notebook_port=source.port,
+        endpoint_port=source.public_port,
+        disk=source.disk,
+        root=source.root,
+        **settings,
+    )
+    return launch.start(request, steps=steps)

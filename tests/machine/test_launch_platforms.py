@@ -1,0 +1,192 @@
+"""Real machines on the local platforms: start, ssh, reboot, stop; a machine that dies; a used port.
+
+The notebook is a small HTTPS server of this file's own: what is tested is the launch, not the guest.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import tenacity
+from notebake import launch, process
+from notebake.errors import NotReady, SpecError
+from notebake.launch import wait
+from notebake.launch.machine import Machine, state
+from notebake.progress import Steps
+from rich.console import Console
+
+SERVER = """\
+import http.server, ssl, subprocess, pathlib
+folder = pathlib.Path("/srv/notebook")
+folder.mkdir(exist_ok=True)
+pem = folder / "cert.pem"
+if not pem.exists():
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+        "-nodes", "-subj", "/CN=stub", "-keyout", str(folder / "key.pem"), "-out", str(pem)], check=True)
+(folder / "www").mkdir(exist_ok=True)
+(folder / "www/api").write_text('{"version": "0"}')
+said = subprocess.run(["openssl", "x509", "-in", str(pem), "-noout", "-fingerprint", "-sha256"],
+    check=True, capture_output=True, text=True).stdout
+server = http.server.ThreadingHTTPServer(("", 9999),
+    lambda *a: http.server.SimpleHTTPRequestHandler(*a, directory=str(folder / "www")))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(pem, folder / "key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+with open("/dev/console", "w") as console:
+    console.write(f"notebake: certificate SHA256 {said.strip().rpartition('=')[2]}\\n")
+    console.write("notebake: token 00112233445566778899aabbccddeeff\\nnotebake: ready\\n")
+server.serve_forever()
+"""
+UNIT = """\
+[Unit]
+After=network.target
+[Service]
+ExecStart=/usr/bin/python3 /srv/server.py
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def seed(prepared: launch.Prepared, *, first: str = "true") -> dict[str, bytes]:
+    """NoCloud files of a machine that runs `first` at boot and then the server."""
+    user = {
+        "name": "azureuser",
+        "shell": "/bin/bash",
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+        "ssh_authorized_keys": [prepared.public_key],
+    }
+    config = {
+        "users": [user],
+        "locale": False,
+        "ssh_genkeytypes": ["ed25519"],
+        "bootcmd": [first],
+        "write_files": [
+            {"path": "/srv/server.py", "content": SERVER},
+            {"path": "/etc/systemd/system/stub.service", "content": UNIT},
+        ],
+        "runcmd": ["systemctl enable --now --no-block stub.service"],
+    }
+    return {
+        "user-data": f"#cloud-config\n{json.dumps(config)}\n".encode(),
+        "meta-data": json.dumps({"instance-id": prepared.name, "local-hostname": prepared.name}).encode(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the machines of the user who runs it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def steps() -> Steps:
+    return Steps(console=Console(file=io.StringIO()))
+
+
+def ssh(machine: Machine, command: str) -> str:
+    """What `command` prints in the machine."""
+    done = process.run(launch.ssh_argv(machine, [command]), timeout=120)
+    return done.stdout.decode().strip()
+
+
+def host_state() -> dict[str, str]:
+    """What a launch may leave on the host: namespaces, interfaces, tables, mounts, loop devices."""
+    commands = {
+        "netns": ["ip", "netns", "list"],
+        "links": ["ip", "-brief", "link"],
+        "tables": ["nft", "list", "tables"],
+        "mounts": ["findmnt", "--list", "--noheadings", "--output", "TARGET"],
+        "loops": ["losetup", "--list", "--noheadings", "--output", "NAME"],
+    }
+    found = {}
+    for name, argv in commands.items():
+        said = process.run(argv, timeout=30).stdout.decode()
+        found[name] = "\n".join(
+            line for line in said.splitlines() if re.search(r"nb-|notebake|machines/", line)
+        )
+    found["forwarding"] = "".join(
+        path.read_text()
+        for path in sorted(Path("/proc/sys/net/ipv4/conf").glob("*/forwarding"))
+        if "nb-" not in str(path)
+    )
+    return found
+
+
+def test_a_container_starts_reboots_and_leaves_nothing_behind(base_root: Path) -> None:
+    before = host_state()
+    prepared = launch.prepare("debian-13")
+    request = launch.Request(
+        name=prepared.name,
+        target="debian-13",
+        platform="nspawn",
+        root=base_root,
+        seed=seed(prepared),
+        user="azureuser",
+        limit=300,
+    )
+    machine = launch.start(request, steps=steps())
+    try:
+        assert launch.machines() == [machine]
+        assert launch.token(machine) == "00112233445566778899aabbccddeeff"
+        assert wait.answer(machine.address) == (machine.fingerprint, 200)
+        assert "token" not in (machine.folder / "machine.json").read_text()
+        assert ssh(machine, "cloud-init status --wait || true; hostname").endswith(prepared.name)
+        boot = ssh(machine, "sudo stat --format %Z /run/systemd")
+        # The connection ends with the machine: its exit code says nothing.
+        process.run(launch.ssh_argv(machine, ["sudo systemctl reboot"]), timeout=60, check=False)
+        for attempt in tenacity.Retrying(wait=tenacity.wait_fixed(0.5), stop=tenacity.stop_after_delay(90)):
+            with attempt:
+                assert ssh(machine, "sudo stat --format %Z /run/systemd") != boot
+        again = wait.Watch(machine, steps=steps(), limit=120).run()
+        assert again.fingerprint == machine.fingerprint
+        assert machine.alive()
+    finally:
+        clean = launch.stop(machine.name)
+    assert clean
+    assert not launch.machines()
+    assert list((state() / "machines").iterdir()) == []
+    assert host_state() == before
+
+
+def test_a_machine_that_dies_says_why_and_leaves_only_its_log(base_root: Path) -> None:
+    before = host_state()
+    prepared = launch.prepare("debian-13", "dies")
+    request = launch.Request(
+        name="dies",
+        target="debian-13",
+        platform="nspawn",
+        root=base_root,
+        seed=seed(prepared, first="echo the-last-words > /dev/console; systemctl poweroff --force --force"),
+        user="azureuser",
+        offline=True,
+        limit=300,
+    )
+    with pytest.raises(NotReady, match=r"(?s)process ended.*the-last-words"):
+        launch.start(request, steps=steps())
+    assert "the-last-words" in (state() / "failed/dies.log").read_text(errors="replace")
+    assert not prepared.folder.exists()
+    assert host_state() == before
+
+
+def test_a_used_port_is_refused_and_a_bad_disk_leaves_nothing(base_disk: Path, tmp_path: Path) -> None:
+    prepared = launch.prepare("debian-13")
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        request = launch.Request(
+            name=prepared.name,
+            target="debian-13",
+            platform="qemu",
+            disk=base_disk,
+            seed=seed(prepared),
+            user="azureuser",
+            public_port=port,
+        )
+        with pytest.raises(SpecError, match=f"port {port}: already used"):
+            launch.start(request, steps=steps())
+    assert not prepared.folder.exists()
+    assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout == b""
