@@ -53,7 +53,7 @@ class Lock:
 
 def wanted(spec: Spec, target: Target) -> str:
     """What a lock must have been made for, as its first line says it."""
-    named = {canonicalize_name(Requirement(item).name): str(Requirement(item)) for item in spec.packages}
+    named = {str(canonicalize_name(Requirement(item).name)): str(Requirement(item)) for item in spec.packages}
     required = dict.fromkeys(REQUIRED, "")
     requirements = sorted((named.get(name) or name for name in required | named), key=str.lower)
     return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"

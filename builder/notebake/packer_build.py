@@ -9,15 +9,19 @@ import os
 import re
 import signal
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import packer
-import sh
-
 from notebake import process
 from notebake.errors import CommandFailed
+
+with warnings.catch_warnings():
+    # python-packer's own sh 1.11 has string escapes that Python warns of since 3.12.
+    warnings.simplefilter("ignore")
+    import packer
+    import sh
 
 _CANCEL_SECONDS = 60
 
@@ -55,8 +59,8 @@ class _Packer(packer.Packer):  # type: ignore[misc]
         # Packer reads all *.pkr.hcl of a folder; python-packer only takes a file, so the file is the
         # anchor for its check and the folder is what Packer gets.
         self.packerfile = str(folder)
-        command: Any = self.packer
-        self.packer = command.bake(
+        self.packer: Any = self.packer.bake(
+
             _out=sink, _err_to_out=True, _out_bufsize=0, _tty_out=False, _bg=True,
             _env=process.environment({"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1", "PACKER_CACHE_DIR":
                                       str(folder / "packer_cache"), "TMPDIR": str(folder)}),

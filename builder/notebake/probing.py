@@ -20,7 +20,8 @@ def _of(machine: Machine) -> dict[str, Any]:
             host=ssh.host, port=ssh.port, user=ssh.user, key=ssh.key, known_hosts=ssh.known_hosts
         ),
         "canary": probe.Canary(
-            port=machine.canary_inside, address=probe.Address(host=machine.canary.host, port=machine.canary.port)
+            port=machine.canary_inside,
+            address=probe.Address(host=machine.canary.host, port=machine.canary.port),
         ),
     }
 
@@ -50,7 +51,9 @@ def subject(
         fingerprint = fingerprint or machine.fingerprint
     if password is None and token is None:
         password = ask()
-    settings: dict[str, Any] = _of(machine) if machine is not None else {"address": probe.Address.parse(where)}
+    settings: dict[str, Any] = (
+        _of(machine) if machine is not None else {"address": probe.Address.parse(where)}
+    )
     return probe.Subject(
         **settings,
         password=password,

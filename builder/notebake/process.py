@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def which(tool: str) -> Path:
     """The path of `tool`; raises MissingTool with the command that installs it."""
-    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin:/sbin"
+    # uv comes with notebake, beside its Python; sbin is not in every user's PATH.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     found = shutil.which(tool, path=path)
     if found is None:
         raise MissingTool(

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from notebake import process
 from notebake.errors import CommandFailed, NotebakeError, SpecError
-from notebake.launch import console, keys, nspawn, pids, qemu, subnet
+from notebake.launch import console, keys, nspawn, pids, qemu
 from notebake.launch import machine as record
 from notebake.launch.machine import CANARY_PORT, Address, Machine, Platform, Ssh, load
 from notebake.launch.request import Request
@@ -205,8 +205,8 @@ def _dismantle(machine: Machine) -> None:
             f"{machine.name}: process {machine.process.pid} cannot be ended",
             "run this as the user who launched it",
         )
-    if machine.network is not None:
-        subnet.remove(machine.network)
+    if machine.platform == "nspawn":
+        nspawn.remove(machine)
 
 
 def _lock() -> FileLock:

@@ -5,21 +5,24 @@ There is no hardware to set: memory, processors and disk size are the host's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 from filelock import FileLock
 
 from notebake import process
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
-from notebake.launch import console, keys, pids, rootfs, subnet
+from notebake.launch import console, keeper, keys, pids, rootfs, subnet
 from notebake.launch.machine import CANARY_PORT, Address, Machine, Network, Ssh, now
 from notebake.launch.request import Request
 
 _CONSOLE = "console.log"
 _SEED = "var/lib/cloud/seed/nocloud"
 _TOOLS = ("systemd-nspawn", "ip", "nft", "tar")
+_PROPAGATE = Path("/run/systemd/nspawn/propagate")
 # Namespaces and addresses are the host's, not one user's: one lock for all state folders.
 _HOST_LOCK = Path("/run/notebake-network.lock")
 
@@ -69,10 +72,8 @@ def start(request: Request, folder: Path) -> Machine:
     child: pids.Process | None = None
     try:
         _plant(request, root, network)
-        for group in network.cgroups:
-            group.mkdir(exist_ok=True)
         pid = process.spawn(
-            arguments(root, network, f"{request.name}-{tag}"),
+            arguments(root, network, _host_name(request.name, folder)),
             log=folder / _CONSOLE,
             env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         )
@@ -109,26 +110,37 @@ def start(request: Request, folder: Path) -> Machine:
 
 
 def arguments(root: Path, network: Network, name: str) -> list[str]:
-    """The command line. The machine gets a control group of its own: nspawn works in that of its
-    caller, and two machines of one caller would end each other's services.
-    """
+    """The command line: the keeper, and the machine that it keeps over reboots."""
     nspawn = [
-        *("systemd-nspawn", "--quiet", f"--directory={root}", f"--machine={name}", "--boot"),
-        *("--register=no", "--keep-unit", "--capability=CAP_NET_ADMIN"),
+        *(str(process.which("systemd-nspawn")), "--quiet", f"--directory={root}", f"--machine={name}"),
+        *("--boot", "--register=no", "--keep-unit", "--capability=CAP_NET_ADMIN"),
         *(f"--network-namespace-path=/run/netns/{network.netns}", "--resolv-conf=off"),
         # Not `interactive`: there is no terminal, the console goes to the log.
         *("--console=read-only", "--link-journal=no", "--timezone=off"),
     ]
-    if not network.cgroups:
-        scope = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit={network.netns}"]
-        return [*scope, "--property=Delegate=yes", "--", *nspawn]
-    enter = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
-    return ["sh", "-c", enter, "sh", *map(str, network.cgroups), "--", *nspawn]
+    kept = [sys.executable, "-I", keeper.__file__, *map(str, network.cgroups), "--", *nspawn]
+    if network.cgroups:
+        return kept
+    scope = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit={network.netns}"]
+    return [*scope, "--property=Delegate=yes", "--", *kept]
+
+
+def remove(machine: Machine) -> None:
+    """Take away what an ended machine has on the host outside its folder."""
+    if machine.network is not None:
+        subnet.remove(machine.network)
+    # nspawn removes it by itself only where /run is a tmpfs.
+    with contextlib.suppress(OSError):
+        (_PROPAGATE / _host_name(machine.name, machine.folder)).rmdir()
+
+
+def _host_name(name: str, folder: Path) -> str:
+    return f"{name}-{subnet.names(folder)}"
 
 
 def shutdown(machine: Machine, seconds: float) -> bool:
     """Ask the machine's systemd to power off; whether it went down within `seconds`."""
-    # nspawn hands SIGTERM on to the booted systemd as SIGRTMIN+3, an orderly power-off.
+    # The keeper hands SIGTERM on to nspawn, and that on to the booted systemd as SIGRTMIN+3, an orderly power-off.
     machine.process.signal(signal.SIGTERM)
     return machine.process.wait(seconds)
 

@@ -192,6 +192,9 @@ def _forward(interface: str, on: bool) -> bool:
 
 
 def _remove_cgroup(group: Path) -> None:
+    """Remove the machine's own control group; a process that outlived the machine is ended first."""
+    with contextlib.suppress(OSError):
+        (group / "cgroup.kill").write_text("1", encoding="ascii")
     for each in sorted(group.rglob("*/"), key=lambda path: len(path.parts), reverse=True):
         _rmdir(each)
     _rmdir(group)
