@@ -80,6 +80,8 @@ def _variables(
     if image is not None:
         found["base_image"] = str(image)
         found["base_checksum"] = f"sha256:{record.sha256(image)}"
+    elif isinstance(plan.target.base, Download):
+        found["base_checksum"] = f"sha256:{bases.published_sha256(plan.target.base)}"
     return found
 
 

@@ -24,13 +24,14 @@ class Steps:
     taken: list[tuple[str, float]] = field(default_factory=list)
     current: str | None = None
     _started: float = 0.0
+    _running: bool = False
     _status: Status | None = None
 
     def begin(self, title: str) -> None:
         """Start a step; on a terminal a spinner turns until `end`. A running step ends well first."""
-        if self.current is not None:
+        if self._running:
             self.end()
-        self.current, self._started = title, time.monotonic()
+        self.current, self._started, self._running = title, time.monotonic(), True
         if self.console.is_terminal:
             self._status = self.console.status(escape(title))
             self._status.start()
@@ -41,6 +42,7 @@ class Steps:
             self._status.stop()
             self._status = None
         title, seconds = self.current or "", time.monotonic() - self._started
+        self._running = False
         if ok:
             self.taken.append((title, round(seconds, 3)))
             self.current = None
@@ -54,7 +56,7 @@ class Steps:
         try:
             yield
         except BaseException:
-            if self.current is not None:
+            if self._running:
                 self.end(ok=False)
             raise
         self.end()

@@ -10,6 +10,7 @@ from notebake import guest, resources, seed, templates
 from notebake.errors import SpecError
 from notebake.files import RenderedFile
 from notebake.plan import Plan
+from notebake.targets import Download
 
 # Raw bytes of user-data that each cloud takes, before its own base64: EC2 and Google as documented;
 # Azure and OpenStack take 65,535 bytes after base64, which is 49,149 before. Google's metadata values
@@ -103,20 +104,14 @@ def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
 def packer_variables(plan: Plan) -> bytes:
     """Values for the Packer template, as the JSON variable file it reads: never as HCL text."""
     base = plan.target.base
-    download = base is not None and base.kind == "download"
-    variables = {
-        "target": plan.target.name,
-        # A base made here has its path and digest once it is made: `notebake bake` gives them.
-        "base_image": base.url if base is not None and base.kind == "download" else "base.qcow2",
-        "base_checksum": _checksum(plan) if download else "none",
-    }
+    variables = {"target": plan.target.name, "base_image": "base.qcow2", "base_checksum": "none"}
+    if isinstance(base, Download):
+        variables["base_image"] = base.url
+        if base.sha256:
+            variables["base_checksum"] = f"sha256:{base.sha256}"
+    # What is "none" here, a base made on this computer or one whose digest its project publishes only
+    # beside it, gets its digest from `notebake bake`.
     return (json.dumps(variables, indent=1) + "\n").encode()
-
-
-def _checksum(plan: Plan) -> str:
-    base = plan.target.base
-    assert base is not None and base.kind == "download"
-    return f"sha256:{base.sha256}" if base.sha256 else f"file:{base.sha256_url}"
 
 
 def build_seed(public_key: str) -> dict[str, bytes]:

@@ -272,6 +272,9 @@ def profile(config):
             "jpserver_extensions": {"notebook": True, "jupyter_lsp": False},
         },
         "MultiKernelManager": {"default_kernel_name": name},
+        # A kernel's first start imports NumPy and matplotlib: on a small or emulated machine that is
+        # more than the minute after which the server would close the page's connection.
+        "MappingKernelManager": {"kernel_info_timeout": 600},
         "KernelSpecManager": {"allowed_kernelspecs": [name], "ensure_native_kernel": False},
         "LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},
     }
@@ -314,6 +317,18 @@ def services(config, bake):
     run("systemctl", "enable", "--quiet", *wanted)
     if not bake:
         run("systemctl", "start", "--no-block", *wanted, "notebake-bytecode.service")
+
+
+def fonts(config):
+    """matplotlib's list of fonts, made once here and not in the first plot of every kernel."""
+    account = pwd.getpwnam(config["user"])
+    folder = HOME / "matplotlib"
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    if (HOME / "env").exists() and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
+        python = str(HOME / "env/bin/python")
+        run("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups",
+            python, "-c", "import matplotlib.font_manager", MPLCONFIGDIR=str(folder))
 
 
 def main():

@@ -21,6 +21,9 @@ from notebake.launch.machine import Machine, state
 from notebake.progress import Steps
 from rich.console import Console
 
+# process.spawn lets go of a child that runs on by design, which subprocess warns about.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 SERVER = """\
 import http.server, ssl, subprocess, pathlib
 folder = pathlib.Path("/srv/notebook")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from notebake import base as mmdebstrap
+from notebake.bases import mmdebstrap
 from notebake.errors import SpecError
 from notebake.plan import Plan
 from notebake.progress import Steps
@@ -81,6 +81,13 @@ def disk(plan: Plan, steps: Steps, log: Path) -> Path:
                 grub_config=plan.target.folder / "base/grub-early.cfg",
             )
     return path
+
+
+def published_sha256(base: Download) -> str:
+    """The SHA-256 (hex) that a downloaded base must have. Raises CommandFailed."""
+    from notebake.bases import download
+
+    return download.sha256(base)
 
 
 def _download(base: Download, name: str, steps: Steps) -> Path:

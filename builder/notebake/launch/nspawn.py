@@ -140,7 +140,7 @@ def _host_name(name: str, folder: Path) -> str:
 
 def shutdown(machine: Machine, seconds: float) -> bool:
     """Ask the machine's systemd to power off; whether it went down within `seconds`."""
-    # The keeper hands SIGTERM on to nspawn, and that on to the booted systemd as SIGRTMIN+3, an orderly power-off.
+    # The keeper hands SIGTERM to nspawn, which sends systemd SIGRTMIN+3: an orderly power-off.
     machine.process.signal(signal.SIGTERM)
     return machine.process.wait(seconds)
 

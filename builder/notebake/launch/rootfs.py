@@ -47,7 +47,7 @@ def root_from_image(image: Path, destination: Path) -> None:
     """Make the folder `destination` from the root file system (ext4) of the qcow2 `image`.
 
     A read-only loop mount is taken where loop devices work: it keeps everything. Where they do not
-    (most containers) debugfs reads the file system: owners, modes, setuid bits, symlinks stay, but file
+    (many containers) debugfs reads the file system: owners, modes and symlinks stay, but file
     capabilities are lost and hard links become copies. Raises SpecError, MissingTool, CommandFailed.
     """
     if not image.is_file():
@@ -114,3 +114,35 @@ def _rdump(raw: Path, offset: int, size: int, destination: Path) -> None:
         raise CommandFailed(
             f"{destination}: debugfs could not read the root file system", "is the disk full?"
         )
+    _special_bits(alone, destination)
+
+
+def _special_bits(alone: Path, destination: Path) -> None:
+    """Give back the setuid, setgid and sticky bits, which debugfs loses: sudo would not work."""
+    folders = [
+        "/" + str(Path(place).relative_to(destination)).removeprefix(".")
+        for place, _, _ in os.walk(destination)
+    ]
+    # A name with a quote or a newline would be another request; the system's own folders have neither.
+    asked = [each for each in folders if not any(char in each for char in '"\n')]
+    script = alone.with_name("modes")
+    script.write_text("".join(f'ls -p "{each}"\n' for each in asked), encoding="utf-8")
+    said = process.run(["debugfs", "-f", script, alone], timeout=_SECONDS).stdout.decode("utf-8", "replace")
+    for path, mode in special(said):
+        place = destination / path
+        if not place.is_symlink() and place.exists():
+            place.chmod(mode)
+
+
+def special(listing: str) -> Iterator[tuple[str, int]]:
+    """(relative path, mode) of all in debugfs's `ls -p` answers that has a setuid, setgid or sticky bit."""
+    folder = ""
+    for line in listing.splitlines():
+        if line.startswith("debugfs: ls -p "):
+            folder = line.split('"')[1].strip("/")
+        elif line.startswith("/"):
+            # /inode/mode/uid/gid/name/size/
+            fields = line.split("/")
+            mode = int(fields[2], 8)
+            if mode & 0o7000 and fields[5] not in (".", ".."):
+                yield f"{folder}/{fields[5]}".lstrip("/"), mode & 0o7777

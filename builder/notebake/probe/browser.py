@@ -2,7 +2,6 @@
 
 Debian's chromium, driven by Playwright. It trusts the machine by the public key of the certificate
 whose fingerprint was checked first (--ignore-certificate-errors-spki-list), not by ignoring errors.
-The selectors are Notebook 7's (JupyterLab's class names).
 """
 
 from __future__ import annotations
@@ -13,33 +12,25 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 from notebake import process
 from notebake.errors import CheckFailed, NotReady, SpecError
 from notebake.probe import wire
 from notebake.probe.attempt import attempt
-from notebake.probe.checks.plot import CODE, SMALLEST
+from notebake.probe.person import ACTS, Person, tidy
 from notebake.probe.report import Result
 from notebake.probe.subject import Subject
 from notebake.probe.trust import trusted
 from notebake.probe.visit import HANDSHAKE
 from notebake.progress import Steps
 
-TITLES = {
-    "browser_login": "the login page lets in",
-    "browser_dashboard": "the dashboard shows the files",
-    "browser_notebook": "New makes a notebook",
-    "browser_plot": "Shift-Enter shows the plot",
-}
-NAMES = tuple(TITLES)
+NAMES = tuple(ACTS)
 SIZE = (1280, 800)
 
 _ARGS = (
@@ -54,17 +45,6 @@ _ARGS = (
     # The probe goes straight to the machine: so does its browser.
     "--no-proxy-server",
 )
-_PICTURE = '.jp-CodeCell .jp-OutputArea-output img[src^="data:image/png;base64,"]'
-_SIZE = "async image => { await image.decode(); return [image.naturalWidth, image.naturalHeight]; }"
-_ASIDE = (4, 796)
-_ERROR = '.jp-CodeCell .jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]'
-# The requests are the page's own: they have its cookies, and its trust in the certificate.
-_FETCH = """async ([method, path]) => {
-    const cookie = document.cookie.match(/(?:^|; )_xsrf=([^;]+)/);
-    const headers = cookie ? {"X-XSRFToken": cookie[1]} : {};
-    const answer = await fetch(path, {method, headers, signal: AbortSignal.timeout(60000)});
-    return answer.status === 200 ? await answer.json() : null;
-}"""
 
 
 def public_key_pin(certificate: bytes) -> str:
@@ -75,113 +55,7 @@ def public_key_pin(certificate: bytes) -> str:
     ).decode()
 
 
-@dataclass(kw_only=True)
-class _Person:
-    """Who sits at the browser: the page in front of them, and the notebook they made."""
-
-    subject: Subject
-    page: Page
-    folder: Path
-    until: float
-    made: str | None = None
-
-    def left(self) -> float:
-        """Milliseconds until the whole visit must be over (at least one: zero means for ever)."""
-        return max(1.0, (self.until - time.monotonic()) * 1000)
-
-    def fetch(self, method: str, path: str) -> Any:
-        return self.page.evaluate(_FETCH, [method, path])
-
-    def picture(self, name: str) -> None:
-        self.page.screenshot(path=self.folder / f"{name}.png", timeout=self.left())
-
-    def answer_dialogs(self) -> None:
-        """Say yes to what stands in the way (kernel choice), until nothing does."""
-        for _ in range(5):
-            dialog = self.page.locator(".jp-Dialog button.jp-mod-accept")
-            if dialog.count() == 0:
-                return
-            with suppress(Error):
-                dialog.last.click(timeout=2000)
-
-    def wait(self, selector: str) -> None:
-        self.page.wait_for_selector(selector, timeout=self.left())
-
-
-def _log_in(person: _Person) -> str:
-    page, subject = person.page, person.subject
-    page.goto(f"{subject.address.url}/login?next=%2Ftree", timeout=person.left())
-    person.wait("#password_input")
-    person.picture("1-login")
-    page.fill("#password_input", subject.password or subject.token or "")
-    page.click("#login_submit")
-    page.wait_for_url("**/tree*", timeout=person.left())
-    return "logged in"
-
-
-def _dashboard(person: _Person) -> str:
-    person.wait(".jp-DirListing-content")
-    person.answer_dialogs()
-    person.wait('.jp-FileBrowser-toolbar :text-is("New")')
-    person.picture("2-dashboard")
-    return "the files are listed"
-
-
-def _notebook(person: _Person) -> str:
-    profile = person.subject.profile
-    specs = (person.fetch("GET", "/api/kernelspecs") or {}).get("kernelspecs", {})
-    if profile not in specs:
-        raise CheckFailed(f"there is no kernel {profile!r}")
-    title = specs[profile]["spec"]["display_name"]
-    page = person.page
-    page.locator(".jp-FileBrowser-toolbar").get_by_text("New", exact=True).click(timeout=person.left())
-    entry = page.locator(".lm-Menu-item").get_by_text(title, exact=True)
-    with page.context.expect_page(timeout=person.left()) as opened:
-        entry.click(timeout=person.left())
-    person.page = opened.value
-    person.page.wait_for_url("**/notebooks/*", timeout=person.left())
-    person.made = person.page.url.split("?")[0].rsplit("/notebooks/", 1)[1]
-    person.wait(".jp-Notebook .jp-CodeCell .cm-content")
-    person.answer_dialogs()
-    person.wait('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-    person.picture("3-notebook")
-    return f"a notebook with the kernel {title!r}"
-
-
-def _plot(person: _Person) -> str:
-    page = person.page
-    cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
-    cell.click(timeout=person.left())
-    page.keyboard.type(CODE)
-    page.keyboard.press("Shift+Enter")
-    page.wait_for_selector(f"{_PICTURE}, {_ERROR}", timeout=person.left())
-    if page.locator(_ERROR).count():
-        lines = page.locator(_ERROR).first.inner_text().strip().splitlines()
-        raise CheckFailed(f"{CODE}: {lines[-1] if lines else 'an error'}")
-    width, height = page.locator(_PICTURE).first.evaluate(_SIZE, timeout=person.left())
-    if min(width, height) < SMALLEST:
-        raise CheckFailed(f"{CODE}: the picture is {width} x {height} pixels")
-    # The number in front of the cell comes when the kernel is idle again.
-    page.locator(".jp-InputPrompt").get_by_text("[1]:").wait_for(timeout=person.left())
-    page.mouse.move(*_ASIDE)
-    person.picture("4-plot")
-    return f"{width} x {height} pixels in the page"
-
-
-def _tidy(person: _Person, start: Page) -> None:
-    """Leave the machine as it was: no kernel of ours, no Untitled.ipynb."""
-    if person.made is None:
-        return
-    if person.page is not start:
-        person.page.close()
-    person.page = start
-    for session in person.fetch("GET", "/api/sessions") or ():
-        if session.get("path") == unquote(person.made):
-            person.fetch("DELETE", f"/api/sessions/{session['id']}")
-    person.fetch("DELETE", f"/api/contents/{person.made}")
-
-
-def _guarded(person: _Person, name: str, act: Callable[[_Person], str]) -> str:
+def _guarded(person: Person, name: str, act: Callable[[Person], str]) -> str:
     """One act; a failure leaves a picture. Playwright's call log is dropped: it quotes what was typed."""
     try:
         return act(person)
@@ -191,11 +65,15 @@ def _guarded(person: _Person, name: str, act: Callable[[_Person], str]) -> str:
         if not isinstance(error, Error):
             raise
         text = str(error).split("\n")[0]
-        raise NotReady(f"{text} ({person.folder / f'failed-{name}.png'} shows the page)") from None
+        raise NotReady(text, f"failed-{name}.png among the screenshots shows the page") from None
+
+
+def _act(people: list[Person], name: str) -> str:
+    return _guarded(people[0], name, ACTS[name][1])
 
 
 @contextmanager
-def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[_Person]:
+def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[Person]:
     with (
         # Chromium may still write while it ends.
         tempfile.TemporaryDirectory(prefix="notebake-browser-", ignore_cleanup_errors=True) as profile,
@@ -213,10 +91,10 @@ def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[_P
         )
         try:
             start = context.pages[0] if context.pages else context.new_page()
-            person = _Person(subject=subject, page=start, folder=folder, until=until)
+            person = Person(subject=subject, page=start, folder=folder, until=until)
             yield person
             with suppress(Error):
-                _tidy(person, start)
+                tidy(person, start)
         finally:
             context.close()
 
@@ -243,10 +121,10 @@ def visit(
         if failed:
             results.append(Result(name=name, status="failed", detail=f"needs {failed.name}"))
         else:
-            results.append(attempt(name, TITLES[name], act, steps=steps, secrets=subject.secrets))
+            results.append(attempt(name, ACTS[name][0], act, steps=steps, secrets=subject.secrets))
 
     with ExitStack() as stack:
-        people: list[_Person] = []
+        people: list[Person] = []
 
         def first() -> str:
             seconds = min(HANDSHAKE * subject.patience, timeout_s)
@@ -255,9 +133,9 @@ def visit(
                 raise CheckFailed("the machine shows two different certificates")
             pin = public_key_pin(seen.certificate)
             people.append(stack.enter_context(_open(subject, pin, screenshots, until)))
-            return _guarded(people[0], NAMES[0], _log_in)
+            return _act(people, NAMES[0])
 
         perform(NAMES[0], first)
-        for name, act in zip(NAMES[1:], (_dashboard, _notebook, _plot), strict=True):
-            perform(name, lambda name=name, act=act: _guarded(people[0], name, act))  # type: ignore[misc]
+        for name in NAMES[1:]:
+            perform(name, partial(_act, people, name))
     return results

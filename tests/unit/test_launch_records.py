@@ -1,0 +1,235 @@
+"""The parts of a launch that start nothing: console, records, pids, ports, subnets, command lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from notebake import launch
+from notebake.accelerator import Accelerator
+from notebake.errors import CommandFailed, MissingTool, SpecError
+from notebake.launch import console, keys, machine, nspawn, pids, ports, qemu, rootfs, subnet
+from notebake.launch.machine import Address, Machine, Network, Ssh
+
+FIRST = ":".join(["AB"] * 32)
+LAST = ":".join(["0c"] * 32)
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def a_machine(name: str = "one", **changes: object) -> Machine:
+    folder = machine.folder(name)
+    me = pids.identify(os.getpid())
+    assert me is not None
+    values: dict[str, object] = {
+        "name": name,
+        "platform": "nspawn",
+        "target": "debian-13",
+        "source": "user-data",
+        "sha256": None,
+        "process": me,
+        "address": Address(host="10.213.0.2", port=443),
+        "notebook_port": 9999,
+        "canary": Address(host="10.213.0.2", port=8765),
+        "canary_inside": 8765,
+        "ssh": Ssh(
+            host="10.213.0.2", port=22, user="u", key=folder / keys.KEY, known_hosts=folder / "known_hosts"
+        ),
+        "console": folder / "console.log",
+        "fingerprint": FIRST,
+        "created": machine.now(),
+        "network": Network(
+            netns="n",
+            veth="v",
+            table="t",
+            cgroups=(Path("/c"),),
+            host="10.213.0.1",
+            guest="10.213.0.2",
+            forwarding=("eth0",),
+        ),
+    }
+    return Machine(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_the_last_fingerprint_and_token_count_amid_escapes_and_crlf() -> None:
+    text = (
+        f"[\x1b[0;32m  OK  \x1b[0m] x\r\nnotebake: certificate SHA256 {FIRST}\r\nnotebake: token {'1' * 32}\r\n"
+        f"[   9.1] notebake: certificate \x1b[1mSHA256 {LAST}\x1b[0m\r\nnotebake: token {'2' * 32}\r\n"
+        "notebake: ready\r\n"
+    )
+    assert console.fingerprint(text) == LAST.upper()
+    assert console.token(text) == "2" * 32
+    assert console.ready(text)
+
+
+@pytest.mark.parametrize("text", ["", "notebake: certificate SHA256 AB:CD", f"certificate SHA256 {FIRST}"])
+def test_no_fingerprint_is_none(text: str) -> None:
+    assert console.fingerprint(text) is None
+    assert console.token(text) is None
+    assert not console.ready(text)
+
+
+def test_a_token_still_being_written_is_not_taken() -> None:
+    assert console.token(f"notebake: token {'a' * 20}") is None
+
+
+def test_the_tail_drops_empty_lines_and_keeps_the_last() -> None:
+    assert console.tail("a\r\n\r\nb\n\x1b[0mc\n", 2) == "b\nc"
+
+
+def test_a_record_comes_back_as_it_was_and_only_its_owner_reads_it() -> None:
+    saved = machine.save(a_machine())
+    path = saved.folder / machine.RECORD
+    assert machine.load("one") == saved
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert machine.every() == [saved]
+    machine.save(a_machine("two", network=None))
+    assert machine.load("two").network is None
+    machine.delete("one")
+    machine.delete("one")
+    assert [each.name for each in machine.every()] == ["two"]
+
+
+def test_a_broken_record_is_named_and_hides_no_other() -> None:
+    saved = machine.save(a_machine())
+    broken = machine.folder("bad") / machine.RECORD
+    broken.parent.mkdir()
+    broken.write_text("{")
+    with pytest.raises(CommandFailed, match=re.escape(str(broken))):
+        machine.load("bad")
+    assert machine.every() == [saved]
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "../x", "a_b", "a" * 42, "a\n"])
+def test_a_bad_name_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="name"):
+        machine.folder(name)
+
+
+def test_an_unknown_machine_is_a_user_error() -> None:
+    with pytest.raises(SpecError, match="ghost: no such machine"):
+        launch.logs("ghost")
+
+
+def test_names_are_counted_up_and_a_used_one_is_refused() -> None:
+    first, second = launch.prepare("Ubuntu-24.04"), launch.prepare("Ubuntu-24.04")
+    assert (first.name, second.name) == ("ubuntu-24-04-1", "ubuntu-24-04-2")
+    assert first.folder.stat().st_mode & 0o777 == 0o700
+    assert (first.folder / keys.KEY).stat().st_mode & 0o777 == 0o600
+    assert first.public_key.startswith("ssh-ed25519 ") and first.public_key != second.public_key
+    with pytest.raises(SpecError, match="ubuntu-24-04-2 exists"):
+        launch.prepare("x", second.name)
+    launch.discard(second.name)
+    assert launch.prepare("Ubuntu-24.04").name == second.name
+
+
+def test_the_folder_of_a_killed_launch_is_swept() -> None:
+    prepared = launch.prepare("a")
+    (prepared.folder / "owner").write_text(f"{os.getpid()} 1\n")  # this pid, but another process
+    assert launch.prepare("a").name == prepared.name
+
+
+def test_a_recycled_pid_is_neither_alive_nor_signalled() -> None:
+    me = pids.identify(os.getpid())
+    assert me is not None and me.alive()
+    other = pids.Process(pid=me.pid, started=me.started + 1)
+    assert not other.alive()
+    other.signal(9)
+    assert other.kill(0)
+
+
+def test_ports_differ_and_a_used_one_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        used = holder.getsockname()[1]
+        chosen = ports.choose(wanted=None, endpoint=used, more=2)
+        assert len({used, *chosen}) == 4
+        with pytest.raises(SpecError, match=f"port {used}: already used"):
+            ports.choose(wanted=used, endpoint=443, more=0)
+    assert ports.choose(wanted=used, endpoint=443, more=0) == (used,)
+
+
+def test_a_subnet_overlaps_nothing() -> None:
+    assert subnet.free([]) == ("10.213.0.1", "10.213.0.2")
+    assert subnet.free(["10.213.0.0/30", "10.213.0.4"]) == ("10.213.0.9", "10.213.0.10")
+    assert subnet.free(["10.0.0.0/8"]) == ("172.29.0.1", "172.29.0.2")
+    with pytest.raises(CommandFailed, match="no free"):
+        subnet.free(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])
+
+
+def test_an_offline_machine_has_no_way_out() -> None:
+    network = a_machine().network
+    assert network is not None
+    assert "masquerade" in subnet.rules(network, public=443, inside=9999, offline=False)
+    assert "masquerade" not in subnet.rules(network, public=443, inside=9999, offline=True)
+    assert "dnat" not in subnet.rules(network, public=9999, inside=9999, offline=True)
+    host0 = json.loads(subnet.config(network, offline=True))["ethernets"]["host0"]
+    assert host0 == {"addresses": ["10.213.0.2/30"], "dhcp4": False}
+
+
+def test_the_qemu_command_line_keeps_to_loopback_and_doubles_commas(tmp_path: Path) -> None:
+    request = launch.Request(
+        name="one", target="debian-13", platform="qemu", seed={}, user="u", offline=True, memory_mib=1024
+    )
+    folder = tmp_path / "a,b"
+    chosen = Accelerator(name="tcg", machine="q35", cpu="max")
+    argv = qemu.arguments(request, folder, chosen, public=1443, ssh=1022, canary=1765)
+    text = " ".join(argv)
+    assert "a,,b/disk.qcow2" in text and "a,b" not in text.replace("a,,b", "")
+    assert argv[argv.index("-netdev") + 1] == (
+        "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:1443-:9999,"
+        "hostfwd=tcp:127.0.0.1:1022-:22,hostfwd=tcp:127.0.0.1:1765-:8765"
+    )
+    assert argv[argv.index("-m") + 1] == "1024"
+
+
+def test_the_root_partition_is_the_largest_linux_one() -> None:
+    linux = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+    parts = [
+        {"start": 2048, "size": 8, "type": "21686148-6449-6E6F-744E-656564454649"},
+        {"start": 4096, "size": 100, "type": linux},
+        {"start": 9000, "size": 50, "type": linux},
+    ]
+    table = json.dumps({"partitiontable": {"sectorsize": 512, "partitions": parts}}).encode()
+    assert rootfs.partition(table, Path("x")) == (4096 * 512, 100 * 512)
+    empty = json.dumps({"partitiontable": {"partitions": parts[:1]}}).encode()
+    with pytest.raises(CommandFailed, match=r"x\.qcow2: no Linux partition"):
+        rootfs.partition(empty, Path("x.qcow2"))
+
+
+def test_nspawn_without_root_is_a_missing_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    request = launch.Request(name="one", target="t", platform="nspawn", seed={}, user="u", root=tmp_path)
+    with pytest.raises(MissingTool, match="needs root"):
+        nspawn.unpack(request, tmp_path)
+
+
+def test_the_seed_never_follows_a_symlink_out_of_the_root(tmp_path: Path) -> None:
+    (tmp_path / "root/var").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "root/var/lib").symlink_to(tmp_path / "out")
+    request = launch.Request(name="one", target="t", platform="nspawn", seed={"user-data": b""}, user="u")
+    network = a_machine().network
+    assert network is not None
+    with pytest.raises(CommandFailed, match="symlink"):
+        nspawn._plant(request, tmp_path / "root", network)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_url_leaves_out_the_usual_port() -> None:
+    assert a_machine().url == "https://10.213.0.2/"
+    assert a_machine(address=Address(host="127.0.0.1", port=8443)).url == "https://127.0.0.1:8443/"
+
+
+def test_special_bits_are_read_from_debugfs_listings() -> None:
+    listing = (
+        'debugfs: ls -p "/"\n/2/040755/0/0/.//\n/9/041777/0/0/tmp//\n'
+        'debugfs: ls -p "/usr/bin"\n/5/104755/0/0/su/72000/\n/6/100755/0/0/ls/1/\n\n'
+    )
+    assert list(rootfs.special(listing)) == [("tmp", 0o1777), ("usr/bin/su", 0o4755)]

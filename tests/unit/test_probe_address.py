@@ -1,0 +1,79 @@
+"""Addresses and fingerprints as people type them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from notebake.errors import SpecError
+from notebake.probe import Address, Ssh, Subject, plain_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "shown"),
+    [
+        ("nb.example", "nb.example", 9999, "nb.example:9999"),
+        (" NB.example:443 ", "nb.example", 443, "nb.example:443"),
+        ("https://nb.example", "nb.example", 443, "nb.example:443"),
+        ("https://nb.example:9999/", "nb.example", 9999, "nb.example:9999"),
+        ("127.0.0.1:65535", "127.0.0.1", 65535, "127.0.0.1:65535"),
+        ("[::1]", "::1", 9999, "[::1]:9999"),
+        ("https://[2001:DB8:0::1]/", "2001:db8::1", 443, "[2001:db8::1]:443"),
+        ("[fe80::2]:1", "fe80::2", 1, "[fe80::2]:1"),
+    ],
+)
+def test_address(text: str, host: str, port: int, shown: str) -> None:
+    address = Address.parse(text)
+    assert (address.host, address.port, str(address)) == (host, port, shown)
+    assert address.url == f"https://{shown}"
+    assert Address.parse(address.url) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "https://", ":9999", "::1", "[::1", "[nb]:1", "[::1]x", "http://nb", "nb:0", "nb:65536", "nb:x", "nb:",
+     "nb/tree", "nb?x", "nb#x", "a b", "-nb", "nb..x", "1.2.3", "1.2.3.256", "n\u00f6b", "x" * 254, "nb:\u0661"],
+)  # fmt: skip
+def test_nonsense(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Address.parse(text)
+    assert caught.value.hint
+
+
+def test_a_password_in_the_address_is_not_repeated() -> None:
+    with pytest.raises(SpecError) as caught:
+        Address.parse("https://me:hunter2@nb.example/")
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_fingerprints() -> None:
+    plain = "ab" * 32
+    for text in (plain, plain.upper(), ":".join(["AB"] * 32), f" SHA256:{plain} "):
+        assert plain_fingerprint(text) == plain
+        assert Subject(address=Address(host="nb"), fingerprint=text).fingerprint == plain
+    for text in ("", "ab" * 31, "zz" * 32, "ab" * 20):
+        with pytest.raises(SpecError, match="fingerprint"):
+            plain_fingerprint(text)
+
+
+@pytest.mark.parametrize("field", ["password", "token"])
+def test_a_subject_does_not_show_its_secrets(field: str) -> None:
+    subject = Subject(address=Address(host="nb"), **{field: "hunter2"})  # type: ignore[arg-type]
+    assert "hunter2" not in repr(subject)
+    assert subject.secrets == ("hunter2",)
+
+
+@pytest.mark.parametrize("token", ["", "a\nb", "a ", "\u00e9"])
+def test_a_token_that_is_none(token: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Subject(address=Address(host="nb"), token=token)
+    assert not token or token not in str(caught.value)
+
+
+def test_ssh_hands_every_word_on_as_it_is() -> None:
+    ssh = Ssh(host="127.0.0.1", user="azureuser", key=Path("key"), known_hosts=Path("known"), port=2222)
+    argv = ssh.argv(["echo", "a b", "$(reboot)", "'"])
+    assert argv[0] == "ssh"
+    assert "BatchMode=yes" in argv
+    assert "UserKnownHostsFile=known" in argv
+    assert argv[-3:] == ["--", "127.0.0.1", "echo 'a b' '$(reboot)' ''\"'\"''"]

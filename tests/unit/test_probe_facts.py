@@ -1,0 +1,164 @@
+"""What the checks conclude from a certificate, a picture, and a machine's answers."""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from notebake.errors import CommandFailed, NotReady
+from notebake.probe import Address, Subject, png
+from notebake.probe.checks.san import covered
+from notebake.probe.checks.tls import faults
+from notebake.probe.visit import Visit
+from notebake.process import Completed
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def certificate(
+    *,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
+    ca: bool = False,
+    begin: timedelta = timedelta(hours=-1),
+    end: timedelta = timedelta(days=397),
+    use: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.SERVER_AUTH,
+) -> x509.Certificate:
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nb")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW + begin)
+        .not_valid_after(NOW + end)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if use:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+    return builder.sign(key, hashes.SHA256())
+
+
+def found(made: x509.Certificate, key: str | None = "EC P-256") -> str:
+    return "; ".join(faults(made, key=key, now=NOW))
+
+
+def test_a_good_certificate() -> None:
+    assert found(certificate()) == ""
+    assert found(certificate(), key=None) == ""
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"ca": True}, "CA:TRUE"),
+        ({"use": None}, "no serverAuth"),
+        ({"use": ExtendedKeyUsageOID.CLIENT_AUTH}, "no serverAuth"),
+        ({"begin": timedelta(days=-9), "end": timedelta(days=-1)}, "expired on 2026-11-22"),
+        ({"begin": timedelta(days=1)}, "not valid before"),
+        ({"end": timedelta(days=398)}, "398 at most"),
+    ],
+)
+def test_one_fault_each(made: dict[str, object], words: str) -> None:
+    problem = found(certificate(**made))  # type: ignore[arg-type]
+    assert words in problem
+    assert ";" not in problem
+
+
+def test_keys() -> None:
+    strong = certificate(key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    assert found(strong) == "the key is RSA 2048, not EC P-256"
+    assert found(strong, key=None) == ""
+    weak = certificate(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))
+    assert found(weak, key=None) == "the key RSA 1024 is too weak"
+
+
+def test_san() -> None:
+    names = x509.SubjectAlternativeName(
+        [
+            x509.DNSName("nb.example"),
+            x509.DNSName("*.west.example"),
+            x509.IPAddress(ipaddress.ip_address("10.0.2.15")),
+            x509.IPAddress(ipaddress.ip_address("2001:db8::1")),
+        ]
+    )
+    for name in ("nb.example", "NB.Example.", "a.west.example", "10.0.2.15", "2001:db8:0::1"):
+        assert covered(name, names), name
+    for name in ("x.nb.example", "a.b.west.example", "west.example", "10.0.2.16", "example", "::1"):
+        assert not covered(name, names), name
+
+
+def picture(width: int = 120, height: int = 90, *, blank: bool = False, colour: int = 6) -> bytes:
+    samples = {2: 3, 6: 4}[colour]
+    rows = b"".join(
+        b"\0" + bytes(width * samples) if blank else b"\0" + bytes([row]) * (width * samples)
+        for row in range(height)
+    )
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    return png.SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_png() -> None:
+    assert png.size(picture()) == (120, 90)
+    assert png.size(picture(colour=2)) == (120, 90)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "signature"),
+        (b"GIF89a", "signature"),
+        (png.SIGNATURE, "cut short"),
+        (picture()[:-12], "cut short"),
+        (picture()[:60], "damaged"),
+        (picture().replace(b"IDAT", b"IDAX"), "damaged"),
+        (picture(blank=True), "nothing is drawn"),
+    ],
+)
+def test_no_png(data: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        png.size(data)
+
+
+class Script:
+    """A machine whose commands give the listed outcomes, one after the other; the last one stays."""
+
+    def __init__(self, *outcomes: bytes | int) -> None:
+        self.outcomes = list(outcomes)
+
+    def run(self, argv: Sequence[str], timeout: float) -> Completed:
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        code, text = (outcome, b"") if isinstance(outcome, int) else (0, outcome)
+        return Completed(argv=tuple(argv), returncode=code, stdout=text)
+
+
+def visit(*outcomes: bytes | int) -> Visit:
+    subject = Subject(address=Address(host="nb"), inside=Script(*outcomes), patience=0.001)
+    return Visit(subject=subject, now=NOW)
+
+
+def test_output_of_a_command_inside() -> None:
+    assert visit(b" 42\n").output("cat", "x") == "42"
+    with pytest.raises(CommandFailed, match="inside: cat: exit code 255"):
+        visit(255).output("cat", "x")
+
+
+def test_waiting_ends_and_says_what_was_seen_last() -> None:
+    def never() -> None:
+        raise NotReady("MainPID is 0")
+
+    with pytest.raises(NotReady, match="the service: not within 0 s; last seen: MainPID is 0"):
+        visit(0).wait("the service", 1.0, never)

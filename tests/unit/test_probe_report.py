@@ -1,0 +1,146 @@
+"""The report: its forms, its counts, and what is never in it."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from junitparser import Failure, JUnitXml, Skipped, TestSuite
+from notebake import probe
+from notebake.errors import CheckFailed, NotReady, SpecError
+from notebake.probe import Address, Report, Result, Subject, wire
+from notebake.probe.report import clean
+from notebake.progress import Steps
+from rich.console import Console
+
+STARTED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+REPORT = Report(
+    address="https://nb.example:9999",
+    started=STARTED,
+    results=(
+        Result(name="tls", status="passed", seconds=0.25, detail="TLSv1.3"),
+        Result(name="plot", status="failed", seconds=1.5, detail="[red]<b>&\x1b[2J\x00\nsecond line"),
+        Result(name="kill", status="skipped", detail="no way in"),
+    ),
+)
+
+
+def quiet() -> Steps:
+    return Steps(console=Console(file=io.StringIO(), width=300))
+
+
+def test_json() -> None:
+    data = json.loads(REPORT.to_json())
+    assert data["address"] == "https://nb.example:9999"
+    assert data["started"] == "2026-11-23T12:00:00+00:00"
+    assert data["passed"] is False
+    assert data["seconds"] == 1.75
+    assert [(r["name"], r["status"]) for r in data["results"]] == [
+        ("tls", "passed"), ("plot", "failed"), ("kill", "skipped"),
+    ]  # fmt: skip
+
+
+def test_junit_counts(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_bytes(REPORT.to_junit())
+    (suite,) = JUnitXml.fromfile(str(path))
+    assert isinstance(suite, TestSuite)
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (3, 1, 0, 1)
+    assert suite.time == 1.75
+    good, bad, skipped = list(suite)
+    assert good.is_passed
+    assert isinstance(bad.result[0], Failure)
+    assert bad.result[0].message == "[red]<b>&\ufffd[2J\ufffd"
+    assert isinstance(skipped.result[0], Skipped)
+
+
+def test_table_shows_hostile_text_as_text() -> None:
+    out = io.StringIO()
+    Console(file=out, width=120, force_terminal=True).print(REPORT.table())
+    assert "[red]<b>&" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
+def test_passed() -> None:
+    def made(*statuses: str) -> Report:
+        results = tuple(Result(name="x", status=status) for status in statuses)  # type: ignore[arg-type]
+        return Report(address="x", started=STARTED, results=results)
+
+    assert made("passed", "skipped").passed
+    assert not made("passed", "failed").passed
+    assert not made("skipped").passed, "nothing was proven"
+    assert not made().passed
+    assert not made("passed").plus([Result(name="y", status="failed")]).passed
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunter2", 'quo"te', "new\nline", "back\\slash", "sp ace", "\u00fcml\u00e4ut"]
+)
+def test_clean_takes_secrets_out(secret: str) -> None:
+    for text in (f"no: {secret}", f"no: {secret!r}", f"no: {json.dumps(secret)}"):
+        cleaned = clean(text, [secret])
+        assert "***" in cleaned
+        assert secret not in cleaned
+
+
+def test_secrets_stay_out_of_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a check raises, with the password in its message, the report and the screen lack it."""
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("the server said: hunter2, T0ken")
+
+    monkeypatch.setattr(wire, "shake_hands", broken)
+    subject = Subject(address=Address(host="nb.example"), password="hunter2", token="T0ken")
+    steps = quiet()
+    report = probe.run(subject, started=STARTED, steps=steps)
+    screen = steps.console.file
+    assert isinstance(screen, io.StringIO)
+    for text in (report.to_json(), report.to_junit().decode(), screen.getvalue()):
+        assert "RuntimeError" in text, "an unexpected exception is a failed check with its text"
+        assert "hunter2" not in text
+        assert "T0ken" not in text
+    assert not report.passed
+
+
+def test_one_fault_is_named_once_and_the_rest_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def silent(address: Address, *, seconds: float) -> None:
+        tries.append(seconds)
+        raise NotReady(f"{address}: no answer within {seconds:g} s")
+
+    monkeypatch.setattr(wire, "shake_hands", silent)
+    subject = Subject(address=Address(host="nb.example"), password="hunter2", patience=0.1)
+    report = probe.run(subject, started=STARTED, steps=quiet())
+    assert tries == [2.0], "a machine that does not answer costs one time limit, not eight"
+    details = {result.name: result.detail for result in report.failed}
+    assert details.pop("tls") == "nb.example:9999: no answer within 2 s"
+    assert details.keys() == {"fingerprint", "san", "login_refused", "login", "plot", "profile", "not_root"}
+    assert all(detail.startswith("needs tls: ") for detail in details.values())
+
+
+def test_what_cannot_be_run_is_skipped_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: object, **kwargs: object) -> None:
+        raise CheckFailed("no")
+
+    monkeypatch.setattr(wire, "shake_hands", refused)
+    report = probe.run(Subject(address=Address(host="nb")), started=STARTED, steps=quiet())
+    skipped = {result.name: result.detail for result in report.results if result.status == "skipped"}
+    assert skipped.keys() == {"login", "plot", "profile", "not_root", "port_closed", "kill", "reboot"}
+    assert all(skipped.values())
+
+
+def test_a_selection_runs_in_the_catalogues_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: object, **kwargs: object) -> None:
+        raise CheckFailed("no")
+
+    monkeypatch.setattr(wire, "shake_hands", refused)
+    subject = Subject(address=Address(host="nb"))
+    report = probe.run(subject, started=STARTED, steps=quiet(), checks=["san", "tls"])
+    assert [result.name for result in report.results] == ["tls", "san"]
+    for nonsense in (["tls", "nonsense"], []):
+        with pytest.raises(SpecError):
+            probe.run(subject, started=STARTED, steps=quiet(), checks=nonsense)
