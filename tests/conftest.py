@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from notebake import plan, resources, spec, targets
 from notebake.plan import Plan
 

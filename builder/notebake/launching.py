@@ -16,6 +16,9 @@ from notebake.launch import Machine, Request
 from notebake.plan import Plan
 from notebake.progress import Steps
 
+# Where the guest's identity.py waits for the key of the user's own certificate.
+OWN_KEY = "/var/lib/notebake/own/key.pem"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -115,6 +118,7 @@ def launch_machine(source: Source, *, name: str | None, steps: Steps, settings: 
         endpoint_port=source.public_port,
         disk=source.disk,
         root=source.root,
+        secrets={OWN_KEY: source.own_key} if source.own_key else {},
         **settings,
     )
     return launch.start(request, steps=steps)

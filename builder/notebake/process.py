@@ -69,7 +69,9 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def which(tool: str) -> Path:
     """The path of `tool`; raises MissingTool with the command that installs it."""
     # uv comes with notebake, beside its Python; sbin is not in every user's PATH.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+    )
     found = shutil.which(tool, path=path)
     if found is None:
         raise MissingTool(
@@ -148,6 +150,8 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
             env=environment(env),
             start_new_session=True,
         )
+    # It lives on without us: nobody waits for it, and Popen need not warn of that.
+    child.returncode = 0
     return child.pid
 
 

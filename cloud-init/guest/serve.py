@@ -29,7 +29,8 @@ def main():
     if TOKEN.exists():
         os.environ["JUPYTER_TOKEN_FILE"] = str(TOKEN)
     server = JupyterNotebookApp.initialize_server(argv=[])
-    notify("READY=1")
+    # The server listens from its loop's first callback on; this one comes right after it.
+    server.io_loop.add_callback(notify, "READY=1")
     server.start()
 
 

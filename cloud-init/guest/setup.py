@@ -213,8 +213,6 @@ def environment(config, bake):
         uv.unlink()
         os.sync()
         write(env / "complete", "")
-    if bake:
-        write(env / "bytecode", "")
     link = HOME / "env.new"
     link.unlink(missing_ok=True)
     link.symlink_to(env.name)
@@ -313,22 +311,38 @@ def services(config, bake):
     for source in sorted((GUEST / "units").iterdir()):
         write(UNITS / source.name, source.read_text().replace("@user@", config["user"]))
     run("systemctl", "daemon-reload")
-    wanted = ["notebake-certificate.timer", "notebake-certificate.service", "notebake-notebook.service"]
-    run("systemctl", "enable", "--quiet", *wanted)
-    if not bake:
-        run("systemctl", "start", "--no-block", *wanted, "notebake-bytecode.service")
+    names = sorted(
+        source.name for source in (GUEST / "units").iterdir() if source.name != "notebake-setup.service"
+    )
+    run("systemctl", "enable", "--quiet", *names)
+    if bake:
+        write(HOME / "env/warm", "")
+    else:
+        run("systemctl", "start", "--no-block", *names)
 
 
 def fonts(config):
-    """matplotlib's list of fonts, made once here and not in the first plot of every kernel."""
+    """matplotlib's list of fonts, made once here and not in the first plot of each user."""
     account = pwd.getpwnam(config["user"])
     folder = HOME / "matplotlib"
     folder.mkdir(exist_ok=True)
     os.chown(folder, account.pw_uid, account.pw_gid)
-    if (HOME / "env").exists() and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
-        python = str(HOME / "env/bin/python")
-        run("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups",
-            python, "-c", "import matplotlib.font_manager", MPLCONFIGDIR=str(folder))
+    if any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
+        ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        program = [str(HOME / "env/bin/python"), "-c", "import matplotlib.font_manager"]
+        run("setpriv", *ids, *program, MPLCONFIGDIR=str(folder))
+
+
+def warm(config):
+    """What a baked machine has and a first boot does not wait for: fonts and bytecode."""
+    fonts(config)
+    # 1: some package carries a file that is not for this Python.
+    python = str(HOME / "env/bin/python")
+    subprocess.run(
+        [python, "-m", "compileall", "-q", str(HOME / "env/lib")], check=False, stdin=subprocess.DEVNULL
+    )
+    os.sync()
+    write(HOME / "env/warm", "")
 
 
 def main():
@@ -336,12 +350,16 @@ def main():
     config = json.loads((GUEST / "config.json").read_text())
     os.environ.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if "--warm" in sys.argv[1:]:
+        warm(config)
+        return
     steps = {
         "programs": lambda: programs(config),
         "firewall": lambda: firewall(config),
         "user": lambda: user(config),
         "environment": lambda: environment(config, bake),
         "profile": lambda: profile(config),
+        "fonts": lambda: fonts(config) if bake else None,
         "cloud": lambda: cloud(config),
         "services": lambda: services(config, bake),
         "trust": lambda: trust(config),

@@ -30,6 +30,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
 from notebake import probe, process
 from notebake.auth import password_hash
 from notebake.errors import CommandFailed
@@ -146,6 +147,18 @@ class Farm:
         }  # fmt: skip
         (home / "jupyter_server_config.json").write_text(json.dumps(config))
         give(home)
+        self.launch(name)
+        self.logs[str(port)] = self.root / f"{name}.log"
+        return Subject(
+            address=Address(host="127.0.0.1", port=port),
+            password=PASSWORD if auth is None else None,
+            fingerprint=fingerprint,
+            patience=0.25,
+        )
+
+    def launch(self, name: str) -> int:
+        """Run the server whose home is there already; its pid."""
+        home = self.root / name
         settings = {
             "HOME": str(home),
             "JUPYTER_CONFIG_DIR": str(home),
@@ -162,17 +175,21 @@ class Farm:
                     start_new_session=True,
                 )
             )
-        self.logs[str(port)] = self.root / f"{name}.log"
-        return Subject(
-            address=Address(host="127.0.0.1", port=port),
-            password=PASSWORD if auth is None else None,
-            fingerprint=fingerprint,
-            patience=0.25,
-        )
+        return self.children[-1].pid
 
     def ready(self, subject: Subject) -> Subject:
         log = self.logs[str(subject.address.port)]
-        quick(lambda: b" is running at" in log.read_bytes(), f"{log}:\n{log.read_text()[-2000:]}")
+
+        def listens() -> bool:
+            # The log's "is running at" comes before the port is open.
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", subject.address.port), 1),
+            ):
+                return True
+            return False
+
+        quick(listens, f"no server: {log}")
         return subject
 
     def stop(self) -> None:
@@ -485,6 +502,76 @@ def test_closed_is_not_believed_when_nothing_listens_inside() -> None:
     with answering(lambda line: None) as silent:
         report = canary_result(silent, ThisMachine(starts=False), patience=0.05)
     assert "nothing answers on loopback inside" in red(report)["port_closed"]
+
+
+@dataclass
+class Supervised(ThisMachine):
+    """The inside of a machine whose service is one of the farm's servers, and of its supervisor's faults."""
+
+    farm: Farm = field(kw_only=True)
+    fault: str = ""
+    boots: int = 1
+
+    def _again(self) -> None:
+        child = self.farm.children[-1]
+        process.kill_session(child.pid)
+        child.wait()
+        if self.fault == "certificate":
+            certificate(self.farm.root / "mortal")
+            give(self.farm.root / "mortal")
+        if self.fault != "stays away":
+            self.farm.launch("mortal")
+
+    def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
+        words, text = list(argv), ""
+        if words[:2] == ["systemctl", "show"]:
+            child = self.farm.children[-1]
+            text = "0" if child.poll() is not None else str(child.pid)
+        elif words[:6] == ["sudo", "-n", "systemctl", "kill", "-s", "SIGKILL"]:
+            if self.fault != "is not killed":
+                self._again()
+        elif words[:4] == ["sudo", "-n", "systemctl", "reboot"]:
+            if self.fault != "does not reboot":
+                self._again()
+                self.boots += 1
+            # What ssh says when the machine goes away under it.
+            return process.Completed(argv=tuple(argv), returncode=255, stdout=b"")
+        elif words[0] == "cat":
+            text = f"boot-{self.boots}"
+        return process.Completed(argv=tuple(argv), returncode=0, stdout=text.encode())
+
+
+@pytest.fixture
+def mortal(farm: Farm) -> Iterator[Subject]:
+    """A server of its own that may die; always the farm's last."""
+    subject = farm.ready(farm.start("mortal"))
+    yield subject
+    process.kill_session(farm.children[-1].pid)
+    shutil.rmtree(farm.root / "mortal")
+
+
+def test_a_service_that_comes_back_is_green(mortal: Subject, farm: Farm) -> None:
+    report = run(replace(mortal, inside=Supervised(farm=farm)), "login", "plot", "kill", "reboot")
+    assert states(report, "passed") == {"login", "plot", "kill", "reboot"}, red(report)
+    assert "PNG of" in report.results[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("check", "fault", "words"),
+    [
+        ("kill", "stays away", "runs again: not within"),
+        ("kill", "is not killed", "runs again: not within"),
+        ("kill", "certificate", "another certificate than the pinned one"),
+        ("reboot", "stays away", "the notebook answers again: not within"),
+        ("reboot", "does not reboot", "still the old boot"),
+        ("reboot", "certificate", "another certificate than the pinned one"),
+    ],
+)
+def test_a_service_that_does_not(mortal: Subject, farm: Farm, check: str, fault: str, words: str) -> None:
+    # The limits of a restart and of a reboot are 240 s and 600 s.
+    patience = {"certificate": 0.1}.get(fault, 0.01)
+    broken = replace(mortal, inside=Supervised(farm=farm, fault=fault), patience=patience)
+    assert words in red(run(broken, check))[check]
 
 
 def visit(subject: Subject, folder: Path, seconds: float = 60) -> dict[str, tuple[str, str]]:

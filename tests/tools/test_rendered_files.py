@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from notebake import packer_build, process, render
 from notebake.bake import _new_key
 from notebake.errors import CommandFailed

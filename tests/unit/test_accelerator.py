@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from notebake.accelerator import Accelerator, Wanted, decide, parse_version
 from notebake.errors import CommandFailed, MissingTool
 

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from notebake import launch
 from notebake.accelerator import Accelerator
 from notebake.errors import CommandFailed, MissingTool, SpecError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from notebake.errors import SpecError
 from notebake.probe import Address, Ssh, Subject, plain_fingerprint
 

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
 from notebake.errors import CommandFailed, NotReady
 from notebake.probe import Address, Subject, png
 from notebake.probe.checks.san import covered

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from junitparser import Failure, JUnitXml, Skipped, TestSuite
+from rich.console import Console
+
 from notebake import probe
 from notebake.errors import CheckFailed, NotReady, SpecError
 from notebake.probe import Address, Report, Result, Subject, wire
 from notebake.probe.report import clean
 from notebake.progress import Steps
-from rich.console import Console
 
 STARTED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 REPORT = Report(

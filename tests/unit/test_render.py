@@ -13,8 +13,9 @@ from pathlib import Path
 import pycdlib
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from notebake import guest, plan, render, resources, seed, spec, targets, templates
 from notebake.errors import SpecError
 from notebake.plan import Plan
@@ -157,6 +158,7 @@ def test_any_string_is_data_in_yaml(text: str) -> None:
     assert yaml.safe_load(f"# {comment}\nk: 1\n") == {"k": 1}
 
 
+@settings(deadline=None)  # its first example reads templates
 @given(folder=HOSTILE, endpoint=HOSTILE, notebook=HOSTILE)
 def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: str) -> None:
     """In YAML, in JSON for Packer and the guest, and in no unit or script at all."""

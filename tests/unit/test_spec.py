@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from notebake import auth, example, spec
 from notebake.errors import SpecError
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from notebake import plan, render, resources, targets
 from notebake.errors import SpecError
 from notebake.plan import Plan

@@ -40,7 +40,9 @@ def fetch(base: Download, folder: Path) -> Path:
     name = Path(urlsplit(base.url).path).name
     digest = sha256(base)
     try:
-        path = pooch.retrieve(base.url, known_hash=f"sha256:{digest}", fname=f"{digest[:12]}-{name}", path=folder)
+        path = pooch.retrieve(
+            base.url, known_hash=f"sha256:{digest}", fname=f"{digest[:12]}-{name}", path=folder
+        )
     except (requests.RequestException, ValueError, OSError) as error:
         raise _refuse(base.url, error) from None
     return Path(path)

@@ -11,19 +11,18 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import process
 from notebake.errors import CommandFailed, NotebakeError, SpecError
 from notebake.launch import console, keys, nspawn, pids, qemu
 from notebake.launch import machine as record
 from notebake.launch.machine import CANARY_PORT, Address, Machine, Platform, Ssh, load
 from notebake.launch.request import Request
+from notebake.launch.ssh import ssh_argv
 from notebake.launch.wait import LIMIT, Watch
 from notebake.progress import Steps
 
@@ -125,7 +124,7 @@ def start(request: Request, *, steps: Steps) -> Machine:
     except BaseException:
         record.delete(request.name)
         raise
-    watch = Watch(machine, steps=steps, limit=request.limit)
+    watch = Watch(machine, steps=steps, limit=request.limit, secrets=request.secrets)
     try:
         return watch.run()
     except BaseException as error:
@@ -159,24 +158,6 @@ def logs(name: str) -> Path:
 def token(machine: Machine) -> str | None:
     """The one-time token that the console showed, or None for a machine with a password."""
     return console.token(console.read(machine.console))
-
-
-def ssh_argv(machine: Machine, command: Sequence[str] = ()) -> list[str]:
-    """The ssh command line into the machine, to run `command` (words are joined by ssh) or a shell.
-
-    The host key is pinned at the first login; no key, agent or configuration of the caller's is used.
-    """
-    ssh = machine.ssh
-    return [
-        str(process.which("ssh")),
-        *("-F", "none", "-i", str(ssh.key), "-p", str(ssh.port)),
-        *("-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"),
-        *("-o", "PasswordAuthentication=no", "-o", "StrictHostKeyChecking=accept-new"),
-        *("-o", f'UserKnownHostsFile="{ssh.known_hosts}"', "-o", "ConnectTimeout=60"),
-        *("-o", "LogLevel=ERROR"),
-        f"{ssh.user}@{ssh.host}",
-        *command,
-    ]
 
 
 def _after_failure(machine: Machine, up: bool, error: BaseException, steps: Steps) -> None:

@@ -18,6 +18,7 @@ _FINGERPRINT = re.compile(
 )
 # The end of the line must be there: a token that is still being written would be cut short.
 _TOKEN = re.compile(r"notebake: token ([0-9a-fA-F]{16,})[ \t]*\n")
+_FAILED = re.compile(r"notebake: ((?:setup|certificate) failed[^\n]*)")
 _READY = re.compile(r"notebake: ready\b")
 
 
@@ -37,6 +38,12 @@ def token(text: str) -> str | None:
     """The one-time login token in lower case hex, or None: then the machine has a password."""
     found = _TOKEN.findall(clean(text))
     return found[-1].lower() if found else None
+
+
+def failure(text: str) -> str | None:
+    """The last line in which the guest says that a step failed, or None. It tries again by itself."""
+    found = _FAILED.findall(clean(text))
+    return found[-1].rstrip() if found else None
 
 
 def ready(text: str) -> bool:

@@ -19,7 +19,8 @@ class Request:
     `network-config`). `source` is `user-data` or the golden image's path; then `sha256` is its digest,
     taken here when it is None. `endpoint_port` is the public port taken when it is free, `public_port`
     one that must be had. Sizes: `memory_mib` in MiB, `disk_gib` in GiB; memory, cpus, disk_gib and accel
-    are QEMU's only: nspawn shares the host's. `offline`: no way out of the machine.
+    are QEMU's only: nspawn shares the host's. `offline`: no way out of the machine. `secrets`: absolute
+    path in the machine -> bytes, copied over ssh once sshd answers.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Request:
     accel: Wanted = "auto"
     offline: bool = False
     limit: float = 900.0
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)

@@ -12,14 +12,17 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 import tenacity
 
+from notebake import process
 from notebake.errors import NotReady
 from notebake.launch import console
 from notebake.launch.machine import Address, Machine, save
+from notebake.launch.ssh import ssh_argv
 from notebake.progress import Steps
 
 LIMIT = 900.0  # seconds: a first boot that installs everything, under TCG, on two busy processors
@@ -39,12 +42,21 @@ class _NotYet(Exception):
 class Watch:
     """Waits for one machine; all its stages share one time limit (seconds)."""
 
-    def __init__(self, machine: Machine, *, steps: Steps, limit: float = LIMIT) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        steps: Steps,
+        limit: float = LIMIT,
+        secrets: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.machine = machine
         self.up = False
         """Whether sshd has answered: from then on a person can look into the machine."""
         self._steps = steps
         self._limit = limit
+        self._secrets = secrets or {}
+        self._told: str | None = None
         self._end = time.monotonic() + limit
 
     def run(self) -> Machine:
@@ -52,6 +64,7 @@ class Watch:
         with self._steps.step("sshd answers"):
             self._poll("sshd does not answer", self._sshd)
             self.up = True
+        self._deliver()
         with self._steps.step("certificate made"):
             fingerprint = self._poll("no certificate on the console", self._fingerprint)
         with self._steps.step("notebook answers"):
@@ -60,6 +73,7 @@ class Watch:
 
     def _poll(self, what: str, look: Callable[[], T]) -> T:
         def attempt() -> T:
+            self._tell()
             if not self.machine.alive():
                 raise self._failed("the machine's process ended")
             return look()
@@ -76,7 +90,30 @@ class Watch:
             why = f"{what} after {self._limit:.0f} s: {error or type(error).__name__}"
             raise self._failed(why) from None
 
+    def _tell(self) -> None:
+        """Show each new failure that the guest reports, and go on waiting: the guest tries again too."""
+        failure = console.failure(console.read(self.machine.console))
+        if failure is not None and failure != self._told:
+            self._told = failure
+            self._steps.note(f"the machine says: {failure}; it tries again")
+
+    def _deliver(self) -> None:
+        """Hand the secrets of the request over ssh to root's files, 0600: they are in no seed and no image."""
+        for path, data in self._secrets.items():
+            with self._steps.step(f"copy {PurePosixPath(path).name} over ssh"):
+                install = ["sudo", "-n", "install", "-D", "-m", "600", "/dev/stdin", path]
+                self._poll(
+                    "ssh lets nobody in", lambda install=install, data=data: self._over_ssh(install, data)
+                )
+
+    def _over_ssh(self, command: list[str], data: bytes) -> None:
+        done = process.run(ssh_argv(self.machine, command), timeout=120, stdin=data, check=False)
+        if done.returncode != 0:
+            raise _NotYet(process.tail(done.stdout, 1))
+
     def _failed(self, why: str) -> NotReady:
+        if self._told is not None:
+            why = f"{why}\nthe machine says: {self._told}"
         said = console.tail(console.read(self.machine.console)) or "(nothing)"
         return NotReady(
             f"{self.machine.name}: {why}\nits console's last lines:\n{said}",

@@ -24,14 +24,15 @@ except (OSError, ValueError):
     server = socket.create_server(("", port))
 while True:
     line, _ = server.accept()
-    with line:
-        line.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nnotebake canary\\n")
-        line.shutdown(socket.SHUT_WR)
-        line.settimeout(1)
-        try:
+    # Who asks may hang up at any moment; the listener must outlive that.
+    try:
+        with line:
+            line.settimeout(1)
+            line.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nnotebake canary\\n")
+            line.shutdown(socket.SHUT_WR)
             line.recv(4096)
-        except OSError:
-            pass
+    except OSError:
+        pass
 """
 ASKER = """
 import socket, sys

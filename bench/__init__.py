@@ -1,0 +1,1 @@
+"""What notebake promises of speed and memory, measured: `python -m bench` from the checkout's root."""

@@ -1,0 +1,103 @@
+"""Bakes: ours against a plain Packer shell script, and the bake that has nothing to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from unittest import mock
+
+from bench.rows import Outcome, Promise
+from bench.workshop import TARGET, Workshop
+from notebake import bake as baking
+from notebake import process, record, render
+from notebake.files import RenderedFile
+from notebake.plan import Plan
+from notebake.progress import Steps
+
+BAKE = Promise(name="bake", what="bake / a plain Packer shell script with apt and pip", target=0.6)
+UNCHANGED = Promise(name="unchanged", what="a bake with nothing changed", target=1.0, unit=" s")
+
+_PLAIN = Path(__file__).resolve().parent / "data/plain.sh"
+_REPLACED = "scripts/install.sh"
+_FETCH = "fetch the wheels"
+_COMMAND_RUNS = 7
+
+
+def bake(workshop: Workshop) -> Outcome:
+    """The same base, template, sealing and compression; only the script that installs differs."""
+    workshop.base()
+    pairs = []
+    for _ in range(workshop.runs):
+        ours = _seconds(workshop, workshop.baked)
+        with mock.patch.object(render, "packer_files", _plain_files(workshop.plan)):
+            plain = _seconds(workshop, workshop.folder / "plain")
+        shutil.rmtree(workshop.folder / "plain")
+        pairs.append((ours, plain))
+    return Outcome(
+        value=round(median(ours / plain for ours, plain in pairs), 3),
+        runs=len(pairs),
+        detail="; ".join(f"ours {ours:.1f} s, plain {plain:.1f} s" for ours, plain in pairs),
+    )
+
+
+def _plain_files(plan: Plan) -> mock.Mock:
+    """`render.packer_files` with the plain script in place of ours; an error when there is none to replace."""
+    files = render.packer_files(plan)
+    if _REPLACED not in (each.path for each in files):
+        raise RuntimeError(
+            f"{_REPLACED}: not in the template any more; bench/bakes.py must learn its new name"
+        )
+    plain = [
+        dataclasses.replace(each, data=_PLAIN.read_bytes()) if each.path == _REPLACED else each
+        for each in files
+    ]
+    return mock.Mock(spec=render.packer_files, return_value=tuple[RenderedFile, ...](plain))
+
+
+def _seconds(workshop: Workshop, output: Path) -> float:
+    """A forced bake into `output`. Fetching wheels is taken out: on a second bake they are in the cache."""
+    steps = Steps(console=workshop.steps.console)
+    started = time.monotonic()
+    baking.bake(workshop.plan, output=output, accel="auto", steps=steps, now=datetime.now(UTC), force=True)
+    taken = time.monotonic() - started
+    return taken - sum(seconds for title, seconds in steps.taken if title == _FETCH)
+
+
+def unchanged(workshop: Workshop) -> Outcome:
+    """The whole command, from the start of its process to its end."""
+    stand_in = not (workshop.baked / f"{TARGET}.qcow2").exists()
+    if stand_in:
+        _stand_in(workshop)
+    argv: list[str | Path] = [Path(sys.executable).with_name("notebake"), "bake", TARGET]
+    argv += ["--spec", workshop.spec, "--output", workshop.baked]
+    taken = []
+    for _ in range(_COMMAND_RUNS):
+        started = time.monotonic()
+        said = process.run(argv, timeout=600).stdout
+        taken.append(time.monotonic() - started)
+        if b"unchanged" not in said:
+            raise RuntimeError(f"an unchanged bake did something: {process.tail(said)}")
+    if stand_in:
+        shutil.rmtree(workshop.baked)
+    return Outcome(
+        value=round(median(taken), 3),
+        runs=len(taken),
+        detail=f"{min(taken):.2f} to {max(taken):.2f} s"
+        + (", on a stand-in image: only its size and time are looked at" if stand_in else ""),
+    )
+
+
+def _stand_in(workshop: Workshop) -> None:
+    """An image and a record that say they are of this plan; enough for a bake that only compares."""
+    image = workshop.baked / f"{TARGET}.qcow2"
+    image.parent.mkdir()
+    image.write_bytes(b"stand-in")
+    status = image.stat()
+    known = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": record.sha256(image)}
+    identity = baking.content_id(workshop.plan)
+    record.write(image, {"format": record.FORMAT, "content_id": identity, "image": known})

@@ -1,0 +1,46 @@
+#!/bin/sh
+# A plain Packer shell script's way to the same machine: apt, venv, pip. The bench puts it in the place
+# of scripts/install.sh, and leaves all else of the template as it is.
+set -eu
+
+guest=/opt/notebake/guest
+bundle=/opt/notebake/ca.pem
+cloud-init status --wait >/dev/null || [ $? -eq 2 ] # 2: done, with warnings
+mkdir -p "$guest"
+tar -xzf /tmp/guest.tar.gz -C "$guest" --no-same-owner
+rm /tmp/guest.tar.gz
+
+value='import json, sys; config = json.load(open(sys.argv[1])); print(*(config[name] or "" for name in sys.argv[2:]), sep="\n")'
+settings=$(python3 -c "$value" "$guest/config.json" index apt_mirror)
+index=$(echo "$settings" | sed -n 1p)
+mirror=$(echo "$settings" | sed -n 2p)
+
+# pip and apt get the same mirrors and certificates that the guest's own set-up would use.
+cat /etc/ssl/certs/ca-certificates.crt >"$bundle"
+if [ -f "$guest/ca.pem" ]; then
+  cat "$guest/ca.pem" >>"$bundle"
+fi
+if [ -n "$mirror" ]; then
+  # shellcheck disable=SC1091 # the machine's own
+  . /etc/os-release
+  rm -f /etc/apt/sources.list.d/*
+  echo "deb $mirror $VERSION_CODENAME main" >/etc/apt/sources.list
+fi
+
+# Without recommended packages: pip's are a compiler and headers, which the other machine has not either.
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q -o "Acquire::https::CAInfo=$bundle" update
+apt-get -qy -o "Acquire::https::CAInfo=$bundle" --no-install-recommends install python3-venv python3-pip
+
+# Under the name that the guest's set-up looks for: it finds the environment complete and goes on with
+# config, units, firewall and user, so that the two machines are the same.
+env=/opt/notebake/env-$(sha256sum "$guest/requirements.txt" | cut -c1-12)
+python3 -m venv "$env"
+"$env/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir --cert "$bundle" \
+  --index-url "$index" --require-hashes -r "$guest/requirements.txt"
+: >"$env/complete"
+python3 "$guest/setup.py" --bake
+
+# Had the set-up made an environment of its own, this would have measured both ways together.
+[ "$(readlink -f /opt/notebake/env)" = "$env" ]
+[ -x "$env/bin/pip" ]

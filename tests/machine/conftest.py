@@ -1,0 +1,117 @@
+"""Real machines. What is slow to make is made once: the plain base and the golden image, both kept in
+notebake's cache, so that a second run starts no machine for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from notebake import bake, bases, launch, launching, plan, probe, probing, spec, targets
+from notebake.launch import Machine
+from notebake.plan import Plan
+from notebake.progress import Steps
+
+# The host's mirrors: on a network that needs its own, the guests need them too.
+PASSWORD = "correct horse"
+HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$/vyPQ8NuEWrM9AnqEiqpKOmvTnkSsAqCzC+GnQkwIxY"
+SPEC = f'mirrors = "host"\n[notebook]\npassword = "{HASH}"\n'
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Machines of these tests have a state folder of their own, and none is left running."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+        left = launch.machines()
+        for machine in left:
+            launch.stop(machine.name)
+        assert not left, "a test left machines running"
+
+
+@pytest.fixture(scope="session")
+def steps() -> Steps:
+    return Steps(console=Console(stderr=True, highlight=False))
+
+
+@pytest.fixture(scope="session")
+def the_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return plan.make(
+        spec.parse(SPEC, source="spec"), targets.get("debian-13"), tmp_path_factory.mktemp("spec")
+    )
+
+
+@pytest.fixture(scope="session")
+def base_root(the_plan: Plan, steps: Steps, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bases.root(the_plan, steps, tmp_path_factory.mktemp("base") / "log")
+
+
+@pytest.fixture(scope="session")
+def base_disk(the_plan: Plan, steps: Steps, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bases.disk(the_plan, steps, tmp_path_factory.mktemp("base") / "log")
+
+
+@pytest.fixture(scope="session")
+def baked(the_plan: Plan, steps: Steps) -> bake.Baked:
+    """The golden image of `the_plan`."""
+    return bake.bake(
+        the_plan, output=bases.cache() / "test-images", accel="auto", steps=steps, now=datetime.now(UTC)
+    )
+
+
+@pytest.fixture
+def start(
+    the_plan: Plan, steps: Steps, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Machine]]:
+    """Starts a machine, `golden` or with user-data alone, and stops it after the test."""
+    started: list[str] = []
+
+    def begin(platform: str, *, golden: bool = False, made: Plan | None = None, **settings: Any) -> Machine:
+        if golden:
+            source = launching.from_image(request.getfixturevalue("baked").image, tmp_path / "none")
+        else:
+            source = launching.from_plan(made or the_plan, platform, tmp_path, steps)
+        wanted = {"platform": platform, "limit": 1200.0, **settings}
+        machine = launching.launch_machine(source, name=None, steps=steps, settings=wanted)
+        started.append(machine.name)
+        return machine
+
+    yield begin
+    for name in started:
+        if any(item.name == name for item in launch.machines()):
+            launch.stop(name)
+
+
+@pytest.fixture
+def look(steps: Steps) -> Callable[..., probe.Report]:
+    """Probes a launched machine with the right password."""
+
+    def run(machine: Machine, *checks: str, **changes: Any) -> probe.Report:
+        subject = replace(
+            probing.subject(
+                machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=2.0,
+                ask=lambda: pytest.fail("asked for a password"),
+            ),
+            **changes,
+        )  # fmt: skip
+        return probe.run(subject, started=datetime.now(UTC), checks=checks or None, steps=steps)
+
+    return run
+
+
+@pytest.fixture
+def inside() -> Callable[..., str]:
+    """Runs a command in a machine as root and returns what it printed."""
+    from notebake import process
+
+    def run(machine: Machine, *words: str, timeout: float = 120) -> str:
+        argv = launch.ssh_argv(machine, ["sudo", "-n", *words])
+        return process.run(argv, timeout=timeout).stdout.decode()
+
+    return run

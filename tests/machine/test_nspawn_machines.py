@@ -1,0 +1,183 @@
+"""Debian 13 under real systemd and cloud-init (nspawn): both deliveries, compared, broken, cut off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tenacity
+
+from notebake import launch, launching, plan, probe, process, spec, targets
+from notebake.launch import Machine, nspawn, pids, wait
+from notebake.launch import machine as record
+from notebake.plan import Plan
+from notebake.progress import Steps
+
+FACTS = {
+    "python packages": "/opt/notebake/env/bin/python -c 'import importlib.metadata as m;"
+    'print(*sorted(f"{d.name}=={d.version}" for d in m.distributions()),sep=chr(10))\'',
+    "os packages": "dpkg-query -W",
+    "units": "systemctl list-unit-files --no-legend 'notebake-*' nftables.service",
+    "firewall": "nft list ruleset",
+    "listening": "ss -Hltn | awk '{print $4}' | sort",
+    "server config": "cat /etc/jupyter/jupyter_server_config.json",
+    "kernel": "cat /opt/notebake/env/share/jupyter/kernels/nbserver/kernel.json",
+    "profile": "cat /home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py",
+    "cloud": "cat /etc/cloud/cloud.cfg.d/90-notebake.cfg",
+    "guest": "sh -c 'cd /opt/notebake/guest && find . -type f -not -path \"*/__pycache__/*\" | sort | xargs sha256sum'",
+    "modes": "stat -c '%n %U:%G %a' /opt/notebake /opt/notebake/env /opt/notebake/matplotlib /var/lib/notebake/tls/key.pem"
+    " /etc/jupyter/jupyter_server_config.json /home/azureuser/notebooks",
+    "users": "sh -c 'cut -d: -f1,3,6,7 /etc/passwd'",
+    "setuid": "find / -xdev -perm /6000 -type f",
+}
+
+
+def test_both_deliveries_pass_the_same_probe_and_are_the_same_machine(
+    start: Callable[..., Machine], look: Callable[..., probe.Report], inside: Callable[..., str]
+) -> None:
+    by_user_data, golden = start("nspawn"), start("nspawn", golden=True)
+    for machine in (by_user_data, golden):
+        report = look(machine)
+        assert report.passed, report.to_json()
+        assert {item.status for item in report.results} == {"passed"}, report.to_json()
+    # The warm-up ends after the notebook answers: fonts and bytecode are there in the end.
+    tenacity.Retrying(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(300), reraise=True)(
+        lambda: inside(by_user_data, "test", "-e", "/opt/notebake/env/warm")
+    )
+    for name, command in FACTS.items():
+        first, second = (
+            inside(machine, "sh", "-c", f'"{_quoted(command)}"') for machine in (by_user_data, golden)
+        )
+        assert first == second, name
+    for secret in ("/etc/machine-id", "/var/lib/notebake/tls/key.pem", "/etc/ssh/ssh_host_ed25519_key"):
+        assert inside(by_user_data, "cat", secret) != inside(golden, "cat", secret), secret
+
+
+def _quoted(command: str) -> str:
+    return re.sub(r'([\\"$`])', r"\\\1", command)
+
+
+def test_the_probe_turns_red_on_a_real_machine(
+    start: Callable[..., Machine], look: Callable[..., probe.Report], inside: Callable[..., str]
+) -> None:
+    machine = start("nspawn", golden=True)
+    outside = (
+        "tls",
+        "fingerprint",
+        "san",
+        "login_refused",
+        "login",
+        "plot",
+        "profile",
+        "not_root",
+        "port_closed",
+    )
+
+    def red() -> set[str]:
+        return {item.name for item in look(machine, *outside).failed}
+
+    inside(machine, "nft", "flush", "ruleset")
+    assert red() == {"port_closed"}
+    inside(machine, "systemctl", "restart", "nftables")
+    profile = "/home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py"
+    inside(machine, "sed", "-i", "/pylab/d", profile)
+    assert red() == {"plot", "profile"}
+    inside(machine, "rm", "/opt/notebake/guest/complete")
+    inside(machine, "systemctl", "start", "notebake-setup")  # every step runs twice, and mends what is broken
+    assert red() == set()
+    inside(machine, "rm", "-r", "/var/lib/notebake/tls")
+    inside(machine, "systemctl", "start", "notebake-certificate")
+    assert "fingerprint" in red()
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(
+    start: Callable[..., Machine], inside: Callable[..., str]
+) -> None:
+    machine = start("nspawn", golden=True)
+    before = inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook")
+    inside(machine, "hostname", "renamed-machine")
+    inside(machine, "systemctl", "start", "notebake-certificate")
+    served, _ = wait.answer(machine.address)
+    assert served != machine.fingerprint
+    assert served == launch.console.fingerprint(launch.console.read(machine.console))
+    assert inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook") == before
+
+
+def test_without_a_password_the_console_alone_shows_a_token(
+    start: Callable[..., Machine],
+    look: Callable[..., probe.Report],
+    inside: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    bare = plan.make(spec.parse('mirrors = "host"', source="x"), targets.get("debian-13"), tmp_path)
+    machine = start("nspawn", made=bare)
+    token = launch.token(machine)
+    assert token and len(token) == 48
+    report = look(machine, "login_refused", "login", "plot", password=None, token=token)
+    assert report.passed, report.to_json()
+    assert token not in (machine.folder / "machine.json").read_text()
+    assert inside(machine, "journalctl", "--no-pager", "-u", "notebake-notebook").count(token) == 0
+    assert inside(machine, "stat", "-c", "%U%a", "/var/lib/notebake/token").strip() == "azureuser600"
+
+
+def test_an_own_certificate_is_served_and_its_key_comes_over_ssh(
+    start: Callable[..., Machine], look: Callable[..., probe.Report], tmp_path: Path, steps: Steps
+) -> None:
+    import datetime
+
+    import certificate
+
+    key, chain = certificate.make(["site.example"], datetime.datetime.now(datetime.UTC))
+    (tmp_path / "site.key").write_bytes(key)
+    (tmp_path / "site.pem").write_bytes(chain)
+    text = 'mirrors = "host"\n[certificate]\ncertificate = "site.pem"\nkey = "site.key"\n'
+    own = plan.make(spec.parse(text, source="x"), targets.get("debian-13"), tmp_path)
+    machine = start("nspawn", made=own)
+    assert machine.fingerprint == certificate.fingerprint(chain)
+    assert look(machine, "tls", "fingerprint", "san", names=("site.example",)).passed
+
+
+def boot_again(machine: Machine) -> Machine:
+    """The same tree and network under a new process, as after a power loss."""
+    assert machine.network is not None
+    machine.console.unlink()
+    argv = nspawn.arguments(machine.folder / "root", machine.network, machine.name)
+    pid = process.spawn(argv, log=machine.console, env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
+    running = pids.identify(pid)
+    assert running is not None
+    return record.save(replace(machine, process=running))
+
+
+@pytest.mark.parametrize(
+    "moment", ["login:", "setup firewall", "setup user", "setup environment", "certificate SHA256"]
+)
+def test_a_power_cut_at_first_boot_is_finished_by_the_next(
+    moment: str, the_plan: Plan, steps: Steps, tmp_path: Path, look: Callable[..., probe.Report]
+) -> None:
+    """The machine is killed as soon as its console says that much, and booted again."""
+
+    class CutError(Exception):
+        pass
+
+    class Cutting(wait.Watch):
+        def _tell(self) -> None:
+            if moment in launch.console.read(self.machine.console):
+                raise CutError
+
+    source = launching.from_plan(the_plan, "nspawn", tmp_path, steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "Watch", Cutting)
+        patch.setattr(launch, "_after_failure", lambda *rest: None)
+        with pytest.raises(CutError):
+            launching.launch_machine(source, name="cut", steps=steps, settings={"platform": "nspawn"})
+    machine = launch.load("cut")
+    assert machine.process.kill()
+    try:
+        machine = wait.Watch(boot_again(machine), steps=steps, limit=300).run()
+        report = look(machine, "tls", "fingerprint", "login", "plot", "port_closed")
+        assert report.passed, report.to_json()
+    finally:
+        launch.stop("cut")
