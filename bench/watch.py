@@ -56,7 +56,7 @@ class Watcher:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         for each in self._threads:
-            each.join(_TRY_SECONDS + 5)
+            each.join()
 
     def moments(self) -> Moments:
         """Both moments; to be asked when the machine is known to be ready. Raises RuntimeError."""
@@ -72,23 +72,25 @@ class Watcher:
         machine = self._machine()
         if machine is None:
             return
-        seen: list[float] = []
+        # Field 22 of /proc/PID/stat: clock ticks since the host's boot.
+        started = machine.process.started / os.sysconf("SC_CLK_TCK")
 
         def attempt() -> None:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if answers(machine):
-                    seen.append(time.clock_gettime(time.CLOCK_BOOTTIME))
+                    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+                    self._found.setdefault(what, round(now - started, 2))
 
         flying: list[Future[None]] = []
-        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
-            while not seen and not self._stop.wait(_EVERY_SECONDS):
+        pool = ThreadPoolExecutor(_IN_FLIGHT)
+        try:
+            while what not in self._found and not self._stop.wait(_EVERY_SECONDS):
                 flying = [each for each in flying if not each.done()]
                 if len(flying) < _IN_FLIGHT:
                     flying.append(pool.submit(attempt))
-            if seen:  # the tries still in flight came later and can only be slower
-                # Field 22 of /proc/PID/stat: clock ticks since the host's boot.
-                started = machine.process.started / os.sysconf("SC_CLK_TCK")
-                self._found[what] = round(min(seen) - started, 2)
+        finally:
+            # The tries still in flight end by themselves, at the latest when the machine does.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _machine(self) -> Machine | None:
         while not self._stop.wait(0.05):

@@ -7,6 +7,7 @@ console, which only this host can read.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import http.client
 import socket
@@ -102,9 +103,7 @@ class Watch:
         for path, data in self._secrets.items():
             with self._steps.step(f"copy {PurePosixPath(path).name} over ssh"):
                 install = ["sudo", "-n", "install", "-D", "-m", "600", "/dev/stdin", path]
-                self._poll(
-                    "ssh lets nobody in", lambda install=install, data=data: self._over_ssh(install, data)
-                )
+                self._poll("ssh lets nobody in", functools.partial(self._over_ssh, install, data))
 
     def _over_ssh(self, command: list[str], data: bytes) -> None:
         done = process.run(ssh_argv(self.machine, command), timeout=120, stdin=data, check=False)

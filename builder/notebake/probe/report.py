@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from rich.markup import escape
 from rich.table import Table
 
+DETAIL_LENGTH = 500  # characters
 Status = Literal["passed", "failed", "skipped"]
 _LOOKS: dict[Status, str] = {"passed": "green", "failed": "red", "skipped": "yellow"}
 # What XML 1.0 cannot hold, and what would move a terminal's cursor.
@@ -20,13 +21,17 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def clean(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without control characters and without `secrets`, should one have got into it."""
+    """`text` without control characters and without `secrets`, should one have got into it.
+
+    A server's page in an error message is cut off: `DETAIL_LENGTH` characters say enough.
+    """
     for secret in secrets:
         text = text.replace(secret, "***")
         # As repr(), JSON and a form would write it.
         for form in (repr(secret)[1:-1], json.dumps(secret)[1:-1]):
             text = text.replace(form, "***")
-    return _CONTROL.sub("�", text)
+    text = _CONTROL.sub("�", text)
+    return text if len(text) <= DETAIL_LENGTH else text[:DETAIL_LENGTH].rstrip() + " ..."
 
 
 @dataclass(frozen=True, kw_only=True)

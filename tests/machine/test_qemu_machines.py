@@ -1,0 +1,74 @@
+"""Debian 13 with its own kernel and boot loader (QEMU): both deliveries, the browser, a real power cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.machine.conftest import PASSWORD
+
+from notebake import launch, launching, probe, probing, process
+from notebake.launch import Machine, pids, wait
+from notebake.launch import machine as record
+from notebake.plan import Plan
+from notebake.probe import browser
+from notebake.progress import Steps
+
+
+def test_the_golden_image_passes_the_probe_and_a_person_can_plot(
+    start: Callable[..., Machine], look: Callable[..., probe.Report], steps: Steps, tmp_path: Path
+) -> None:
+    machine = start("qemu", golden=True)
+    subject = probing.subject(
+        machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=3.0, ask=str
+    )
+    seen = browser.visit(subject, screenshots=tmp_path / "pictures", timeout_s=900, steps=steps)
+    assert [(item.name, item.status) for item in seen] == [(name, "passed") for name in browser.NAMES]
+    report = look(machine)
+    assert report.passed, report.to_json()
+    assert {item.status for item in report.results} == {"passed"}, report.to_json()
+
+
+def test_user_data_alone_in_one_gib_survives_a_power_cut(
+    the_plan: Plan,
+    steps: Steps,
+    tmp_path: Path,
+    look: Callable[..., probe.Report],
+    inside: Callable[..., str],
+) -> None:
+    """QEMU is killed while the environment is being built: what the guest had not synced is lost."""
+
+    class CutError(Exception):
+        pass
+
+    class Cutting(wait.Watch):
+        def _tell(self) -> None:
+            if "notebake: setup environment" in launch.console.read(self.machine.console):
+                raise CutError
+
+    settings = {"platform": "qemu", "memory_mib": 1024, "limit": 1200.0}
+    source = launching.from_plan(the_plan, "qemu", tmp_path, steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "Watch", Cutting)
+        patch.setattr(launch, "_after_failure", lambda *rest: None)
+        with pytest.raises(CutError):
+            launching.launch_machine(source, name="cut", steps=steps, settings=settings)
+    machine = launch.load("cut")
+    argv = Path(f"/proc/{machine.process.pid}/cmdline").read_text().rstrip("\0").split("\0")
+    assert machine.process.kill()
+    machine.console.unlink()
+    running = pids.identify(process.spawn(argv, log=tmp_path / "qemu.log"))
+    assert running is not None
+    machine = record.save(replace(machine, process=running))
+    try:
+        machine = wait.Watch(machine, steps=steps, limit=1200).run()
+        report = look(machine, *(name for name in probe.NAMES if name not in ("kill", "reboot")))
+        assert report.passed, report.to_json()
+        memory = dict(line.split(":") for line in inside(machine, "cat", "/proc/meminfo").splitlines())
+        assert int(memory["MemTotal"].split()[0]) < 1024 * 1024
+        assert memory["SwapTotal"].split()[0] == "0"
+        assert "Out of memory" not in inside(machine, "dmesg")
+    finally:
+        launch.stop("cut")
