@@ -6,21 +6,12 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 
-# Debian packages: what doctor asks for, and Python itself.
-PACKAGES := packer qemu-system-x86 qemu-utils xorriso mmdebstrap e2fsprogs fdisk grub-common grub-pc-bin zstd \
-	systemd-container iproute2 nftables openssh-client chromium debian-archive-keyring cloud-init python3-venv
+.PHONY: setup packages bake test test-unit test-tools test-machines lint golden bench lock clean
 
-.PHONY: setup bake test test-unit test-tools test-machines lint golden bench lock clean
+setup: packages $(BIN)/notebake
 
-setup: $(BIN)/notebake .packages
-
-# apt is asked only when a package is missing.
-.packages: Makefile
-	@dpkg-query -W -f '$${Status}\n' $(PACKAGES) 2>&1 | grep -qv '^install ok installed' && { \
-		$(SUDO) apt-get update -q && \
-		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qy --no-install-recommends $(PACKAGES); } || true
-	@dpkg-query -W $(PACKAGES) >/dev/null
-	@touch $@
+packages:
+	@sh builder/install-packages.sh
 
 $(BIN)/notebake: requirements.txt pyproject.toml
 	python3 -m venv --clear $(VENV) 2>/dev/null || { \
@@ -72,4 +63,4 @@ lock: setup
 	$(BIN)/notebake lock --shipped
 
 clean:
-	rm -rf $(VENV) .packages baked rendered .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) baked rendered .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,8 +19,9 @@ QEMU = "qemu-system-x86_64"
 
 Wanted = Literal["auto", "kvm", "tcg"]
 
-# QEMU's TCG before 8.1 gets cmpxchg16b wrong: kernels from Debian 13 on panic in it.
-_FIRST_GOOD_CMPXCHG16B = (8, 1)
+# QEMU's TCG before 8.1 gets cmpxchg16b wrong: kernels from Debian 13 on panic in it, and without the
+# instruction NumPy refuses the processor, because x86-64-v2 has it.
+_FIRST_GOOD_TCG = (8, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,12 @@ def decide(wanted: Wanted, *, cpuinfo: str, kvm_opens: bool, version: tuple[int,
             f"kvm: {reason}",
             "use --accel tcg (slower, works everywhere), or a host with hardware virtualization",
         )
-    cpu = "max" if version >= _FIRST_GOOD_CMPXCHG16B else "max,-cx16"
-    return Accelerator(name="tcg", machine="q35", cpu=cpu)
+    if version < _FIRST_GOOD_TCG:
+        raise MissingTool(
+            f"{QEMU} {version[0]}.{version[1]}: too old to emulate a processor that the notebook runs on",
+            "without KVM it takes QEMU 8.1; on Debian 12 bookworm-backports has one: sh builder/install-packages.sh",
+        )
+    return Accelerator(name="tcg", machine="q35", cpu="max")
 
 
 def parse_version(text: str) -> tuple[int, int]:

@@ -77,12 +77,14 @@ def examine(cache: Path) -> list[Finding]:
         Finding(what="disk space", needed_for="bake", ok=free >= _FREE_GIB,
                 detail=f"{free:.0f} GiB free at {cache}, {_FREE_GIB} wanted")
     )  # fmt: skip
-    try:
-        chosen = accelerator.choose("auto")
-        detail = "kvm" if chosen.name == "kvm" else "tcg: emulated, a boot takes a minute or more"
-        found.append(Finding(what="acceleration", needed_for="qemu", ok=True, detail=detail))
-    except NotebakeError:
-        pass  # no QEMU: said above
+    if process.has("qemu-system-x86_64"):
+        try:
+            chosen = accelerator.choose("auto")
+            detail = "kvm" if chosen.name == "kvm" else "tcg: emulated, a boot takes a minute or more"
+            found.append(Finding(what="acceleration", needed_for="qemu", ok=True, detail=detail))
+        except NotebakeError as error:
+            detail = f"{error.message} ({error.hint})"
+            found.append(Finding(what="acceleration", needed_for="qemu", ok=False, detail=detail))
     return found
 
 

@@ -81,6 +81,15 @@ def which(tool: str) -> Path:
     return Path(found)
 
 
+def has(tool: str) -> bool:
+    """Whether `tool` is installed."""
+    try:
+        which(tool)
+    except MissingTool:
+        return False
+    return True
+
+
 def tail(text: bytes, lines: int = TAIL_LINES) -> str:
     """The last `lines` lines of `text`, decoded leniently."""
     return "\n".join(text.decode("utf-8", "replace").rstrip().splitlines()[-lines:])

@@ -1,17 +1,37 @@
-"""The notebook server: imports first, then waits for the certificate, then listens and says so.
+"""The notebook server: starts early, does all it can, waits for the certificate, listens and says so.
 
-The imports are most of the start; done while the network comes up they cost no time.
+Imports and set-up are most of the start; done while the network comes up they cost no time.
 """
 
+import json
 import os
 import socket
 import time
 from pathlib import Path
 
+from jupyter_server.serverapp import ServerApp
 from notebook.app import JupyterNotebookApp
 
+GUEST = Path(__file__).resolve().parent
 READY = Path("/run/notebake/certificate")
 TOKEN = Path("/var/lib/notebake/token")
+
+
+def wait_for(path):
+    while not path.exists():
+        time.sleep(0.1)
+
+
+class Server(ServerApp):
+    """Jupyter's server, which needs the certificate only when it is about to listen."""
+
+    def init_httpserver(self):
+        wait_for(READY)
+        super().init_httpserver()
+
+
+class Notebook(JupyterNotebookApp):
+    serverapp_class = Server
 
 
 def notify(state):
@@ -24,11 +44,10 @@ def notify(state):
 
 
 def main():
-    while not READY.exists():
-        time.sleep(0.1)
-    if TOKEN.exists():
+    if not json.loads((GUEST / "config.json").read_text())["password"]:
+        wait_for(TOKEN)
         os.environ["JUPYTER_TOKEN_FILE"] = str(TOKEN)
-    server = JupyterNotebookApp.initialize_server(argv=[])
+    server = Notebook.initialize_server(argv=[])
     # The server listens from its loop's first callback on; this one comes right after it.
     server.io_loop.add_callback(notify, "READY=1")
     server.start()

@@ -23,13 +23,9 @@ def command(as_json: bool) -> int:
         rows = [dataclasses.asdict(item) for item in findings]
         click.echo(json.dumps({"findings": rows, "mend": mend}, indent=2))
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=None, show_header=False)
         for item in findings:
-            table.add_row("[green]✓[/]" if item.ok else "[red]✗[/]", item.what, item.needed_for, item.detail)
-        Console().print(table)
+            mark = click.style("✓", fg="green") if item.ok else click.style("✗", fg="red")
+            click.echo(f"{mark} {item.what:<20} {item.detail:<45} for {item.needed_for}")
         if mend:
             click.echo(f"\nto mend it:\n  {mend}")
     return 0 if all(item.ok for item in findings) else MissingTool.exit_code
