@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import tarfile
+from functools import lru_cache
 from typing import Any
 
 from notebake import resources
@@ -84,6 +85,7 @@ def config(plan: Plan) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=16)
 def files(plan: Plan) -> tuple[RenderedFile, ...]:
     """Every file of the guest, by path relative to /opt/notebake/guest."""
     root = resources.folder("cloud-init") / "guest"

@@ -21,7 +21,8 @@ from notebake.spec import Spec
 from notebake.targets import Target
 
 
-@dataclass(frozen=True, kw_only=True)
+# eq=False: a plan is itself and no other, so that what was rendered from it can be kept.
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain or None for self-signed."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from functools import lru_cache
 
 from notebake import guest, resources, seed, templates
 from notebake.errors import SpecError
@@ -42,8 +43,12 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
+@lru_cache(maxsize=16)
 def user_data(plan: Plan) -> bytes:
-    """The user-data as clouds get it: gzipped, which cloud-init unpacks by itself."""
+    """The user-data as clouds get it: gzipped, which cloud-init unpacks by itself.
+
+    The same for each machine of a plan: what differs, the host name, is in the meta-data.
+    """
     return gzip.compress(cloud_config(plan), compresslevel=9, mtime=0)
 
 
