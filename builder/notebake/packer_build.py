@@ -38,7 +38,7 @@ class _Lines:
         self._file.write(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            self._line(re.sub(r"^(==>| {4}) [\w.-]+: ", "", line.decode("utf-8", "replace").rstrip()))
+            self._line(re.sub(r"^(==> | {4})[\w.-]+: ", "", line.decode("utf-8", "replace").rstrip()))
         return len(chunk)
 
     def flush(self) -> None:

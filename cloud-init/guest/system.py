@@ -1,0 +1,85 @@
+"""The operating system's part: packages, firewall, user, cloud-init, trusted certificates."""
+
+import json
+import pwd
+import shutil
+from pathlib import Path
+
+from machine import CA_BUNDLE, GUEST, run, write
+
+
+def programs(config):
+    """Install the release's own packages for programs that are missing; none, none is asked for."""
+    missing = sorted(
+        {package for program, package in config["programs"].items() if not shutil.which(program)}
+    )
+    if not missing:
+        return
+    sources = Path("/run/notebake")
+    sources.mkdir(exist_ok=True)
+    if config["family"] == "apt":
+        options = ["-o", "DPkg::Lock::Timeout=900", "-o", "Acquire::Retries=3"]
+        if config["apt_mirror"]:
+            release = dict(
+                line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
+            )
+            (sources / "sources.list").write_text(
+                f"deb {config['apt_mirror']} {release['VERSION_CODENAME'].strip(chr(34))} main\n"
+            )
+            options += ["-o", f"Dir::Etc::SourceList={sources}/sources.list", "-o", "Dir::Etc::SourceParts=-"]
+        if CA_BUNDLE.exists():
+            options += ["-o", f"Acquire::https::CAInfo={CA_BUNDLE}"]
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        run("dpkg", "--force-confold", "--configure", "-a", **quiet)
+        run("apt-get", *options, "-q", "update", **quiet)
+        run("apt-get", *options, "-qy", "--no-install-recommends", "install", *missing, **quiet)
+    else:
+        options = ["--non-interactive"]
+        if config["zypper_repo"]:
+            (sources / "notebake.repo").write_text(
+                f"[notebake]\nname=notebake\nenabled=1\nautorefresh=1\nbaseurl={config['zypper_repo']}\n"
+            )
+            options += ["--reposd-dir", str(sources)]
+        run("zypper", *options, "install", "--no-recommends", *missing)
+
+
+def firewall(config):
+    """Let ssh and the notebook's port in, nothing else."""
+    port = config["port"]
+    if config["firewall"] == "nftables":
+        rules = (GUEST / "firewall.nft").read_text().replace("@port@", str(port))
+        write(Path("/etc/nftables.conf"), rules, 0o755)
+        run("systemctl", "enable", "nftables.service")
+        run("systemctl", "restart", "nftables.service")
+    elif config["firewall"] == "ufw":
+        for rule in ("22/tcp", f"{port}/tcp"):
+            run("ufw", "allow", rule)
+        run("ufw", "--force", "enable")
+    else:
+        run("systemctl", "enable", "--now", "firewalld.service")
+        run("firewall-cmd", "--permanent", "--zone=public", "--add-service=ssh")
+        run("firewall-cmd", "--permanent", "--zone=public", f"--add-port={port}/tcp")
+        run("firewall-cmd", "--reload")
+
+
+def user(config):
+    try:
+        pwd.getpwnam(config["user"])
+    except KeyError:
+        run("useradd", "--create-home", "--user-group", "--shell", "/bin/bash", config["user"])
+
+
+def cloud(config):
+    """What clones of a golden image need of cloud-init: the same user, locale, mirrors as user-data names."""
+    write(Path("/etc/cloud/cloud.cfg.d/90-notebake.cfg"), json.dumps(config["cloud"]) + "\n")
+
+
+def trust(config):
+    """The extra CA certificates for the whole system; the folder is named as the release's family wants it."""
+    if (GUEST / "ca.pem").exists():
+        apt = config["family"] == "apt"
+        folder = Path("/usr/local/share/ca-certificates" if apt else "/etc/pki/trust/anchors")
+        pems = (GUEST / "ca.pem").read_text().split("-----BEGIN CERTIFICATE-----")[1:]
+        for number, pem in enumerate(pems, 1):
+            write(folder / f"notebake-{number}.crt", "-----BEGIN CERTIFICATE-----" + pem)
+        run("update-ca-certificates")
