@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -51,7 +52,9 @@ class _Lines:
 class _Packer(packer.Packer):  # type: ignore[misc]
     """python-packer with a writable sink, a small environment, and a template in any folder."""
 
-    def __init__(self, folder: Path, sink: _Lines, variables: dict[str, str], var_file: Path) -> None:
+    def __init__(
+        self, folder: Path, sink: _Lines, variables: dict[str, str], var_file: Path, scratch: str
+    ) -> None:
         template = next(folder.glob("*.pkr.hcl"))
         super().__init__(
             str(template), vars=variables, var_file=str(var_file), exec_path=str(process.which("packer"))
@@ -63,7 +66,7 @@ class _Packer(packer.Packer):  # type: ignore[misc]
 
             _out=sink, _err_to_out=True, _out_bufsize=0, _tty_out=False, _bg=True,
             _env=process.environment({"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1", "PACKER_CACHE_DIR":
-                                      str(folder / "packer_cache"), "TMPDIR": str(folder)}),
+                                      str(folder / "packer_cache"), "TMPDIR": scratch}),
         )  # fmt: skip
 
 
@@ -76,9 +79,11 @@ def build(
     KeyboardInterrupt goes on.
     """
     sink = _Lines(log, line)
+    # Packer's plugins listen on sockets in TMPDIR, whose paths may have 107 bytes: not in `folder`.
+    scratch = tempfile.TemporaryDirectory(prefix="nb-")
     try:
         # parallel=True would become `-parallel=true`, which Packer refuses.
-        running = _Packer(folder, sink, variables, var_file).build(parallel=False)
+        running = _Packer(folder, sink, variables, var_file, scratch.name).build(parallel=False)
         try:
             running.wait()
         except sh.ErrorReturnCode as error:
@@ -96,6 +101,7 @@ def build(
             raise
     finally:
         sink.close()
+        scratch.cleanup()
 
 
 def validate(folder: Path, *, variables: dict[str, str], var_file: Path) -> None:
