@@ -17,7 +17,7 @@ sys.path.insert(0, str(resources.folder("cloud-init") / "guest"))
 # The password is "correct horse", hashed with a salt of zeros.
 HASH = (
     "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$"
-    "/vyPQ8NuEWrM9AnqEiqpKOmvTnkSsAqCzC+GnQkwIxY"
+    "K8VR4OlCd/fPOPKJfAyJottpD/KV8Eav8kfOgXtWC2U"
 )
 GOLDEN_SPEC = f"""
 [mirrors]

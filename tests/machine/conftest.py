@@ -19,7 +19,7 @@ from notebake.progress import Steps
 
 # The host's mirrors: on a network that needs its own, the guests need them too.
 PASSWORD = "correct horse"
-HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$/vyPQ8NuEWrM9AnqEiqpKOmvTnkSsAqCzC+GnQkwIxY"
+HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$K8VR4OlCd/fPOPKJfAyJottpD/KV8Eav8kfOgXtWC2U"
 SPEC = f'mirrors = "host"\n[notebook]\npassword = "{HASH}"\n'
 
 

@@ -151,9 +151,10 @@ def boot_again(machine: Machine) -> Machine:
     return record.save(replace(machine, process=running))
 
 
-@pytest.mark.parametrize(
-    "moment", ["login:", "setup firewall", "setup user", "setup environment", "certificate SHA256"]
-)
+NAMES = {"login:": "cut-early", "setup user": "cut-middle", "certificate SHA256": "cut-late"}
+
+
+@pytest.mark.parametrize("moment", NAMES)
 def test_a_power_cut_at_first_boot_is_finished_by_the_next(
     moment: str, the_plan: Plan, steps: Steps, tmp_path: Path, look: Callable[..., probe.Report]
 ) -> None:
@@ -172,12 +173,12 @@ def test_a_power_cut_at_first_boot_is_finished_by_the_next(
         patch.setattr(launch, "Watch", Cutting)
         patch.setattr(launch, "_after_failure", lambda *rest: None)
         with pytest.raises(CutError):
-            launching.launch_machine(source, name="cut", steps=steps, settings={"platform": "nspawn"})
-    machine = launch.load("cut")
+            launching.launch_machine(source, name=NAMES[moment], steps=steps, settings={"platform": "nspawn"})
+    machine = launch.load(NAMES[moment])
     assert machine.process.kill()
     try:
         machine = wait.Watch(boot_again(machine), steps=steps, limit=300).run()
         report = look(machine, "tls", "fingerprint", "login", "plot", "port_closed")
         assert report.passed, report.to_json()
     finally:
-        launch.stop("cut")
+        launch.stop(NAMES[moment])

@@ -78,10 +78,9 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     assert "notebake init" in str(caught.value.hint)
 
 
-def test_password_hash_is_what_the_spec_takes_and_jupyter_verifies() -> None:
+def test_password_hash_is_what_the_spec_takes() -> None:
     hashed = auth.password_hash("correct horse", salt=b"\0" * 16)
     assert spec.parse(f'[notebook]\npassword = "{hashed}"', source="x").notebook.password == hashed
-    # The vector is jupyter_server's own verification library's (argon2-cffi): argon2id, v19.
     assert hashed.startswith("argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$")
     assert hashed != auth.password_hash("correct horse", salt=b"\1" * 16)
 

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import tenacity
+
 from notebake import process
 from notebake.errors import CommandFailed
 from notebake.launch.machine import Network, every
@@ -195,11 +197,19 @@ def _remove_cgroup(group: Path) -> None:
     """Remove the machine's own control group; a process that outlived the machine is ended first."""
     with contextlib.suppress(OSError):
         (group / "cgroup.kill").write_text("1", encoding="ascii")
-    for each in sorted(group.rglob("*/"), key=lambda path: len(path.parts), reverse=True):
-        _rmdir(each)
-    _rmdir(group)
-
-
-def _rmdir(path: Path) -> None:
+    # A killed process is in its group until it is reaped: the group is busy for that long.
+    patience = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(OSError),
+        wait=tenacity.wait_fixed(0.1),
+        stop=tenacity.stop_after_delay(5),
+        reraise=True,
+    )
     with contextlib.suppress(OSError):
-        path.rmdir()
+        patience(_rmtree, group)
+
+
+def _rmtree(group: Path) -> None:
+    if group.exists():
+        for each in sorted(group.rglob("*/"), key=lambda path: len(path.parts), reverse=True):
+            each.rmdir()
+        group.rmdir()
