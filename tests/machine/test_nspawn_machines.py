@@ -20,7 +20,8 @@ FACTS = {
     "python packages": "/opt/notebake/env/bin/python -c 'import importlib.metadata as m;"
     'print(*sorted(f"{d.name}=={d.version}" for d in m.distributions()),sep=chr(10))\'',
     "os packages": "dpkg-query -W",
-    "units": "systemctl list-unit-files --no-legend 'notebake-*' nftables.service",
+    # notebake-setup is the delivery by user-data itself: enabled there, and done before a golden image boots.
+    "units": "systemctl list-unit-files --no-legend 'notebake-*' nftables.service | grep -v setup | tr -s ' '",
     "firewall": "nft list ruleset",
     "listening": "ss -Hltn | awk '{print $4}' | sort",
     "server config": "cat /etc/jupyter/jupyter_server_config.json",
