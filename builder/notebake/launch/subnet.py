@@ -197,11 +197,11 @@ def _remove_cgroup(group: Path) -> None:
     """Remove the machine's own control group; a process that outlived the machine is ended first."""
     with contextlib.suppress(OSError):
         (group / "cgroup.kill").write_text("1", encoding="ascii")
-    # A killed process is in its group until it is reaped: the group is busy for that long.
+    # A killed process is in its group until init has reaped it: the group is busy for that long.
     patience = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(OSError),
         wait=tenacity.wait_fixed(0.1),
-        stop=tenacity.stop_after_delay(5),
+        stop=tenacity.stop_after_delay(15),
         reraise=True,
     )
     with contextlib.suppress(OSError):
