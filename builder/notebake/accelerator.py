@@ -33,22 +33,13 @@ class Accelerator:
     cpu: str
 
     def qemu_args(self) -> tuple[str, ...]:
-        """Arguments for a QEMU command line of our own."""
+        """Arguments for a QEMU command line of our own.
+
+        Packer gets `name` and `cpu` as variables: it writes its own `-machine type=...,accel=...`, and
+        QEMU refuses `-accel` beside that.
+        """
         accel = "tcg,thread=multi" if self.name == "tcg" else self.name
         return ("-machine", self.machine, "-accel", accel, "-cpu", self.cpu)
-
-    def packer_variables(self) -> dict[str, str]:
-        """Values for `packer`'s qemu builder: its `accelerator`, `machine_type`, and `cpu`.
-
-        Packer writes `-machine type=...,accel=...` itself, and QEMU refuses `-accel` beside that: only
-        the processor goes through `qemuargs`. TCG uses several threads there without being asked.
-        """
-        return {"accelerator": self.name, "machine_type": self.machine, "cpu": self.cpu}
-
-    @property
-    def slow(self) -> bool:
-        """Whether the machine is emulated: ten times slower, so time limits must be longer."""
-        return self.name == "tcg"
 
 
 def decide(wanted: Wanted, *, cpuinfo: str, kvm_opens: bool, version: tuple[int, int]) -> Accelerator:

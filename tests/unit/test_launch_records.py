@@ -67,14 +67,12 @@ def test_the_last_fingerprint_and_token_count_amid_escapes_and_crlf() -> None:
     )
     assert console.fingerprint(text) == LAST.upper()
     assert console.token(text) == "2" * 32
-    assert console.ready(text)
 
 
 @pytest.mark.parametrize("text", ["", "notebake: certificate SHA256 AB:CD", f"certificate SHA256 {FIRST}"])
 def test_no_fingerprint_is_none(text: str) -> None:
     assert console.fingerprint(text) is None
     assert console.token(text) is None
-    assert not console.ready(text)
 
 
 def test_a_token_still_being_written_is_not_taken() -> None:

@@ -19,7 +19,6 @@ _FINGERPRINT = re.compile(
 # The end of the line must be there: a token that is still being written would be cut short.
 _TOKEN = re.compile(r"notebake: token ([0-9a-fA-F]{16,})[ \t]*\n")
 _FAILED = re.compile(r"notebake: ((?:setup|certificate) failed[^\n]*)")
-_READY = re.compile(r"notebake: ready\b")
 
 
 def clean(text: str) -> str:
@@ -44,11 +43,6 @@ def failure(text: str) -> str | None:
     """The last line in which the guest says that a step failed, or None. It tries again by itself."""
     found = _FAILED.findall(clean(text))
     return found[-1].rstrip() if found else None
-
-
-def ready(text: str) -> bool:
-    """Whether the guest said that its notebook is ready."""
-    return _READY.search(clean(text)) is not None
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
