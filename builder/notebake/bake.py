@@ -95,15 +95,12 @@ def _packer(plan: Plan, work: Path, variables: dict[str, str], log: Path, steps:
         if text.startswith("notebake: "):
             steps.note(text.removeprefix("notebake: "))
 
+    var_file = work / "packer/variables.pkrvars.json"
+    with steps.step("check the template"):
+        packer_build.validate(work / "packer", variables=variables, var_file=var_file)
     steps.begin("start Packer")
     try:
-        packer_build.build(
-            work / "packer",
-            variables=variables,
-            var_file=work / "packer/variables.pkrvars.json",
-            log=log,
-            line=line,
-        )
+        packer_build.build(work / "packer", variables=variables, var_file=var_file, log=log, line=line)
     except BaseException as error:
         step = steps.current
         steps.end(ok=False)
