@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.machine import shapes
+from tests.machine.families import Family
+from tests.machine.shapes.depot import Depot
+from tests.machine.stages import Stages
 
 from notebake import bake, bases, launch, launching, plan, probe, probing, spec, targets
 from notebake.launch import Machine
@@ -115,3 +119,30 @@ def inside() -> Callable[..., str]:
         return process.run(argv, timeout=timeout).stdout.decode()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def depot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
+    """All that a closed network has."""
+    served = Depot(tmp_path_factory.mktemp("depot"))
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session", params=shapes.NAMES)
+def family(
+    request: pytest.FixtureRequest, depot: Depot, steps: Steps, tmp_path_factory: pytest.TempPathFactory
+) -> Family:
+    """Each family in its shape."""
+    folder = tmp_path_factory.mktemp(request.param)
+    made = shapes.make(request.param, steps, folder / "log")
+    depot.serve(made)
+    return Family(made=made, depot=depot, folder=folder, steps=steps)
+
+
+@pytest.fixture(scope="session")
+def stages() -> Iterator[Stages]:
+    """How long each stage of a boot took; a page of it is written in the end."""
+    kept = Stages()
+    yield kept
+    kept.write()
