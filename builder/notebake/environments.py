@@ -59,7 +59,18 @@ def make(plan: Plan, root: Path, wheelhouse: Path, folder: Path, log: Path) -> P
         write_folder(home / "guest", guest.files(plan))
         shutil.copytree(wheelhouse, tree / "wheels", copy_function=os.link)
         program = ("/usr/bin/env", "NOTEBAKE_WHEELHOUSE=file:///wheels", plan.target.python.interpreter)
-        argv = ["unshare", "--mount", "sh", "-euc", _CHROOT, "sh", tree, *program, "-c", _MAKE]
+        argv: list[str | Path] = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-euc",
+            _CHROOT,
+            "sh",
+            tree,
+            *program,
+            "-c",
+            _MAKE,
+        ]
         process.run(argv, timeout=_SECONDS, log=log)
         made.mkdir()
         options = ("--exclude=./guest", "--numeric-owner", "--sort=name", "-I", "zstd -T0 -6")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.machine import families
 from tests.machine.families import Family, launch_one, root_shell, stopped_in_the_end
 from tests.machine.stages import Stages
 
@@ -38,19 +37,6 @@ VARIANT = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Baked:
-    plan: Plan
-    tree: Path
-
-
-@pytest.fixture(scope="module")
-def baked(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Baked:
-    """A sealed tree of the family, baked in a closed network; without a password, so that clones make tokens."""
-    plan = family.plan()
-    return Baked(plan=plan, tree=families.bake(family, plan, tmp_path_factory.mktemp("baked") / "root"))
-
-
 @pytest.mark.parametrize("closed", [False, True], ids=["online", "air-gapped"])
 def test_user_data_alone(
     closed: bool, family: Family, look: Callable[..., probe.Report], stages: Stages
@@ -63,10 +49,11 @@ def test_user_data_alone(
 
 
 def test_two_clones_of_a_sealed_image_share_nothing(
-    family: Family, baked: Baked, look: Callable[..., probe.Report], stages: Stages
+    golden: tuple[Family, Plan, Path], look: Callable[..., probe.Report], stages: Stages
 ) -> None:
-    left_behind(baked.tree)
-    source = family.golden(baked.plan, baked.tree)
+    family, plan, tree = golden
+    left_behind(tree)
+    source = family.golden(plan, tree)
     first = launch_one(source, family.steps, alone=True)
     with stopped_in_the_end(first):
         second = launch_one(source, family.steps, alone=True)
@@ -125,9 +112,10 @@ def left_behind(tree: Path) -> None:
 
 
 def test_a_firewall_that_is_not_set_up_is_a_red_probe(
-    family: Family, baked: Baked, look: Callable[..., probe.Report]
+    golden: tuple[Family, Plan, Path], look: Callable[..., probe.Report]
 ) -> None:
-    machine = launch_one(family.golden(baked.plan, baked.tree), family.steps, alone=True)
+    family, plan, tree = golden
+    machine = launch_one(family.golden(plan, tree), family.steps, alone=True)
     with stopped_in_the_end(machine):
         root_shell(machine, "ufw disable || systemctl stop firewalld")
         report = look(machine, "tls", "port_closed", password=None, token=launch.token(machine))

@@ -6,7 +6,16 @@ guest=/opt/notebake/guest
 # Until the next boot: upgrades would hold the package manager's lock, and make each bake another image.
 systemctl mask --quiet --runtime --now apt-daily.timer apt-daily-upgrade.timer apt-daily.service \
   apt-daily-upgrade.service unattended-upgrades.service packagekit.service 2>/dev/null || true
-cloud-init status --wait >/dev/null || [ $? -eq 2 ] # 2: done, with warnings
+ended=0
+cloud-init status --wait >/dev/null || ended=$?
+if [ "$ended" -ne 0 ]; then
+  cloud-init status --long
+  # 2: done, with warnings
+  [ "$ended" -eq 2 ] || {
+    echo "cloud-init failed in the machine that is baked" >&2
+    exit "$ended"
+  }
+fi
 rm -rf "$guest"
 mkdir -p "$guest"
 tar -xzf /tmp/guest.tar.gz -C "$guest" --no-same-owner
