@@ -7,7 +7,7 @@
 set -eu
 
 packages='xorriso mmdebstrap e2fsprogs fdisk grub-common grub-pc-bin zstd systemd-container iproute2
-  nftables openssh-client chromium debian-archive-keyring cloud-init'
+  nftables openssh-client chromium debian-archive-keyring cloud-init gpgv'
 emulator='qemu-system-x86 qemu-utils'
 
 sudo=

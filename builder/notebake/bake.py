@@ -14,13 +14,13 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from notebake import accelerator, bases, guest, process, record, render, wheels
+from notebake import accelerator, bases, environments, guest, process, record, render, wheels
 from notebake.accelerator import Accelerator
 from notebake.errors import CommandFailed, SpecError
 from notebake.files import RenderedFile, write_folder
 from notebake.plan import Plan
 from notebake.progress import Steps
-from notebake.targets import Download
+from notebake.targets import Mmdebstrap
 
 CONSOLE_TAIL_LINES = 15
 
@@ -64,10 +64,8 @@ def _new_key(path: Path) -> str:
     return public.decode()
 
 
-def _variables(
-    plan: Plan, work: Path, accel: Accelerator, image: Path | None, wheelhouse: Path
-) -> dict[str, str]:
-    found = {
+def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: Path) -> dict[str, str]:
+    return {
         "accelerator": accel.name,
         "cpu_model": accel.cpu,
         "cpus": str(min(os.cpu_count() or 1, 4)),
@@ -75,14 +73,11 @@ def _variables(
         "seed_directory": str(work / "seed"),
         "ssh_private_key_file": str(work / "key"),
         "console_log": str(work / "console.log"),
-        "wheelhouse": str(wheelhouse),
+        "served": served,
+        "served_directory": str(folder),
+        "base_image": str(base),
+        "base_checksum": f"sha256:{record.sha256(base)}",
     }
-    if image is not None:
-        found["base_image"] = str(image)
-        found["base_checksum"] = f"sha256:{record.sha256(image)}"
-    elif isinstance(plan.target.base, Download):
-        found["base_checksum"] = f"sha256:{bases.published_sha256(plan.target.base)}"
-    return found
 
 
 def _packer(plan: Plan, work: Path, variables: dict[str, str], log: Path, steps: Steps) -> None:
@@ -138,18 +133,26 @@ def bake(
     output.mkdir(parents=True, exist_ok=True)
     log = output / f"{name}.log"
     log.write_bytes(b"")
-    disk = None if isinstance(plan.target.base, Download) else bases.disk(plan, steps, log)
+    disk = bases.disk(plan, steps, log)
     with steps.step("fetch the wheels"):
         lock_id = hashlib.sha256(plan.lock.text().encode()).hexdigest()[:12]
         wheelhouse = wheels.fetch(
             plan.lock, plan.target, plan.sources.python, bases.cache() / "wheels" / f"{name}-{lock_id}", log
         )
+    served, folder = "wheels", wheelhouse
+    if isinstance(plan.target.base, Mmdebstrap):
+        made_id = environments.identity(plan, bases.base_id(plan))[:12]
+        with steps.step("make the environment"):
+            served, folder = "environment", environments.make(
+                plan, bases.root(plan, steps, log), wheelhouse,
+                bases.cache() / "environments" / f"{name}-{made_id}", log,
+            )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}.") as scratch:
         work = Path(scratch)
         write_folder(work / "packer", render.packer_files(plan))
         seed = render.build_seed(_new_key(work / "key"))
         write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
-        _packer(plan, work, _variables(plan, work, chosen, disk, wheelhouse), log, steps)
+        _packer(plan, work, _variables(work, chosen, disk, served, folder), log, steps)
         packed = work / image.name
         with steps.step("compress"):
             process.run(

@@ -16,6 +16,7 @@ _PROGRAMS = (
     ("qemu-system-x86_64", "bake, launch on qemu", "qemu-system-x86"),
     ("qemu-img", "bake, launch on qemu", "qemu-utils"),
     ("xorriso", "bake", "xorriso"),
+    ("gpgv", "the Ubuntu and openSUSE bases", "gpgv"),
     ("mmdebstrap", "the debian-13 base", "mmdebstrap"),
     ("mke2fs", "the debian-13 base", "e2fsprogs"),
     ("debugfs", "launch of an image on nspawn", "e2fsprogs"),

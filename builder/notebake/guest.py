@@ -79,7 +79,14 @@ def config(plan: Plan) -> dict[str, Any]:
         "uv": {"file": plan.lock.uv_file, "sha256": plan.lock.uv_sha256},
         "cloud": {
             "ssh_genkeytypes": ["ed25519"],
-            "system_info": {"default_user": {"name": spec.user}},
+            "system_info": {
+                "default_user": {"name": spec.user},
+                **(
+                    {"network": {"renderers": list(target.network_renderers)}}
+                    if target.network_renderers
+                    else {}
+                ),
+            },
             **cloud_settings(plan),
         },
     }

@@ -47,9 +47,13 @@ def _is_text(data: bytes) -> bool:
 def user_data(plan: Plan) -> bytes:
     """The user-data as clouds get it: gzipped, which cloud-init unpacks by itself.
 
-    The same for each machine of a plan: what differs, the host name, is in the meta-data.
+    The same for each machine of a plan: what differs, the host name, is in the meta-data. Zopfli finds a
+    gzip stream that is 8 % shorter than zlib's, for which EC2's limit has a use.
     """
-    return gzip.compress(cloud_config(plan), compresslevel=9, mtime=0)
+    # Here, not above: most commands render nothing.
+    from zopfli import gzip as zopfli
+
+    return bytes(zopfli.compress(cloud_config(plan)))
 
 
 def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tuple[str, ...] = ()) -> bytes:
@@ -74,7 +78,7 @@ def sizes(plan: Plan) -> dict[str, int]:
 def user_data_sizes(plan: Plan) -> dict[str, tuple[int, int]]:
     """This plan's user-data on each cloud: name -> (bytes, limit)."""
     readable = cloud_config(plan)
-    packed = len(gzip.compress(readable, compresslevel=9, mtime=0))
+    packed = len(user_data(plan))
     return {name: (len(readable) if name == "gcp" else packed, limit) for name, limit in LIMITS.items()}
 
 

@@ -41,17 +41,31 @@ class Mmdebstrap(_Table):
     size_mib: int = Field(2048, ge=512)
 
 
-class Download(_Table):
-    """A base that its project publishes: a dated image and its SHA-256.
+Url = Annotated[str, Field(pattern=r"^https://[!-~]+$")]
 
-    Where the project publishes the digest only beside the image (`sha256_url`), the digest is
-    read from there at download time, over TLS, and recorded.
+
+class Signed(_Table):
+    """The digests that a project publishes, and its signature over them.
+
+    `sums`: lines of SHA-256 and file name, as sha256sum writes them; `signature`: OpenPGP, detached.
+    `key`: a file in images/_keys (binary OpenPGP), of which only the primary key `fingerprint` counts.
+    """
+
+    sums: Url
+    signature: Url
+    key: str = Field(pattern=r"^[a-z0-9-]+\.gpg$")
+    fingerprint: str = Field(pattern=r"^[0-9A-F]{40}$")
+
+
+class Download(_Table):
+    """A base that its project publishes. Without a pinned `sha256` the signed one counts, read when it is
+    fetched: then the project gives the image no dated name.
     """
 
     kind: Literal["download"]
-    url: str = Field(pattern=r"^https://[!-~]+$")
+    url: Url
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    sha256_url: str | None = Field(None, pattern=r"^https://[!-~]+$")
+    signed: Signed
 
 
 class Target(_Table):
@@ -64,6 +78,8 @@ class Target(_Table):
     reserved: bool = False
     python: Python
     firewall: Literal["nftables", "ufw", "firewalld", "windows"]
+    # cloud-init's names of what configures the network; empty: what the image itself says.
+    network_renderers: tuple[str, ...] = ()
     # What the guest needs from the release's own packages: program -> package.
     programs: dict[str, str] = {}
     base: Annotated[Mmdebstrap | Download, Field(discriminator="kind")] | None = None

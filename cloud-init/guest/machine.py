@@ -1,5 +1,6 @@
 """What every step of the set-up uses: where things are, how they are said, run and written."""
 
+import collections
 import os
 import subprocess
 from pathlib import Path
@@ -20,7 +21,16 @@ def say(text):
 
 
 def run(*argv, **env):
-    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, env={**os.environ, **env})
+    """Its output goes to the journal; a failure is told with the last lines of it."""
+    last = collections.deque(maxlen=6)
+    pipe = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(argv, env={**os.environ, **env}, text=True, errors="replace", **pipe) as program:
+        for line in program.stdout:
+            print(line, end="", flush=True)
+            if line.strip():
+                last.append(line.strip())
+    if program.returncode:
+        raise SystemExit(f"{argv[0]}: exit code {program.returncode}: {' | '.join(last)}")
 
 
 def write(path, data, mode=0o644, owner=None):

@@ -15,7 +15,7 @@ from pathlib import Path
 from environment import environment, fonts, warm
 from jupyter_files import profile
 from machine import GUEST, HOME, STATE, run, say, write
-from system import cloud, firewall, programs, trust, user
+from system import cloud, firewall, labels, programs, trust, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
@@ -51,6 +51,7 @@ def main():
         "profile": lambda: profile(config),
         "fonts": lambda: fonts(config) if bake else None,
         "cloud": lambda: cloud(config),
+        "labels": lambda: labels(config),
         "services": lambda: services(config, bake),
         "trust": lambda: trust(config),
     }

@@ -1,11 +1,13 @@
 """The operating system's part: packages, firewall, user, cloud-init, trusted certificates."""
 
+import fcntl
 import json
 import pwd
 import shutil
+import subprocess
 from pathlib import Path
 
-from machine import CA_BUNDLE, GUEST, run, write
+from machine import CA_BUNDLE, GUEST, HOME, STATE, run, write
 
 
 def programs(config):
@@ -30,7 +32,10 @@ def programs(config):
         if CA_BUNDLE.exists():
             options += ["-o", f"Acquire::https::CAInfo={CA_BUNDLE}"]
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        run("dpkg", "--force-confold", "--configure", "-a", **quiet)
+        # dpkg does not wait for its lock, which unattended upgrades may hold at a first boot.
+        with open("/var/lib/dpkg/lock-frontend", "a") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            run("dpkg", "--force-confold", "--configure", "-a", DPKG_FRONTEND_LOCKED="1", **quiet)
         run("apt-get", *options, "-q", "update", **quiet)
         run("apt-get", *options, "-qy", "--no-install-recommends", "install", *missing, **quiet)
     else:
@@ -40,7 +45,7 @@ def programs(config):
                 f"[notebake]\nname=notebake\nenabled=1\nautorefresh=1\nbaseurl={config['zypper_repo']}\n"
             )
             options += ["--reposd-dir", str(sources)]
-        run("zypper", *options, "install", "--no-recommends", *missing)
+        run("zypper", *options, "install", "--no-recommends", *missing, ZYPP_LOCK_TIMEOUT="900")
 
 
 def firewall(config):
@@ -67,6 +72,19 @@ def user(config):
         pwd.getpwnam(config["user"])
     except KeyError:
         run("useradd", "--create-home", "--user-group", "--shell", "/bin/bash", config["user"])
+
+
+def labels(config):
+    """Where SELinux is on (openSUSE): each file gets its own label, and the notebook's port that of a web server."""
+    if not shutil.which("selinuxenabled") or subprocess.run(["selinuxenabled"]).returncode:
+        return
+    if shutil.which("restorecon"):
+        run("restorecon", "-R", str(HOME), str(STATE), "/etc/systemd/system", "/etc/jupyter")
+    if shutil.which("semanage"):
+        port = ["-t", "http_port_t", "-p", "tcp", str(config["port"])]
+        # A port that the policy has given a label already (9999 has one) cannot be added.
+        if subprocess.run(["semanage", "port", "-a", *port]).returncode:
+            run("semanage", "port", "-m", *port)
 
 
 def cloud(config):

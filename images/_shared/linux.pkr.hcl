@@ -30,8 +30,14 @@ variable "ssh_private_key_file" {
   default = ""
 }
 
-# A folder of wheels that Packer serves to the machine; empty: it takes them from its Python index.
-variable "wheelhouse" {
+# A folder that Packer serves to the machine, and what is in it: "wheels" or "environment", a ready one.
+# Empty: the machine takes its packages from its Python index.
+variable "served_directory" {
+  type    = string
+  default = ""
+}
+
+variable "served" {
   type    = string
   default = ""
 }
@@ -96,7 +102,7 @@ source "qemu" "image" {
 
   cd_files       = ["${var.seed_directory}/user-data", "${var.seed_directory}/meta-data"]
   cd_label       = "cidata"
-  http_directory = var.wheelhouse
+  http_directory = var.served_directory
 
   boot_wait              = "-1s"
   communicator           = "ssh"
@@ -117,7 +123,7 @@ build {
   }
 
   provisioner "shell" {
-    environment_vars = ["NOTEBAKE_SERVE_WHEELS=${var.wheelhouse == "" ? "" : "yes"}"]
+    environment_vars = ["NOTEBAKE_SERVED=${var.served}"]
     execute_command  = "sudo env {{ .Vars }} sh {{ .Path }}"
     script           = "${path.root}/scripts/install.sh"
   }

@@ -3,6 +3,7 @@ notebake's cache, so that a second run starts no machine for them."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.machine import families, shapes
+from tests.machine.families import Family
+from tests.machine.shapes.depot import Depot
+from tests.machine.stages import Stages
 
 from notebake import bake, bases, launch, launching, plan, probe, probing, spec, targets
 from notebake.launch import Machine
@@ -115,3 +120,61 @@ def inside() -> Callable[..., str]:
         return process.run(argv, timeout=timeout).stdout.decode()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def depot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
+    """All that a closed network has."""
+    served = Depot(tmp_path_factory.mktemp("depot"))
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session")
+def family_of(
+    depot: Depot, steps: Steps, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Family]:
+    """A family by its shape's name."""
+
+    @functools.cache
+    def find(name: str) -> Family:
+        folder = tmp_path_factory.mktemp(name)
+        made = shapes.make(name, steps, folder / "log")
+        depot.serve(made)
+        return Family(made=made, depot=depot, folder=folder, steps=steps)
+
+    return find
+
+
+@pytest.fixture(scope="session", params=shapes.NAMES)
+def family(request: pytest.FixtureRequest, family_of: Callable[[str], Family]) -> Family:
+    """Each family in its shape."""
+    return family_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def ubuntu(family_of: Callable[[str], Family]) -> Family:
+    """Ubuntu's shape, for what is apt's alone or the same in both."""
+    return family_of("ubuntu-shape")
+
+
+@pytest.fixture
+def families_in_turn(family_of: Callable[[str], Family], request: pytest.FixtureRequest) -> Family:
+    """One family for a test, the other one for the next: by the number of the test's parameter."""
+    index = request.node.callspec.indices["moment"]
+    return family_of(shapes.NAMES[index % len(shapes.NAMES)])
+
+
+@pytest.fixture(scope="session")
+def golden(family: Family, tmp_path_factory: pytest.TempPathFactory) -> tuple[Family, Plan, Path]:
+    """A sealed tree of the family, baked in a closed network; without a password, so that clones make tokens."""
+    made = family.plan()
+    return family, made, families.bake(family, made, tmp_path_factory.mktemp("golden") / "root")
+
+
+@pytest.fixture(scope="session")
+def stages() -> Iterator[Stages]:
+    """How long each stage of a boot took; a page of it is written in the end."""
+    kept = Stages()
+    yield kept
+    kept.write()

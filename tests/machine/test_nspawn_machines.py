@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import tenacity
 
-from notebake import launch, launching, plan, probe, process, spec, targets
-from notebake.launch import Machine, nspawn, pids, wait
-from notebake.launch import machine as record
-from notebake.plan import Plan
+from notebake import launch, plan, probe, spec, targets
+from notebake.launch import Machine, wait
 from notebake.progress import Steps
 
 FACTS = {
@@ -139,47 +135,3 @@ def test_an_own_certificate_is_served_and_its_key_comes_over_ssh(
     machine = start("nspawn", made=own)
     assert machine.fingerprint == certificate.fingerprint(chain)
     assert look(machine, "tls", "fingerprint", "san", names=("site.example",)).passed
-
-
-def boot_again(machine: Machine) -> Machine:
-    """The same tree and network under a new process, as after a power loss."""
-    assert machine.network is not None
-    machine.console.unlink()
-    argv = nspawn.arguments(machine.folder / "root", machine.network, machine.name)
-    pid = process.spawn(argv, log=machine.console, env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
-    running = pids.identify(pid)
-    assert running is not None
-    return record.save(replace(machine, process=running))
-
-
-NAMES = {"login:": "cut-early", "setup user": "cut-middle", "certificate SHA256": "cut-late"}
-
-
-@pytest.mark.parametrize("moment", NAMES)
-def test_a_power_cut_at_first_boot_is_finished_by_the_next(
-    moment: str, the_plan: Plan, steps: Steps, tmp_path: Path, look: Callable[..., probe.Report]
-) -> None:
-    """The machine is killed as soon as its console says that much, and booted again."""
-
-    class CutError(Exception):
-        pass
-
-    class Cutting(wait.Watch):
-        def _tell(self) -> None:
-            if moment in launch.console.read(self.machine.console):
-                raise CutError
-
-    source = launching.from_plan(the_plan, "nspawn", tmp_path, steps)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "Watch", Cutting)
-        patch.setattr(launch, "_after_failure", lambda *rest: None)
-        with pytest.raises(CutError):
-            launching.launch_machine(source, name=NAMES[moment], steps=steps, settings={"platform": "nspawn"})
-    machine = launch.load(NAMES[moment])
-    assert machine.process.kill()
-    try:
-        machine = wait.Watch(boot_again(machine), steps=steps, limit=300).run()
-        report = look(machine, "tls", "fingerprint", "login", "plot", "port_closed")
-        assert report.passed, report.to_json()
-    finally:
-        launch.stop(NAMES[moment])

@@ -290,7 +290,7 @@ def test_a_good_server_is_all_green(good: Subject) -> None:
     report = run(good)
     assert report.passed, red(report)
     assert states(report, "passed") == set(OUTSIDE)
-    assert states(report, "skipped") == {"port_closed", "kill", "reboot"}
+    assert states(report, "skipped") == {"cloud_init", "port_closed", "kill", "reboot"}
 
 
 def test_a_token_lets_in_as_well(servers: dict[str, Subject]) -> None:

@@ -130,7 +130,16 @@ def test_what_cannot_be_run_is_skipped_with_its_reason(monkeypatch: pytest.Monke
     monkeypatch.setattr(wire, "shake_hands", refused)
     report = probe.run(Subject(address=Address(host="nb")), started=STARTED, steps=quiet())
     skipped = {result.name: result.detail for result in report.results if result.status == "skipped"}
-    assert skipped.keys() == {"login", "plot", "profile", "not_root", "port_closed", "kill", "reboot"}
+    assert skipped.keys() == {
+        "login",
+        "plot",
+        "profile",
+        "not_root",
+        "cloud_init",
+        "port_closed",
+        "kill",
+        "reboot",
+    }
     assert all(skipped.values())
 
 

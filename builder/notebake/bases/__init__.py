@@ -83,13 +83,6 @@ def disk(plan: Plan, steps: Steps, log: Path) -> Path:
     return path
 
 
-def published_sha256(base: Download) -> str:
-    """The SHA-256 (hex) that a downloaded base must have. Raises CommandFailed."""
-    from notebake.bases import download
-
-    return download.sha256(base)
-
-
 def _download(base: Download, name: str, steps: Steps) -> Path:
     from notebake.bases import download
 

@@ -3,13 +3,31 @@
 set -eu
 
 guest=/opt/notebake/guest
-cloud-init status --wait >/dev/null || [ $? -eq 2 ] # 2: done, with warnings
+# Until the next boot: upgrades would hold the package manager's lock, and make each bake another image.
+systemctl mask --quiet --runtime --now apt-daily.timer apt-daily-upgrade.timer apt-daily.service \
+  apt-daily-upgrade.service unattended-upgrades.service packagekit.service 2>/dev/null || true
+ended=0
+cloud-init status --wait >/dev/null || ended=$?
+if [ "$ended" -ne 0 ]; then
+  cloud-init status --long
+  # 2: done, with warnings
+  [ "$ended" -eq 2 ] || {
+    echo "cloud-init failed in the machine that is baked" >&2
+    exit "$ended"
+  }
+fi
 rm -rf "$guest"
 mkdir -p "$guest"
 tar -xzf /tmp/guest.tar.gz -C "$guest" --no-same-owner
 rm /tmp/guest.tar.gz
-if [ -n "${NOTEBAKE_SERVE_WHEELS:-}" ]; then
+case "${NOTEBAKE_SERVED:-}" in
+wheels)
   NOTEBAKE_WHEELHOUSE=http://$PACKER_HTTP_ADDR
   export NOTEBAKE_WHEELHOUSE
-fi
+  ;;
+environment)
+  fetch='import shutil, sys, urllib.request as web; shutil.copyfileobj(web.urlopen(sys.argv[1]), sys.stdout.buffer)'
+  python3 -c "$fetch" "http://$PACKER_HTTP_ADDR/environment.tar.zst" | tar -x --zstd -C /opt/notebake
+  ;;
+esac
 python3 "$guest/setup.py" --bake

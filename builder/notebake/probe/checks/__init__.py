@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from notebake.probe.checks import (
+    cloud_init,
     fingerprint,
     kill,
     login,
@@ -65,6 +66,7 @@ CATALOGUE: tuple[Check, ...] = (
     Check(name="plot", title="plot(randn(50)) gives a picture", run=plot.run, unless=_no_plot),
     Check(name="profile", title="the kernel has its profile", run=profile.run, unless=_no_login),
     Check(name="not_root", title="the kernel is not root", run=not_root.run, unless=_no_login),
+    Check(name="cloud_init", title="cloud-init came to its end", run=cloud_init.run, unless=_outside_only),
     Check(name="port_closed", title="another port is closed", run=port_closed.run, unless=_no_canary),
     Check(name="kill", title="the service comes back after a kill", run=kill.run, unless=_outside_only),
     Check(name="reboot", title="the service comes back after a reboot", run=reboot.run, unless=_outside_only),

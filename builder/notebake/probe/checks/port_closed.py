@@ -7,6 +7,7 @@ it before the guest is asked), so the question is whether one byte of an answer 
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 
@@ -58,7 +59,11 @@ def answers(address: Address, *, seconds: float) -> tuple[bool, str]:
     except ConnectionError as error:
         return False, (error.strerror or type(error).__name__).lower()
     except OSError as error:
-        # No route, no such name: then nothing is known about the firewall.
+        # firewalld rejects with ICMP "administratively prohibited", which Linux reports so. The machine
+        # itself can be reached: ssh does so right before and after.
+        if error.errno in (errno.EHOSTUNREACH, errno.EACCES):
+            return False, "rejected by its firewall"
+        # No network, no such name: then nothing is known about the firewall.
         raise CheckFailed(f"{address}: {error.strerror or error}") from None
 
 

@@ -1,0 +1,120 @@
+"""Machines in the families' shapes: launched, baked as Packer does it, looked at. Used by the tests beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.machine import shapes
+from tests.machine.shapes.depot import ADDRESS, Depot
+
+from notebake import guest, launch, launching, process, render
+from notebake.launch import Machine, subnet, wait
+from notebake.launching import Source
+from notebake.plan import Plan
+from notebake.progress import Steps
+
+LIMIT = 150.0
+
+
+class OnlySsh(wait.Watch):
+    """For a machine that Packer would provision: it serves no notebook yet."""
+
+    def run(self) -> Machine:
+        self._poll("sshd does not answer", self._sshd)
+        return self.machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One shape, ready to be launched."""
+
+    made: shapes.Made
+    depot: Depot
+    folder: Path
+    steps: Steps
+
+    @property
+    def name(self) -> str:
+        return self.made.name
+
+    def plan(self, *, closed: bool = True, more: str = "") -> Plan:
+        return shapes.plan_for(self.name, self.folder, depot=self.depot.url, closed=closed, more=more)
+
+    def by_user_data(self, plan: Plan) -> Source:
+        return shapes.source(
+            plan, self.made.root, render.user_data(plan), guest.digest(guest.files(plan))[:12]
+        )
+
+    def golden(self, plan: Plan, tree: Path) -> Source:
+        return shapes.source(plan, tree, b"#cloud-config\n{}\n", "golden")
+
+
+def launch_one(
+    source: Source, steps: Steps, *, name: str | None = None, closed: bool = True, alone: bool = False
+) -> Machine:
+    """A machine that serves its notebook. `closed`: the depot is all it reaches; `alone`: not even that."""
+    settings: dict[str, Any] = {"platform": "nspawn", "limit": LIMIT, "offline": closed}
+    with pytest.MonkeyPatch.context() as patch:
+        if closed and not alone:
+            patch.setattr(subnet, "config", _with_depot)
+        return launching.launch_machine(source, name=name, steps=steps, settings=settings)
+
+
+_config = subnet.config
+
+
+def _with_depot(network: Any, *, offline: bool) -> bytes:
+    found = json.loads(_config(network, offline=offline))
+    found["ethernets"][subnet.INTERFACE]["routes"] = [{"to": f"{ADDRESS}/32", "via": network.host}]
+    return json.dumps(found).encode()
+
+
+@contextlib.contextmanager
+def stopped_in_the_end(*machines: Machine) -> Iterator[None]:
+    """Stops the machines that still are there."""
+    try:
+        yield
+    finally:
+        for machine in machines:
+            if any(each.name == machine.name for each in launch.machines()):
+                launch.stop(machine.name)
+
+
+def root_shell(machine: Machine, script: str, *, stdin: bytes | None = None, check: bool = True) -> str:
+    """What a shell script, run in the machine as root, prints."""
+    # sudo-rs hands on the caller's PATH, which has no sbin.
+    script = f"PATH=$PATH:/usr/sbin:/sbin; {script}"
+    quoted = "'" + script.replace("'", "'\\''") + "'"
+    argv = launch.ssh_argv(machine, ["sudo", "-n", "sh", "-c", quoted])
+    return process.run(argv, timeout=LIMIT, stdin=stdin, check=check).stdout.decode("utf-8", "replace")
+
+
+def bake(family: Family, plan: Plan, destination: Path) -> Path:
+    """A sealed tree at `destination`: the template's scripts, run over ssh in the order that Packer runs them."""
+    prepared = launch.prepare(family.name)
+    request = launch.Request(
+        name=prepared.name, target=family.name, platform="nspawn", seed=render.build_seed(prepared.public_key),
+        user="notebake-build", root=family.made.root, offline=True, limit=LIMIT,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "Watch", OnlySsh)
+        patch.setattr(subnet, "config", _with_depot)
+        machine = launch.start(request, steps=family.steps)
+    with stopped_in_the_end(machine):
+        files = {item.path: item.data for item in render.packer_files(plan)}
+        root_shell(machine, "cat >/tmp/guest.tar.gz", stdin=files["guest.tar.gz"])
+        for script in ("install", "finish", "seal"):
+            root_shell(machine, f"cat >/tmp/{script}.sh", stdin=files[f"scripts/{script}.sh"])
+        with family.steps.step(f"bake {family.name}"):
+            root_shell(machine, "sh /tmp/install.sh")
+            root_shell(machine, "rm /tmp/install.sh; sh /tmp/seal.sh")
+            root_shell(machine, "sh /run/notebake-seal/finish.sh", check=False)
+            assert machine.process.wait(60), "the sealed machine did not power off"
+        shapes.move(machine.folder / "root", destination)
+    return destination

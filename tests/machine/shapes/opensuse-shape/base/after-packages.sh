@@ -1,0 +1,34 @@
+#!/bin/sh
+# Runs when all packages are there; $1 is the root being made.
+set -eu
+
+root=$1
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+
+sh "$here/../../cloud-init-variant.sh" "$root" suse
+cp "$here/os-release" "$root/usr/lib/os-release"
+
+# The repository, signed by a key that this root's rpm trusts, as openSUSE's is.
+cp "$here/stubs.spec" "$root/tmp/"
+(cd "$root/tmp" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download firewalld)
+chroot "$root" sh -eu <<'END'
+export HOME=/tmp
+rpmbuild -bb --quiet --define '_topdir /tmp/rpmbuild' --define '_rpmdir /srv/repository' /tmp/stubs.spec
+rpm --install --nodeps /srv/repository/noarch/shape-release-*.rpm
+createrepo_c --quiet /srv/repository
+export GNUPGHOME=/tmp/gnupg
+mkdir -m 700 "$GNUPGHOME"
+gpg --batch --quiet --passphrase '' --quick-generate-key shape@notebake.test rsa3072 sign never
+gpg --batch --quiet --armor --detach-sign /srv/repository/repodata/repomd.xml
+gpg --armor --export >/srv/repository/repodata/repomd.xml.key
+rpm --import /srv/repository/repodata/repomd.xml.key
+gpgconf --kill all
+rm -rf "$GNUPGHOME" /tmp/rpmbuild /tmp/stubs.spec /tmp/firewalld_*.deb
+END
+
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+ln -sf /usr/lib/systemd/system/NetworkManager.service "$root/etc/systemd/system/multi-user.target.wants/"
+rm -f "$root/etc/resolv.conf"
+: >"$root/etc/resolv.conf"
+
+sh "$here/../../clean.sh" "$root"

@@ -1,0 +1,54 @@
+#!/bin/sh
+# Runs when all packages are there; $1 is the root being made.
+set -eu
+
+root=$1
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+repository=$root/srv/repository
+
+sh "$here/../../cloud-init-variant.sh" "$root" ubuntu
+cp "$here/os-release" "$root/usr/lib/os-release"
+printf 'DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=26.04\nDISTRIB_CODENAME=resolute\n' >"$root/etc/lsb-release"
+
+# The release's repository, with ufw in it; signed by a key that this root trusts, as Ubuntu's is.
+mkdir -p "$repository/pool"
+(cd "$repository/pool" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download ufw)
+chroot "$root" sh -eu <<'END'
+cd /srv/repository
+mkdir -p dists/resolute/main/binary-amd64
+apt-ftparchive packages pool >dists/resolute/main/binary-amd64/Packages
+apt-ftparchive -o APT::FTPArchive::Release::Codename=resolute -o APT::FTPArchive::Release::Suite=resolute \
+  -o APT::FTPArchive::Release::Components=main -o APT::FTPArchive::Release::Architectures=amd64 \
+  release dists/resolute >Release
+mv Release dists/resolute/
+export GNUPGHOME=/tmp/gnupg
+mkdir -m 700 "$GNUPGHOME"
+gpg --batch --quiet --passphrase '' --quick-generate-key shape@notebake.test ed25519 sign never
+gpg --batch --quiet --clearsign --output dists/resolute/InRelease dists/resolute/Release
+gpg --export >/etc/apt/trusted.gpg.d/shape.gpg
+gpgconf --kill all
+rm -rf "$GNUPGHOME"
+
+# As on 26.04: sudo is sudo-rs, and uutils' tools are the ones that are found.
+ln -sf /usr/lib/cargo/bin/sudo /usr/bin/sudo
+for tool in /usr/lib/cargo/bin/coreutils/*; do
+  ln -sf "$tool" "/usr/local/bin/$(basename "$tool")"
+done
+END
+
+# snapd's place: a unit that must be left as it is.
+cp "$here/snapd.service" "$root/etc/systemd/system/snapd.service"
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+ln -sf ../snapd.service "$root/etc/systemd/system/multi-user.target.wants/snapd.service"
+for unit in systemd-networkd systemd-networkd-wait-online systemd-resolved; do
+  find "$root/etc/systemd/system" -name "$unit.service" -type l -delete
+done
+ln -sf /usr/lib/systemd/system/systemd-networkd.service "$root/etc/systemd/system/multi-user.target.wants/"
+mkdir -p "$root/etc/systemd/system/network-online.target.wants"
+ln -sf /usr/lib/systemd/system/systemd-networkd-wait-online.service \
+  "$root/etc/systemd/system/network-online.target.wants/"
+mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
+ln -sf /usr/lib/systemd/system/systemd-resolved.service "$root/etc/systemd/system/sysinit.target.wants/"
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+
+sh "$here/../../clean.sh" "$root"
