@@ -14,7 +14,7 @@ from unittest import mock
 from bench.rows import Outcome, Promise
 from bench.workshop import TARGET, Workshop
 from notebake import bake as baking
-from notebake import process, record, render
+from notebake import environments, process, record, render
 from notebake.files import RenderedFile
 from notebake.plan import Plan
 from notebake.progress import Steps
@@ -33,6 +33,8 @@ def bake(workshop: Workshop) -> Outcome:
     workshop.base()
     pairs = []
     for _ in range(workshop.runs):
+        # From an empty cache: ours makes the environment before Packer starts, the plain script in the machine.
+        shutil.rmtree(environments.folder(workshop.plan), ignore_errors=True)
         ours = _seconds(workshop, workshop.baked)
         with mock.patch.object(render, "packer_files", _plain_files(workshop.plan)):
             plain = _seconds(workshop, workshop.folder / "plain")

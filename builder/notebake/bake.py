@@ -141,12 +141,9 @@ def bake(
         )
     served, folder = "wheels", wheelhouse
     if isinstance(plan.target.base, Mmdebstrap):
-        made_id = environments.identity(plan, bases.base_id(plan))[:12]
+        root = bases.root(plan, steps, log)
         with steps.step("make the environment"):
-            served, folder = "environment", environments.make(
-                plan, bases.root(plan, steps, log), wheelhouse,
-                bases.cache() / "environments" / f"{name}-{made_id}", log,
-            )  # fmt: skip
+            served, folder = "environment", environments.make(plan, root, wheelhouse, log)
     with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}.") as scratch:
         work = Path(scratch)
         write_folder(work / "packer", render.packer_files(plan))

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from notebake import guest, process
+from notebake import bases, guest, process
 from notebake.files import write_folder
 from notebake.launch import rootfs
 from notebake.plan import Plan
@@ -34,24 +34,25 @@ with open("/opt/notebake/guest/config.json") as file:
 """
 
 
-def identity(plan: Plan, base_id: str) -> str:
-    """SHA-256 (hex) over what the environment is made from: lock, base, and the code that makes it."""
-    total = hashlib.sha256(base_id.encode())
+def folder(plan: Plan) -> Path:
+    """Where the environment of `plan` is kept, by what it is made from: lock, base, the code that makes it."""
+    total = hashlib.sha256(bases.base_id(plan).encode())
     for item in guest.files(plan):
         if item.path in ("environment.py", "machine.py", "requirements.txt", "ca.pem"):
             total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
-    return total.hexdigest()
+    return bases.cache() / "environments" / f"{plan.target.name}-{total.hexdigest()[:12]}"
 
 
-def make(plan: Plan, root: Path, wheelhouse: Path, folder: Path, log: Path) -> Path:
-    """`folder`, which holds ARCHIVE: what belongs into the image's /opt/notebake. Made whole or not at all.
+def make(plan: Plan, root: Path, wheelhouse: Path, log: Path) -> Path:
+    """The folder with ARCHIVE, what belongs into the image's /opt/notebake; made whole or not at all.
 
     `root` is the base's root as a tar. Needs root. Raises MissingTool or CommandFailed.
     """
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+    place = folder(plan)
+    if place.is_dir():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as scratch:
         tree, made = Path(scratch, "root"), Path(scratch, "made")
         rootfs.unpack(root, tree)
         home = tree / "opt/notebake"
@@ -75,5 +76,5 @@ def make(plan: Plan, root: Path, wheelhouse: Path, folder: Path, log: Path) -> P
         made.mkdir()
         options = ("--exclude=./guest", "--numeric-owner", "--sort=name", "-I", "zstd -T0 -6")
         process.run(["tar", "-C", home, *options, "-cf", made / ARCHIVE, "."], timeout=_SECONDS, log=log)
-        made.rename(folder)
-    return folder
+        made.rename(place)
+    return place
