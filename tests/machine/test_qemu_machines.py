@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tenacity
 from tests.machine.conftest import PASSWORD
 
 from notebake import launch, launching, probe, probing, process
-from notebake.launch import Machine, pids, wait
+from notebake.launch import Machine, pids, qemu, wait
 from notebake.launch import machine as record
 from notebake.plan import Plan
 from notebake.probe import browser
@@ -72,3 +75,31 @@ def test_user_data_alone_in_one_gib_survives_a_power_cut(
         assert "Out of memory" not in inside(machine, "dmesg")
     finally:
         launch.stop("cut")
+
+
+def test_a_machine_that_learns_the_date_late_makes_another_certificate(
+    start: Callable[..., Machine],
+    look: Callable[..., probe.Report],
+    inside: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clock begins in 1970; systemd takes the day it was built instead, and that is years ago too."""
+    arguments = qemu.arguments
+
+    def in_1970(*given: Any, **named: Any) -> list[str]:
+        return [*arguments(*given, **named), "-rtc", "base=1970-01-01T00:00:00"]
+
+    monkeypatch.setattr(qemu, "arguments", in_1970)
+    machine = start("qemu", golden=True)
+    now = datetime.now(UTC)
+    begun = datetime.fromisoformat(inside(machine, "date", "--utc", "--iso-8601=seconds").strip())
+    assert (now - begun).days >= 1, begun
+    inside(machine, "date", "--set", now.replace(year=now.year + 2).isoformat())
+
+    @tenacity.retry(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(120), reraise=True)
+    def renewed() -> str:
+        served, _ = wait.answer(machine.address)
+        assert served != machine.fingerprint
+        return served
+
+    assert renewed() == launch.console.fingerprint(launch.console.read(machine.console))
