@@ -54,7 +54,7 @@ class Lock:
 def wanted(spec: Spec, target: Target) -> str:
     """What a lock must have been made for, as its first line says it."""
     named = {str(canonicalize_name(Requirement(item).name)): str(Requirement(item)) for item in spec.packages}
-    required = dict.fromkeys(REQUIRED, "")
+    required = dict.fromkeys((*REQUIRED, *target.python.packages), "")
     requirements = sorted((named.get(name) or name for name in required | named), key=str.lower)
     return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"
 
@@ -146,7 +146,7 @@ def _wheels(package: dict[str, object]) -> list[tuple[str, str]]:
 def make(spec: Spec, target: Target, index: str) -> Lock:
     """Resolve the spec's packages for `target` from `index` (URL). Raises CommandFailed."""
     made_for = wanted(spec, target)
-    requirements = "\n".join([*spec.packages, *REQUIRED])
+    requirements = "\n".join([*spec.packages, *REQUIRED, *target.python.packages])
     lines = []
     for package in sorted(_resolve(requirements, target, index), key=lambda item: str(item["name"])):
         hashes = sorted(sha256 for _, sha256 in _wheels(package))
