@@ -16,13 +16,13 @@ $readyFile = Join-Path $state 'data\ready'
 $tokenFile = Join-Path $state 'data\token'
 $python = Join-Path $root 'python\python.exe'
 $lock = Join-Path $PSScriptRoot 'requirements.txt'
-$lockHash = (Get-FileHash -LiteralPath $lock -Algorithm SHA256).Hash.ToLowerInvariant()
-$environment = Join-Path $root "env-$($lockHash.Substring(0, 12))"
 $config = Get-Content -LiteralPath "$PSScriptRoot\config.json" -Raw -Encoding UTF8 | ConvertFrom-Json
+$wheels = Join-Path $root 'wheels'
 $wheelhouse = [Environment]::GetEnvironmentVariable('NOTEBAKE_WHEELHOUSE')
 
+# What a program prints is said, and is no result of the function that calls it.
 function Invoke-Native([string] $Program, [string[]] $Arguments) {
-  & $Program @Arguments
+  & $Program @Arguments | Out-Host
   if ($LASTEXITCODE -ne 0) { throw "${Program}: exit code $LASTEXITCODE" }
 }
 
@@ -81,22 +81,30 @@ function Import-Trust {
 }
 
 function Install-Environment {
-  if (Test-Path -LiteralPath "$environment\complete") { return }
+  if (-not (Test-Path -LiteralPath $lock)) {
+    Invoke-Native $python @("$PSScriptRoot\wheels.py")
+  }
+  $hash = (Get-FileHash -LiteralPath $lock -Algorithm SHA256).Hash.ToLowerInvariant()
+  $environment = Join-Path $root "env-$($hash.Substring(0, 12))"
+  if (Test-Path -LiteralPath "$environment\complete") { return $environment }
   if (Test-Path -LiteralPath $environment) {
     Remove-Item -LiteralPath $environment -Recurse -Force
   }
   Invoke-Native $python @('-m', 'venv', $environment)
   $source = @('--index-url', $config.index)
-  if ($wheelhouse) {
+  if (Test-Path -LiteralPath $wheels) {
+    $source = @('--no-index', '--find-links', $wheels)
+  } elseif ($wheelhouse) {
     $source = @('--no-index', '--find-links', $wheelhouse, '--trusted-host', ([Uri] $wheelhouse).Host)
   }
   $wanted = @('--require-hashes', '--no-deps', '--only-binary', ':all:', '-r', $lock)
   $quiet = @('--quiet', '--disable-pip-version-check', '--no-cache-dir', '--retries', '10')
   Invoke-Native "$environment\Scripts\python.exe" (@('-m', 'pip', 'install') + $quiet + $source + $wanted)
   $null = New-Item -ItemType File -Path "$environment\complete"
-  Get-ChildItem -LiteralPath $root -Directory -Filter 'env-*' |
-    Where-Object { $_.FullName -ne $environment } |
-    Remove-Item -Recurse -Force -ErrorAction SilentlyContinue
+  if (Test-Path -LiteralPath $wheels) {
+    Remove-Item -LiteralPath $wheels -Recurse -Force
+  }
+  return $environment
 }
 
 function Open-Port {
@@ -134,7 +142,7 @@ try {
     $step = 'python'
     Install-Python
     $step = 'environment'
-    Install-Environment
+    $environment = Install-Environment
     $step = 'service'
     Invoke-Native $python @('-X', 'utf8', "$PSScriptRoot\set_up.py", $environment)
     $step = 'firewall'

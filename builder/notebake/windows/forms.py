@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from notebake import guest, resources
 from notebake.plan import Plan
-from notebake.windows.guest import FIRST_BOOT
+from notebake.windows.guest import FIRST_BOOT, user_data_files
 
 # The extension runs its command through cmd.exe, which takes 8,191 characters.
 # https://learn.microsoft.com/troubleshoot/windows-client/shell-experience/command-line-string-limitation
@@ -40,7 +40,7 @@ class Form:
 def script(plan: Plan) -> str:
     """The first boot's script with the guest in it; ASCII, which PowerShell 5.1 reads alike everywhere."""
     text = (resources.folder("cloud-init") / "windows" / FIRST_BOOT).read_text("ascii")
-    archive = base64.b64encode(guest.archive(guest.files(plan))).decode()
+    archive = base64.b64encode(guest.archive(user_data_files(guest.files(plan)))).decode()
     return f"$Archive = '{archive}'\n" + guest.without_comments(text, python=False)
 
 

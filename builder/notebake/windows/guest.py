@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any
 
 from notebake import resources
 from notebake.errors import SpecError
+from notebake.files import RenderedFile
+from notebake.lock import Lock
 from notebake.plan import Plan
 
 # The very files that Linux has.
@@ -28,7 +32,33 @@ def config(plan: Plan) -> dict[str, Any]:
         "own_certificate": plan.own_certificate is not None,
         "index": plan.sources.python,
         "installer": installer.model_dump(),
+        "wheels_sha256": wheels_sha256(plan.lock),
     }
+
+
+def wheels_sha256(lock: Lock) -> str:
+    """SHA-256 (hex) over the sorted digests of all wheels, as the guest's wheels.py makes it.
+
+    Raises SpecError for a lock that leaves open which wheel of a package is meant.
+    """
+    digests = [line.split(" --hash=sha256:")[1:] for line in lock.lines]
+    if any(len(found) != 1 for found in digests):
+        raise SpecError(
+            f"the lock made for {lock.made_for}: more than one wheel of a package",
+            "`notebake lock` makes it anew",
+        )
+    return hashlib.sha256("\n".join(sorted(found[0] for found in digests)).encode()).hexdigest()
+
+
+def user_data_files(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
+    """The guest as user-data carries it: names and versions in place of the lock with its digests."""
+    short = {
+        "names.txt" if item.path == "requirements.txt" else item.path: (
+            re.sub(rb" --hash=\S+", b"", item.data) if item.path == "requirements.txt" else item.data
+        )
+        for item in items
+    }
+    return tuple(RenderedFile(path=path, data=short[path]) for path in sorted(short))
 
 
 def programs() -> dict[str, str]:
