@@ -41,6 +41,11 @@ class Source:
 
 def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
     """A plain base with user-data alone; `folder` is the spec's. Makes or fetches the base."""
+    if made.target.family == "windows":
+        raise SpecError(
+            f"target {made.target.name}: not launched by notebake",
+            "`notebake render` writes what QEMU (seed.iso) and the clouds take, `notebake bake` an image",
+        )
     with tempfile.NamedTemporaryFile(prefix="notebake-base-", suffix=".log", delete=False) as log:
         path = Path(log.name)
     if platform == "nspawn":
