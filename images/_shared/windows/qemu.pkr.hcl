@@ -82,13 +82,13 @@ source "qemu" "image" {
 
   accelerator  = var.accelerator
   machine_type = "q35"
-  firmware     = var.firmware
   cpus         = var.cpus
   memory       = var.memory_mib
   net_device   = "virtio-net"
   headless     = true
   qemuargs = concat([
     ["-cpu", var.cpu_model],
+    ["-bios", var.firmware],
     ["-serial", "file:${var.console_log}"],
   ], local.tpm)
 
