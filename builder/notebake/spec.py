@@ -156,7 +156,9 @@ class Windows(_Table):
 
     iso: str | None = Field(None, description="Microsoft's (evaluation) ISO: a file, or a URL.")
     iso_sha256: str | None = Field(None, description="Its SHA-256 (hex).")
-    virtio_win: str | None = Field(None, description="The ISO of virtio-win's drivers, release 0.1.271 (a file).")
+    virtio_win: str | None = Field(
+        None, description="The ISO of virtio-win's drivers, release 0.1.271 (a file)."
+    )
 
     @field_validator("iso_sha256")
     @classmethod

@@ -9,7 +9,7 @@ ACCOUNT = rf"NT SERVICE\{SERVICE}"
 
 GUEST = Path(__file__).resolve().parent
 HOME = GUEST.parent
-STATE = Path(os.environ["ProgramData"]) / "notebake"
+STATE = Path(os.environ["PROGRAMDATA"]) / "notebake"
 # What the service may write: its certificate, its token, IPython's folder and the notebooks.
 DATA = STATE / "data"
 TLS = DATA / "tls"

@@ -56,7 +56,15 @@ def service_commands(nssm, python, guest, log, present):
     # Not by NSSM: the release 2.24 asks for a password that a virtual account does not have.
     account = [
         ["sc.exe", "config", SERVICE, "obj=", ACCOUNT],
-        ["sc.exe", "failure", SERVICE, "reset=", "3600", "actions=", "restart/5000/restart/5000/restart/60000"],
+        [
+            "sc.exe",
+            "failure",
+            SERVICE,
+            "reset=",
+            "3600",
+            "actions=",
+            "restart/5000/restart/5000/restart/60000",
+        ],
         ["sc.exe", "sidtype", SERVICE, "unrestricted"],
     ]
     return [*install, *([nssm, "set", SERVICE, key, *value] for key, value in settings.items()), *account]

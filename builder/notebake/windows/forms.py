@@ -23,7 +23,7 @@ from notebake.windows.guest import FIRST_BOOT, user_data_files
 AZURE_COMMAND_LIMIT = 8191
 _AZURE_COMMAND = (
     "powershell.exe -NoProfile -ExecutionPolicy Bypass -Command "
-    '"$ErrorActionPreference = \'Stop\'; '
+    "\"$ErrorActionPreference = 'Stop'; "
     "Copy-Item -Force -LiteralPath C:\\AzureData\\CustomData.bin -Destination C:\\AzureData\\notebake.ps1; "
     'C:\\AzureData\\notebake.ps1"'
 )

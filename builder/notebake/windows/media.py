@@ -40,7 +40,8 @@ def answer(plan: Plan, password: str) -> bytes:
     for element, value in values.items():
         (found,) = root.iterfind(f".//{{{_NAMESPACE}}}{element}/{{{_NAMESPACE}}}Value")
         found.text = value
-    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, "utf-8") + b"\n"
+    text: bytes = ElementTree.tostring(root, "utf-8")
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + text + b"\n"
 
 
 def variables(plan: Plan) -> dict[str, str]:
