@@ -108,7 +108,7 @@ function Install-Environment {
 }
 
 function Open-Port {
-  Set-NetFirewallProfile -Profile Domain, Private, Public -Enabled True -DefaultInboundAction Block
+  Set-NetFirewallProfile -All -Enabled True -DefaultInboundAction Block
   Get-NetFirewallRule -Name 'notebake' -ErrorAction SilentlyContinue | Remove-NetFirewallRule
   $rule = @{
     Name = 'notebake'; DisplayName = 'notebake notebook'; Direction = 'Inbound'; Action = 'Allow'

@@ -8,10 +8,11 @@ $certificate = New-SelfSignedCertificate -DnsName $env:COMPUTERNAME -CertStoreLo
 Enable-PSRemoting -Force -SkipNetworkProfileCheck
 Get-ChildItem -Path 'WSMan:\localhost\Listener' | Remove-Item -Recurse -Force
 $listener = @{
-  Path = 'WSMan:\localhost\Listener'; Transport = 'HTTPS'; Address = '*'
-  CertificateThumbPrint = $certificate.Thumbprint; Force = $true
+  ResourceURI = 'winrm/config/Listener'
+  SelectorSet = @{ Address = '*'; Transport = 'HTTPS' }
+  ValueSet    = @{ Hostname = $env:COMPUTERNAME; CertificateThumbprint = $certificate.Thumbprint }
 }
-$null = New-Item @listener
+$null = New-WSManInstance @listener
 Set-Item -Path 'WSMan:\localhost\Service\Auth\Basic' -Value $true
 Set-Item -Path 'WSMan:\localhost\Service\AllowUnencrypted' -Value $false
 Get-NetFirewallRule -Name 'notebake-winrm' -ErrorAction SilentlyContinue | Remove-NetFirewallRule
