@@ -50,7 +50,7 @@ def command(target: str, spec_path: Path, output: Path, as_json: bool) -> None:
     )
     click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} with what they need")
     click.echo(
-        f"server       port {config['port']}, user {config['user']}, folder {config['folder']}, "
+        f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "
         f"profile {config['profile']}, password {config['password']}"
     )
     click.echo(f"firewall     {plan.target.firewall}: ssh and {config['port']} come in")
