@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 
-.PHONY: setup packages bake test test-unit test-tools test-machines lint golden bench lock clean
+.PHONY: setup packages test-packages bake test test-unit test-tools test-machines lint golden bench lock clean
 
 setup: packages $(BIN)/notebake
 
@@ -43,7 +43,12 @@ lint: setup
 test-unit: setup
 	$(BIN)/pytest tests/unit
 
-test-tools: setup
+# Windows' service manager, for NSSM's own program.
+test-packages:
+	@dpkg-query -W wine64 >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends wine64; }
+
+test-tools: setup test-packages
 	$(BIN)/pytest tests/tools
 
 # Real machines, TCG: about 20 minutes on two cores.
