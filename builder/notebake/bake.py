@@ -30,7 +30,7 @@ _MILESTONES = (
     ("Starting VM", "boot the machine under Packer"),
     ("Connected to SSH", "install the notebook"),
     ("Waiting for WinRM", "install Windows"),
-    ("Connected to WinRM", "install the notebook"),
+    ("WinRM connected", "install the notebook"),
     ("scripts/updates.ps1", "install updates"),
     ("scripts/seal.ps1", "seal the image"),
     ("scripts/sysprep.ps1", "generalize"),

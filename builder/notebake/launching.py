@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebake import bases, guest, launch, plan, record, render, spec
+from notebake import bases, guest, launch, plan, record, render, spec, targets
 from notebake.errors import SpecError
 from notebake.launch import Machine, Request
 from notebake.plan import Plan
@@ -82,6 +82,11 @@ def from_image(image: Path, spec_path: Path) -> Source:
     if record.sha256(image) != known["image"]["sha256"]:
         raise SpecError(
             f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew with --force"
+        )
+    if targets.get(known["target"]).family == "windows":
+        raise SpecError(
+            f"{image}: an image of Windows is not launched by notebake",
+            "start it on your own QEMU with OVMF, or upload it; then: notebake probe ADDRESS",
         )
     machine = known["machine"]
     key = None

@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import string
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,11 +64,11 @@ def prepared(
     }
     with contextlib.ExitStack() as stack:
         if base.tpm:
-            socket = work / "tpm.sock"
-            (work / "tpm").mkdir()
+            # A socket's path may have 107 bytes: not in `work`.
+            state = stack.enter_context(tempfile.TemporaryDirectory(prefix="nb-tpm-"))
+            socket = Path(state) / "socket"
             pid = process.spawn(
-                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={work / 'tpm'}", "--ctrl",
-                 f"type=unixio,path={socket}"],
+                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={socket}"],
                 log=log,
             )  # fmt: skip
             stack.callback(process.kill_session, pid)

@@ -2,6 +2,7 @@
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
+Stop-ScheduledTask -TaskName 'notebake'
 Stop-Service -Name 'notebake' -Force
 $state = Join-Path $env:ProgramData 'notebake'
 foreach ($name in 'data\tls', 'data\token', 'data\ready', 'data\jupyter', 'data\matplotlib') {
