@@ -14,6 +14,7 @@ from notebake.plan import Plan
 from notebake.targets import Download
 from notebake.windows import forms as windows
 from notebake.windows import media, names
+from notebake.windows.guest import user_data_files
 
 # Raw bytes of user-data that each cloud takes, before its own base64: EC2 and Google as documented;
 # Azure and OpenStack take 65,535 bytes after base64, which is 49,149 before. Google's metadata values
@@ -64,6 +65,8 @@ def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tup
 def sizes(plan: Plan) -> dict[str, int]:
     """What each part of the guest adds to the gzipped user-data, in bytes, largest first."""
     items = guest.files(plan)
+    if plan.target.family == "windows":
+        items = user_data_files(items)
     whole = len(gzip.compress(b"".join(item.data for item in items), compresslevel=9))
     adds = {
         item.path: whole
