@@ -43,16 +43,18 @@ lint: setup
 test-unit: setup
 	$(BIN)/pytest tests/unit
 
-# Windows' service manager, for NSSM's own program.
+# What only the tests of Windows need: a service manager for NSSM's own program, firmware, a TPM.
+TEST_PACKAGES := wine64 ovmf swtpm
+
 test-packages:
-	@dpkg-query -W wine64 >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends wine64; }
+	@dpkg-query -W $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(TEST_PACKAGES); }
 
 test-tools: setup test-packages
 	$(BIN)/pytest tests/tools
 
 # Real machines, TCG: about 20 minutes on two cores.
-test-machines: setup
+test-machines: setup test-packages
 	$(BIN)/pytest tests/machine
 
 golden: setup
