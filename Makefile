@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 
-.PHONY: setup packages bake test test-unit test-tools test-machines machines lint golden bench lock clean
+.PHONY: setup packages test-packages bake test test-unit test-tools test-machines machines lint golden bench lock clean
 
 setup: packages $(BIN)/notebake
 
@@ -43,7 +43,14 @@ lint: setup
 test-unit: setup
 	$(BIN)/pytest tests/unit
 
-test-tools: setup
+# What only the tests of Windows need: a service manager for NSSM's own program, firmware, a TPM.
+TEST_PACKAGES := wine64 ovmf swtpm
+
+test-packages:
+	@dpkg-query -W $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(TEST_PACKAGES); }
+
+test-tools: setup test-packages
 	$(BIN)/pytest tests/tools
 
 # The roots in Ubuntu's and openSUSE's shape; the tests make them too, when they are not in the cache.
@@ -51,7 +58,7 @@ machines: setup
 	$(BIN)/python -m tests.machine.shapes
 
 # Real machines, TCG: about half an hour on two cores. Writes test-report/machines.html.
-test-machines: setup
+test-machines: setup test-packages
 	$(BIN)/pytest tests/machine
 
 golden: setup

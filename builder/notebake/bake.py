@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from notebake import accelerator, bases, environments, guest, process, record, render, wheels
 from notebake.accelerator import Accelerator
-from notebake.errors import CommandFailed, SpecError
+from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, write_folder
 from notebake.plan import Plan
 from notebake.progress import Steps
 from notebake.targets import Mmdebstrap
+from notebake.windows import machine, media, needs
 
 CONSOLE_TAIL_LINES = 15
 
@@ -28,6 +29,11 @@ CONSOLE_TAIL_LINES = 15
 _MILESTONES = (
     ("Starting VM", "boot the machine under Packer"),
     ("Connected to SSH", "install the notebook"),
+    ("Waiting for WinRM", "install Windows"),
+    ("WinRM connected", "install the notebook"),
+    ("scripts/updates.ps1", "install updates"),
+    ("scripts/seal.ps1", "seal the image"),
+    ("scripts/sysprep.ps1", "generalize"),
     ("scripts/seal.sh", "seal the image"),
     ("Gracefully halting", "trim and shut down"),
 )
@@ -49,6 +55,8 @@ def content_id(plan: Plan) -> str:
     for name, data in [*parts, *render.build_seed("key").items()]:
         total.update(f"{name}\0{len(data)}\0".encode() + data)
     total.update(bases.base_id(plan).encode())
+    if plan.target.family == "windows":
+        total.update(f"{plan.spec.windows.iso_sha256}".encode())
     return total.hexdigest()
 
 
@@ -80,7 +88,9 @@ def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: 
     }
 
 
-def _packer(plan: Plan, work: Path, variables: dict[str, str], log: Path, steps: Steps) -> None:
+def _packer(
+    plan: Plan, work: Path, variables: dict[str, str], var_file: Path, log: Path, steps: Steps
+) -> None:
     from notebake import packer_build
 
     def line(text: str) -> None:
@@ -90,12 +100,14 @@ def _packer(plan: Plan, work: Path, variables: dict[str, str], log: Path, steps:
         if text.startswith("notebake: "):
             steps.note(text.removeprefix("notebake: "))
 
-    var_file = work / "packer/variables.pkrvars.json"
+    only = ("qemu.image",) if plan.target.family == "windows" else ()
     with steps.step("check the template"):
-        packer_build.validate(work / "packer", variables=variables, var_file=var_file)
+        packer_build.validate(work / "packer", variables=variables, var_file=var_file, only=only)
     steps.begin("start Packer")
     try:
-        packer_build.build(work / "packer", variables=variables, var_file=var_file, log=log, line=line)
+        packer_build.build(
+            work / "packer", variables=variables, var_file=var_file, log=log, line=line, only=only
+        )
     except BaseException as error:
         step = steps.current
         steps.end(ok=False)
@@ -111,12 +123,34 @@ def _packer(plan: Plan, work: Path, variables: dict[str, str], log: Path, steps:
     steps.end()
 
 
+def _packer_linux(
+    plan: Plan, work: Path, chosen: Accelerator, wheelhouse: Path, log: Path, steps: Steps
+) -> None:
+    disk = bases.disk(plan, steps, log)
+    served, folder = "wheels", wheelhouse
+    if isinstance(plan.target.base, Mmdebstrap):
+        root = bases.root(plan, steps, log)
+        with steps.step("make the environment"):
+            served, folder = "environment", environments.make(plan, root, wheelhouse, log)
+    seed = render.build_seed(_new_key(work / "key"))
+    write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
+    variables = _variables(work, chosen, disk, served, folder)
+    _packer(plan, work, variables, work / "packer/variables.pkrvars.json", log, steps)
+
+
 def bake(
-    plan: Plan, *, output: Path, accel: accelerator.Wanted, steps: Steps, now: datetime, force: bool = False
+    plan: Plan,
+    *,
+    output: Path,
+    accel: accelerator.Wanted,
+    steps: Steps,
+    now: datetime,
+    folder: Path = Path(),
+    force: bool = False,
 ) -> Baked:
     """Bake `plan` into `output`/<target>.qcow2 with its record; nothing changed, nothing done.
 
-    `now` (UTC) goes into the record. Raises MissingTool, CommandFailed, SpecError, RecordError.
+    `now` (UTC) goes into the record; `folder` is the spec's. Raises MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
@@ -125,31 +159,32 @@ def bake(
         known = record.read(image)
         assert known is not None
         return Baked(image=image, record=known, fresh=False)
-    if plan.target.family == "windows":
-        raise SpecError(f"target {name}: Windows images are not baked yet")
+    windows = plan.target.family == "windows"
+    if windows:
+        with steps.step("check the ISO"):
+            needs.check_medium(plan.spec.windows, media.base(plan), folder)
+            needs.check_drivers(plan.spec.windows, folder)
+            needs.check_tools(media.base(plan))
     for tool in ("packer", "qemu-img", "xorriso"):
         process.which(tool)
     chosen = accelerator.choose(accel)
     output.mkdir(parents=True, exist_ok=True)
     log = output / f"{name}.log"
     log.write_bytes(b"")
-    disk = bases.disk(plan, steps, log)
     with steps.step("fetch the wheels"):
         lock_id = hashlib.sha256(plan.lock.text().encode()).hexdigest()[:12]
         wheelhouse = wheels.fetch(
             plan.lock, plan.target, plan.sources.python, bases.cache() / "wheels" / f"{name}-{lock_id}", log
         )
-    served, folder = "wheels", wheelhouse
-    if isinstance(plan.target.base, Mmdebstrap):
-        root = bases.root(plan, steps, log)
-        with steps.step("make the environment"):
-            served, folder = "environment", environments.make(plan, root, wheelhouse, log)
     with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}.") as scratch:
         work = Path(scratch)
         write_folder(work / "packer", render.packer_files(plan))
-        seed = render.build_seed(_new_key(work / "key"))
-        write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
-        _packer(plan, work, _variables(work, chosen, disk, served, folder), log, steps)
+        if windows:
+            cpus = min(os.cpu_count() or 1, 4)
+            with machine.prepared(plan, work, folder, chosen, cpus, wheelhouse, log) as var_file:
+                _packer(plan, work, {}, var_file, log, steps)
+        else:
+            _packer_linux(plan, work, chosen, wheelhouse, log, steps)
         packed = work / image.name
         with steps.step("compress"):
             process.run(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebake import accelerator, process
-from notebake.errors import NotebakeError
+from notebake import accelerator, process, targets
+from notebake.errors import NotebakeError, SpecError
+from notebake.spec import Windows
+from notebake.targets import WindowsMedia
+from notebake.windows import needs
 
 # program, what needs it, Debian's package
 _PROGRAMS = (
@@ -86,6 +90,44 @@ def examine(cache: Path) -> list[Finding]:
         except NotebakeError as error:
             detail = f"{error.message} ({error.hint})"
             found.append(Finding(what="acceleration", needed_for="qemu", ok=False, detail=detail))
+    return found
+
+
+def examine_windows(given: Windows, folder: Path) -> list[Finding]:
+    """What a bake of Windows needs, for a spec (in `folder`) whose [windows] names an ISO; else nothing.
+
+    Reads the ISOs whole, for their SHA-256.
+    """
+    if given.iso is None and given.virtio_win is None:
+        return []
+    bases = [item.base for item in targets.all_targets() if isinstance(item.base, WindowsMedia)]
+
+    def medium() -> None:
+        # The ISO is one release's: that of any Windows target will do.
+        errors = []
+        for base in bases:
+            try:
+                return needs.check_medium(given, base, folder)
+            except SpecError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def tools() -> None:
+        for base in bases:
+            needs.check_tools(base)
+
+    looks: dict[str, Callable[[], object]] = {
+        "Windows ISO": medium,
+        "virtio-win ISO": lambda: needs.check_drivers(given, folder),
+        "Windows on QEMU": tools,
+    }
+    found = []
+    for what, look in looks.items():
+        try:
+            look()
+            found.append(Finding(what=what, needed_for="bake of Windows", ok=True, detail="as it should be"))
+        except NotebakeError as error:
+            found.append(Finding(what=what, needed_for="bake of Windows", ok=False, detail=error.message))
     return found
 
 

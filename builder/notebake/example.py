@@ -38,6 +38,12 @@ names = []
 # certificate = "site.pem"
 # key = "site.key"
 
+# For a bake of Windows: Microsoft's ISO (a file or URL), its SHA-256, and the ISO of virtio-win 0.1.271.
+# [windows]
+# iso = "windows-server-2025-eval.iso"
+# iso_sha256 = "..."
+# virtio_win = "virtio-win-0.1.271.iso"
+
 [endpoint]
 name = "ipython_nb"
 public_port = 443

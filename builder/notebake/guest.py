@@ -1,4 +1,4 @@
-"""The guest: the one set of files that makes a plain Linux a notebook machine, however delivered."""
+"""The guest: the one set of files that makes a plain system a notebook machine, however delivered."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from notebake import resources
 from notebake.files import RenderedFile
 from notebake.plan import Plan
+from notebake.windows import guest as windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
@@ -58,6 +59,8 @@ def cloud_settings(plan: Plan) -> dict[str, Any]:
 def config(plan: Plan) -> dict[str, Any]:
     """The values that the guest's programs read from config.json."""
     spec, target = plan.spec, plan.target
+    if target.family == "windows":
+        return windows.config(plan)
     return {
         "target": target.name,
         "family": target.family,
@@ -92,16 +95,21 @@ def config(plan: Plan) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=16)
-def files(plan: Plan) -> tuple[RenderedFile, ...]:
-    """Every file of the guest, by path relative to /opt/notebake/guest."""
+def _linux_programs() -> dict[str, str]:
     root = resources.folder("cloud-init") / "guest"
-    found = {
-        path.relative_to(root).as_posix(): without_comments(
-            path.read_text("utf-8"), python=path.suffix == ".py"
-        ).encode()
+    return {
+        path.relative_to(root).as_posix(): path.read_text("utf-8")
         for path in root.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@lru_cache(maxsize=16)
+def files(plan: Plan) -> tuple[RenderedFile, ...]:
+    """Every file of the guest, by path relative to its folder (on Linux /opt/notebake/guest)."""
+    texts = windows.programs() if plan.target.family == "windows" else _linux_programs()
+    found = {
+        path: without_comments(text, python=path.endswith(".py")).encode() for path, text in texts.items()
     }
     found["config.json"] = (json.dumps(config(plan), indent=1) + "\n").encode()
     found["requirements.txt"] = plan.lock.requirements().encode()

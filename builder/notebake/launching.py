@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebake import bases, guest, launch, plan, record, render, spec
+from notebake import bases, guest, launch, plan, record, render, spec, targets
 from notebake.errors import SpecError
 from notebake.launch import Machine, Request
 from notebake.plan import Plan
@@ -41,6 +41,11 @@ class Source:
 
 def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
     """A plain base with user-data alone; `folder` is the spec's. Makes or fetches the base."""
+    if made.target.family == "windows":
+        raise SpecError(
+            f"target {made.target.name}: not launched by notebake",
+            "`notebake render` writes what QEMU (seed.iso) and the clouds take, `notebake bake` an image",
+        )
     with tempfile.NamedTemporaryFile(prefix="notebake-base-", suffix=".log", delete=False) as log:
         path = Path(log.name)
     if platform == "nspawn":
@@ -77,6 +82,11 @@ def from_image(image: Path, spec_path: Path) -> Source:
     if record.sha256(image) != known["image"]["sha256"]:
         raise SpecError(
             f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew with --force"
+        )
+    if targets.get(known["target"]).family == "windows":
+        raise SpecError(
+            f"{image}: an image of Windows is not launched by notebake",
+            "start it on your own QEMU with OVMF, or upload it; then: notebake probe ADDRESS",
         )
     machine = known["machine"]
     key = None

@@ -15,7 +15,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from notebake import process
 from notebake.errors import CommandFailed, SpecError
@@ -54,7 +55,7 @@ class Lock:
 def wanted(spec: Spec, target: Target) -> str:
     """What a lock must have been made for, as its first line says it."""
     named = {str(canonicalize_name(Requirement(item).name)): str(Requirement(item)) for item in spec.packages}
-    required = dict.fromkeys(REQUIRED, "")
+    required = dict.fromkeys((*REQUIRED, *target.python.packages), "")
     requirements = sorted((named.get(name) or name for name in required | named), key=str.lower)
     return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"
 
@@ -143,13 +144,32 @@ def _wheels(package: dict[str, object]) -> list[tuple[str, str]]:
     ]
 
 
+def _best(wheels: list[tuple[str, str]], target: Target) -> list[tuple[str, str]]:
+    """On Windows, the one of `wheels` that pip takes there, so that a digest over all of them is known."""
+    if target.family != "windows":
+        return wheels
+    version = tuple(map(int, target.python.version.split(".")))
+    platforms = ["win_amd64"]
+    order = {
+        tag: rank
+        for rank, tag in enumerate(
+            [*cpython_tags(version, platforms=platforms), *compatible_tags(version, "cp", platforms)]
+        )
+    }
+
+    def rank(wheel: tuple[str, str]) -> int:
+        return min((order[tag] for tag in parse_wheel_filename(wheel[0])[3] if tag in order), default=1 << 30)
+
+    return [min(wheels, key=rank)]
+
+
 def make(spec: Spec, target: Target, index: str) -> Lock:
     """Resolve the spec's packages for `target` from `index` (URL). Raises CommandFailed."""
     made_for = wanted(spec, target)
-    requirements = "\n".join([*spec.packages, *REQUIRED])
+    requirements = "\n".join([*spec.packages, *REQUIRED, *target.python.packages])
     lines = []
     for package in sorted(_resolve(requirements, target, index), key=lambda item: str(item["name"])):
-        hashes = sorted(sha256 for _, sha256 in _wheels(package))
+        hashes = sorted(sha256 for _, sha256 in _best(_wheels(package), target))
         lines.append(
             f"{package['name']}=={package['version']}" + "".join(f" --hash=sha256:{item}" for item in hashes)
         )

@@ -53,11 +53,21 @@ class _Packer(packer.Packer):  # type: ignore[misc]
     """python-packer with a writable sink, a small environment, and a template in any folder."""
 
     def __init__(
-        self, folder: Path, sink: _Lines, variables: dict[str, str], var_file: Path, scratch: str
+        self,
+        folder: Path,
+        sink: _Lines,
+        variables: dict[str, str],
+        var_file: Path,
+        scratch: str,
+        only: list[str],
     ) -> None:
         template = next(folder.glob("*.pkr.hcl"))
         super().__init__(
-            str(template), vars=variables, var_file=str(var_file), exec_path=str(process.which("packer"))
+            str(template),
+            only=only,
+            vars=variables,
+            var_file=str(var_file),
+            exec_path=str(process.which("packer")),
         )
         # Packer reads all *.pkr.hcl of a folder; python-packer only takes a file, so the file is the
         # anchor for its check and the folder is what Packer gets.
@@ -71,9 +81,16 @@ class _Packer(packer.Packer):  # type: ignore[misc]
 
 
 def build(
-    folder: Path, *, variables: dict[str, str], var_file: Path, log: Path, line: Callable[[str], None]
+    folder: Path,
+    *,
+    variables: dict[str, str],
+    var_file: Path,
+    log: Path,
+    line: Callable[[str], None],
+    only: tuple[str, ...] = (),
 ) -> None:
-    """Run `packer build` on the template in `folder`; output to `log`, each line to `line`.
+    """Run `packer build` on the template in `folder`, or on its sources `only`; output to `log`, each line to
+    `line`.
 
     Raises CommandFailed. Ctrl-C cancels Packer, which ends its machine and removes its output, before
     KeyboardInterrupt goes on.
@@ -83,7 +100,7 @@ def build(
     scratch = tempfile.TemporaryDirectory(prefix="nb-")
     try:
         # parallel=True would become `-parallel=true`, which Packer refuses.
-        running = _Packer(folder, sink, variables, var_file, scratch.name).build(parallel=False)
+        running = _Packer(folder, sink, variables, var_file, scratch.name, list(only)).build(parallel=False)
         try:
             running.wait()
         except sh.ErrorReturnCode as error:
@@ -104,8 +121,9 @@ def build(
         scratch.cleanup()
 
 
-def validate(folder: Path, *, variables: dict[str, str], var_file: Path) -> None:
+def validate(folder: Path, *, variables: dict[str, str], var_file: Path, only: tuple[str, ...] = ()) -> None:
     """`packer validate`; CommandFailed with Packer's own words. Not python-packer's: that hides the reason."""
     argv: list[str | Path] = ["packer", "validate", f"-var-file={var_file}"]
+    argv += [f"-only={name}" for name in only]
     argv += [f"-var={name}={value}" for name, value in variables.items()]
     process.run([*argv, folder], timeout=120, env={"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"})

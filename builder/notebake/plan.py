@@ -19,6 +19,7 @@ from notebake.lock import Lock
 from notebake.mirrors import Sources
 from notebake.spec import Spec
 from notebake.targets import Target
+from notebake.windows import names
 
 
 # eq=False: a plan is itself and no other, so that what was rendered from it can be kept.
@@ -84,6 +85,8 @@ def _own_certificate(spec: Spec, folder: Path) -> bytes | None:
 
 def make(spec: Spec, target: Target, folder: Path) -> Plan:
     """The plan for `spec` (whose file is in `folder`) on `target`. Reads files; raises SpecError."""
+    if target.family == "windows":
+        names.check_spec(spec)
     return Plan(
         spec=spec,
         target=target,

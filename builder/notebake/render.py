@@ -12,6 +12,9 @@ from notebake.errors import SpecError
 from notebake.files import RenderedFile
 from notebake.plan import Plan
 from notebake.targets import Download
+from notebake.windows import forms as windows
+from notebake.windows import media, names
+from notebake.windows.guest import user_data_files
 
 # Raw bytes of user-data that each cloud takes, before its own base64: EC2 and Google as documented;
 # Azure and OpenStack take 65,535 bytes after base64, which is 49,149 before. Google's metadata values
@@ -66,6 +69,8 @@ def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tup
 def sizes(plan: Plan) -> dict[str, int]:
     """What each part of the guest adds to the gzipped user-data, in bytes, largest first."""
     items = guest.files(plan)
+    if plan.target.family == "windows":
+        items = user_data_files(items)
     whole = len(gzip.compress(b"".join(item.data for item in items), compresslevel=9))
     adds = {
         item.path: whole
@@ -77,6 +82,9 @@ def sizes(plan: Plan) -> dict[str, int]:
 
 def user_data_sizes(plan: Plan) -> dict[str, tuple[int, int]]:
     """This plan's user-data on each cloud: name -> (bytes, limit)."""
+    if plan.target.family == "windows":
+        made = windows.forms(plan)
+        return {name: (len(made[name].data), limit) for name, limit in LIMITS.items()}
     readable = cloud_config(plan)
     packed = len(user_data(plan))
     return {name: (len(readable) if name == "gcp" else packed, limit) for name, limit in LIMITS.items()}
@@ -97,7 +105,9 @@ def check_size(plan: Plan, clouds: tuple[str, ...]) -> None:
 
 def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
     """The Packer template, its scripts and the guest's archive, without values of this computer."""
-    shared = resources.folder("images") / "_shared"
+    if plan.target.family == "windows":
+        return media.packer_files(plan)
+    shared = resources.folder("images") / "_shared/linux"
     found = [
         RenderedFile(
             path=path.relative_to(shared).as_posix(), data=path.read_bytes(), mode=path.stat().st_mode & 0o755
@@ -136,15 +146,29 @@ def instance_id(plan: Plan, hostname: str) -> str:
     return f"{re.sub(r'[^a-z0-9-]', '-', hostname.lower())}-{guest.digest(guest.files(plan))[:12]}"
 
 
-def files(plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS)) -> tuple[RenderedFile, ...]:
-    """Everything `notebake render` writes. Raises SpecError over the size limit of one of `clouds`."""
+def files(
+    plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS), hostname: str | None = None
+) -> tuple[RenderedFile, ...]:
+    """Everything `notebake render` writes; `hostname` goes into the meta-data.
+
+    Raises SpecError over the size limit of one of `clouds`, or for a host name the target refuses.
+    """
     check_size(plan, clouds)
-    name = plan.target.name.replace(".", "-")
-    readable, packed = cloud_config(plan), user_data(plan)
-    meta = meta_data(instance_id=instance_id(plan, name))
-    found = [
-        RenderedFile(path="user-data", data=packed),
-        RenderedFile(path="user-data.yaml", data=readable),
+    name = hostname or plan.target.name.replace(".", "-")
+    if plan.target.family == "windows":
+        names.check_computer(name)
+        made = windows.forms(plan)
+        packed = made["openstack"].data
+        found = [RenderedFile(path=form.path, data=form.data) for form in made.values()]
+        found.append(RenderedFile(path="azure/extension.json", data=windows.azure_extension()))
+    else:
+        packed = user_data(plan)
+        found = [
+            RenderedFile(path="user-data", data=packed),
+            RenderedFile(path="user-data.yaml", data=cloud_config(plan)),
+        ]
+    meta = meta_data(instance_id=instance_id(plan, name), hostname=hostname)
+    found += [
         RenderedFile(path="meta-data", data=meta),
         RenderedFile(path="seed.iso", data=seed.iso({"user-data": packed, "meta-data": meta})),
     ]

@@ -151,6 +151,23 @@ class Mirrors(_Table):
         return value
 
 
+class Windows(_Table):
+    """What `notebake bake` of a Windows target needs and may not fetch by itself."""
+
+    iso: str | None = Field(None, description="Microsoft's (evaluation) ISO: a file, or a URL.")
+    iso_sha256: str | None = Field(None, description="Its SHA-256 (hex).")
+    virtio_win: str | None = Field(
+        None, description="The ISO of virtio-win's drivers, release 0.1.271 (a file)."
+    )
+
+    @field_validator("iso_sha256")
+    @classmethod
+    def _digest(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            raise ValueError("not a SHA-256: 64 hex digits")
+        return value.lower() if value else value
+
+
 class Spec(_Table):
     """The whole of a `notebake.toml`."""
 
@@ -165,6 +182,7 @@ class Spec(_Table):
     notebook: Notebook = Notebook()
     certificate: Certificate = Certificate()
     endpoint: Endpoint = Endpoint()
+    windows: Windows = Windows()
 
     @field_validator("packages")
     @classmethod

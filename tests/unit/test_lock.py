@@ -56,3 +56,13 @@ def test_the_order_of_packages_does_not_matter() -> None:
     one = spec.parse('packages = ["numpy", "pandas"]', source="x")
     two = spec.parse('packages = ["pandas", "numpy"]', source="x")
     assert lock.wanted(one, target) == lock.wanted(two, target)
+
+
+def test_of_a_packages_wheels_for_windows_the_one_that_pip_prefers() -> None:
+    target = targets.get("windows-2025")
+    order = ["x-1-cp313-cp313-win_amd64.whl", "x-1-cp311-abi3-win_amd64.whl", "x-1-cp39-abi3-win_amd64.whl",
+             "x-1-py3-none-win_amd64.whl", "x-1-py3-none-any.whl"]  # fmt: skip
+    wheels = [(name, name) for name in order]
+    for start in range(len(order)):
+        assert lock._best(wheels[start:][::-1], target) == [wheels[start]]
+    assert lock._best(wheels, targets.get("debian-13")) == wheels

@@ -24,11 +24,27 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 LINUX = ("debian-13", "ubuntu-24.04", "ubuntu-26.04", "opensuse-leap-16.0")
 
 
-@pytest.mark.parametrize("target", LINUX)
+GOLDEN_FILES = {
+    **dict.fromkeys(LINUX, ("user-data.yaml", "meta-data", "packer/variables.pkrvars.json")),
+    **dict.fromkeys(
+        ("windows-2022", "windows-2025"),
+        (
+            "meta-data",
+            "azure/extension.json",
+            "packer/variables.pkrvars.json",
+            "packer/answer/Autounattend.xml",
+            "packer/cloudbase-init.conf",
+            "packer/cloudbase-init-unattend.conf",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("target", GOLDEN_FILES)
 def test_golden(target: str, make_plan: Callable[..., Plan], request: pytest.FixtureRequest) -> None:
     """`make golden` writes them anew; the difference is reviewed like code."""
     made = {item.path: item.data for item in render.files(make_plan(target=target))}
-    for path in ("user-data.yaml", "meta-data", "packer/variables.pkrvars.json"):
+    for path in GOLDEN_FILES[target]:
         golden = GOLDEN / target / path
         if request.config.getoption("--golden"):
             golden.parent.mkdir(parents=True, exist_ok=True)

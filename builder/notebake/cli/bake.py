@@ -26,15 +26,22 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
     """Bake a golden image of TARGET with Packer; nothing is done when nothing has changed.
 
     \b
-    Example:
+    Examples:
       notebake bake debian-13 && notebake launch --image baked/debian-13.qcow2
+      notebake bake windows-2025    # [windows] of notebake.toml names Microsoft's ISO
     """
     from notebake import bake
     from notebake.progress import Steps
 
     _, plan = options.load(spec_path, target)
     baked = bake.bake(
-        plan, output=output.resolve(), accel=accel, steps=Steps(), now=datetime.now(UTC), force=force
+        plan,
+        output=output.resolve(),
+        accel=accel,
+        steps=Steps(),
+        now=datetime.now(UTC),
+        folder=spec_path.resolve().parent,
+        force=force,
     )
     if as_json:
         click.echo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import click
 
@@ -11,13 +12,19 @@ from notebake.cli import options
 
 
 @click.command("doctor")
+@options.spec_file
 @options.as_json
-def command(as_json: bool) -> int:
-    """Say what is missing on this computer, and the one command that mends it. Exit code 3 if anything is."""
-    from notebake import bases, doctor
+def command(spec_path: Path, as_json: bool) -> int:
+    """Say what is missing on this computer, and the one command that mends it. Exit code 3 if anything is.
+
+    Where the spec's [windows] names an ISO, that is looked at too.
+    """
+    from notebake import bases, doctor, spec
     from notebake.errors import MissingTool
 
     findings = doctor.examine(bases.cache())
+    if spec_path.exists():
+        findings += doctor.examine_windows(spec.load(spec_path).windows, spec_path.resolve().parent)
     mend = doctor.mend(findings)
     if as_json:
         rows = [dataclasses.asdict(item) for item in findings]

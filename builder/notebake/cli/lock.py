@@ -28,11 +28,11 @@ def command(names: tuple[str, ...], spec_path: Path, shipped: bool) -> None:
     ]
     sources = mirrors.resolve("host" if shipped else found.mirrors, folder)
     steps = Steps()
-    made = {}
+    made = []
     for target in chosen:
         with steps.step(f"resolve for {target.name} (Python {target.python.version})"):
-            made[target] = lock.make(found, target, sources.python)
-    for target, result in made.items():
+            made.append((target, lock.make(found, target, sources.python)))
+    for target, result in made:
         path = target.folder / lock.SHIPPED if shipped else lock.path_for(target, folder)
         lock.write(result, path)
         click.echo(f"{path}: {len(result.lines)} packages")

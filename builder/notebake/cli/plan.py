@@ -50,10 +50,13 @@ def command(target: str, spec_path: Path, output: Path, as_json: bool) -> None:
     )
     click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} with what they need")
     click.echo(
-        f"server       port {config['port']}, user {config['user']}, folder {config['folder']}, "
+        f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "
         f"profile {config['profile']}, password {config['password']}"
     )
-    click.echo(f"firewall     {plan.target.firewall}: ssh and {config['port']} come in")
+    lets_in = (
+        f"{config['port']} comes" if plan.target.family == "windows" else f"ssh and {config['port']} come"
+    )
+    click.echo(f"firewall     {plan.target.firewall}: {lets_in} in")
     for name, row in limits.items():
         click.echo(
             f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{'' if row['fits'] else ': TOO LARGE'}"

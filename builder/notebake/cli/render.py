@@ -25,17 +25,21 @@ from notebake.cli import options
     type=click.Choice(["aws", "azure", "gcp", "openstack", "local"]),
     help="Where user-data must fit; may be given several times.  [default: all clouds]",
 )
-def command(target: str, spec_path: Path, output: Path | None, clouds: tuple[str, ...]) -> None:
+@click.option("--hostname", help="Host name in the meta-data.  [default: the cloud's own]")
+def command(
+    target: str, spec_path: Path, output: Path | None, clouds: tuple[str, ...], hostname: str | None
+) -> None:
     """Write what TARGET is made from: user-data, meta-data, seed.iso and packer/.
 
-    user-data is gzipped, as clouds take it; user-data.yaml is the same text to read. The same spec,
-    lock and mirrors give the same bytes.
+    user-data is gzipped, as clouds take it; user-data.yaml is the same text to read. Windows has a form
+    of its own for each cloud: aws/, azure/, gcp/, and user-data for cloudbase-init. The same spec, lock
+    and mirrors give the same bytes.
     """
     from notebake import render
     from notebake.files import write_folder
 
     _, plan = options.load(spec_path, target)
     output = output or Path("rendered") / target
-    write_folder(output, render.files(plan, clouds=clouds or tuple(render.LIMITS)))
-    size = len(render.user_data(plan))
-    click.echo(f"{output}: user-data is {size:,} bytes (EC2 takes {render.LIMITS['aws']:,})")
+    write_folder(output, render.files(plan, clouds=clouds or tuple(render.LIMITS), hostname=hostname))
+    size, limit = render.user_data_sizes(plan)["aws"]
+    click.echo(f"{output}: user-data is {size:,} bytes (EC2 takes {limit:,})")

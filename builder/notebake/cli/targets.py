@@ -25,7 +25,7 @@ def command(as_json: bool) -> None:
 
     table = Table("target", "system", "python", "firewall", "base", box=None)
     for item in found:
-        made = "made here" if item.base and item.base.kind == "mmdebstrap" else "downloaded"
-        base = "reserved" if item.reserved else made
+        made = {"mmdebstrap": "made here", "download": "downloaded", "windows-media": "from your ISO"}
+        base = made[item.base.kind] if item.base and not item.reserved else "reserved"
         table.add_row(item.name, item.title, item.python.version, item.firewall, base)
     Console().print(table)

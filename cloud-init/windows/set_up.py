@@ -1,0 +1,122 @@
+"""Folders with their rights, Jupyter's files and the service. Run by setup.ps1; may run any number of times."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import access
+import jupyter_settings
+from paths import ACCOUNT, CONFIG, DATA, GUEST, HOME, LOG, SERVICE, TLS
+
+LOG_BYTES = 10 * 1024 * 1024
+STOP_MS = 15_000
+RESTART_MS = 2_000
+NSSM = HOME / "nssm.exe"
+
+
+def run(argv, accept=(0,)):
+    """Run a program; SystemExit with its last line when its exit code is none of `accept`."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode not in accept:
+        text = done.stdout.decode("utf-16-le" if b"\0" in done.stdout else "utf-8", "replace").strip()
+        sys.exit(f"{' '.join(map(str, argv))}: exit code {done.returncode}: {text}")
+    return done.returncode
+
+
+def write(path, text):
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text, "utf-8")
+    beside.replace(path)
+
+
+def service_commands(nssm, python, guest, log, present):
+    """The calls that make the service, in order; `present`: it is there already and only set anew."""
+    settings = {
+        "Application": [python],
+        "AppDirectory": [guest],
+        # Beside its folder: a path with a space would need quotes within an argument.
+        "AppParameters": ["service.py"],
+        "DisplayName": ["notebake notebook"],
+        "Start": ["SERVICE_AUTO_START"],
+        "AppStdout": [log],
+        "AppStderr": [log],
+        "AppRotateFiles": ["1"],
+        "AppRotateOnline": ["1"],
+        "AppRotateBytes": [str(LOG_BYTES)],
+        "AppExit": ["Default", "Restart"],
+        "AppRestartDelay": [str(RESTART_MS)],
+        # Ctrl-C ends Jupyter and its kernels; what is left after that is killed with its children.
+        "AppStopMethodConsole": [str(STOP_MS)],
+        "AppKillProcessTree": ["1"],
+    }
+    install = [] if present else [[nssm, "install", SERVICE, python]]
+    # Not by NSSM: the release 2.24 asks for a password that a virtual account does not have.
+    account = [
+        ["sc.exe", "config", SERVICE, "obj=", ACCOUNT],
+        [
+            "sc.exe",
+            "failure",
+            SERVICE,
+            "reset=",
+            "3600",
+            "actions=",
+            "restart/5000/restart/5000/restart/60000",
+        ],
+        ["sc.exe", "sidtype", SERVICE, "unrestricted"],
+    ]
+    return [*install, *([nssm, "set", SERVICE, key, *value] for key, value in settings.items()), *account]
+
+
+def service(env):
+    """Install or renew the service, stopped. nssm.exe stands outside of the environment, which is replaced."""
+    # 1060: there is no such service.
+    present = run(["sc.exe", "query", SERVICE], accept=(0, 1060)) == 0
+    if present:
+        run([str(NSSM), "stop", SERVICE], accept=(0, 1))
+    shutil.copyfile(env / "Scripts" / "nssm.exe", NSSM)
+    python = env / "Scripts" / "python.exe"
+    for argv in service_commands(str(NSSM), str(python), str(GUEST), str(LOG), present):
+        run(argv)
+
+
+def folders():
+    """The folders and who may read them; after `service`, whose account they name."""
+    for path in (CONFIG, LOG.parent, TLS, DATA):
+        path.mkdir(parents=True, exist_ok=True)
+    access.only_service(GUEST, access.READ)
+    access.only_service(CONFIG, access.READ)
+    access.only_service(LOG.parent, access.MODIFY)
+    access.only_service(DATA, access.MODIFY)
+
+
+def jupyter(config, env):
+    """The kernel, its profile, the server's settings, the folder and its first notebooks."""
+    name = config["profile"]
+    kernel = env / "share" / "jupyter" / "kernels" / name / "kernel.json"
+    write(kernel, jupyter_settings.kernel(env / "Scripts" / "python.exe", name))
+    write(DATA / "ipython" / f"profile_{name}" / "ipython_kernel_config.py", jupyter_settings.profile(config))
+    notebooks = DATA / config["folder"]
+    notebooks.mkdir(parents=True, exist_ok=True)
+    for source in sorted((GUEST / "notebooks").glob("*.ipynb")):
+        if not (notebooks / source.name).exists():
+            shutil.copyfile(source, notebooks / source.name)
+    server = jupyter_settings.server(config, notebooks, TLS)
+    # A service has no person to answer "Shut down this notebook server (y/[n])?" after Ctrl-C.
+    server["ServerApp"]["answer_yes"] = True
+    write(CONFIG / "jupyter_server_config.json", json.dumps(server, indent=1))
+
+
+def main(env):
+    config = json.loads((GUEST / "config.json").read_text("utf-8"))
+    service(env)
+    folders()
+    jupyter(config, env)
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    main(Path(sys.argv[1]))

@@ -1,0 +1,39 @@
+# Generalize, with a watchdog: sysprep has been seen to hang for half a day. Its own words go into the error.
+Set-StrictMode -Version Latest
+$ErrorActionPreference = 'Stop'
+
+$settings = Get-Content -LiteralPath 'C:\Windows\Temp\settings.json' -Raw | ConvertFrom-Json
+$failures = Get-Content -LiteralPath 'C:\Windows\Temp\sysprep-failures.json' -Raw | ConvertFrom-Json
+$panther = 'C:\Windows\System32\Sysprep\Panther'
+$stateKey = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State'
+$wanted = 'IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE'
+
+function Get-Explanation([string] $Reason) {
+  $lines = @("sysprep: $Reason")
+  foreach ($name in 'setuperr.log', 'setupact.log') {
+    $log = Join-Path $panther $name
+    if (Test-Path -LiteralPath $log) {
+      $tail = @(Get-Content -LiteralPath $log -Tail $settings.tail_lines)
+      $lines += "--- $name"
+      $lines += $tail
+      foreach ($failure in $failures) {
+        if (($tail -join "`n") -match $failure.pattern) { $lines += "--> $($failure.advice)" }
+      }
+    }
+  }
+  return ($lines -join "`n")
+}
+
+$options = @('/generalize', '/oobe', '/quit', '/quiet', '/mode:vm')
+if ($env:NOTEBAKE_BUILDER -in 'qemu', 'hyperv-iso') {
+  $options += '/unattend:C:\Windows\Temp\sysprep.xml'
+}
+$run = Start-Process -FilePath 'C:\Windows\System32\Sysprep\Sysprep.exe' -ArgumentList $options -PassThru
+if (-not $run.WaitForExit($settings.sysprep_minutes * 60 * 1000)) {
+  Stop-Process -Id $run.Id -Force
+  throw (Get-Explanation "not finished after $($settings.sysprep_minutes) minutes")
+}
+$reached = (Get-ItemProperty -LiteralPath $stateKey -Name 'ImageState').ImageState
+if ($reached -ne $wanted) { throw (Get-Explanation "the image's state is $reached, not $wanted") }
+# From the next boot on, that of the clone, nobody listens for Packer.
+Set-Service -Name 'WinRM' -StartupType Disabled

@@ -1,0 +1,96 @@
+# The golden image of a Windows target, on QEMU and in four clouds, by the same steps. Values come from
+# variables.pkrvars.json and from `notebake bake` (QEMU); a cloud by hand:
+#   packer build -only=azure-arm.image -var-file=variables.pkrvars.json -var-file=mine.pkrvars.json .
+
+variable "target" {
+  type = string
+}
+
+variable "image_name" {
+  type = string
+}
+
+# Of the build alone: sysprep's answer file makes Windows forget it.
+variable "winrm_username" {
+  type    = string
+  default = "Administrator"
+}
+
+variable "winrm_password" {
+  type      = string
+  default   = ""
+  sensitive = true
+}
+
+# Nobody waits for ever: to log in, and for each step.
+variable "winrm_timeout" {
+  type    = string
+  default = "3h"
+}
+
+# A folder of wheels that Packer serves to the machine; empty: it takes them from its Python index.
+variable "wheelhouse" {
+  type    = string
+  default = ""
+}
+
+variable "updates" {
+  type    = bool
+  default = true
+}
+
+build {
+  sources = [
+    "source.qemu.image",
+    "source.hyperv-iso.image",
+    "source.azure-arm.image",
+    "source.amazon-ebs.image",
+    "source.googlecompute.image",
+  ]
+
+  provisioner "file" {
+    sources = [
+      "${path.root}/guest.tar.gz",
+      "${path.root}/settings.json",
+      "${path.root}/cloudbase-init.conf",
+      "${path.root}/cloudbase-init-unattend.conf",
+      "${path.root}/sysprep.xml",
+      "${path.root}/sysprep-failures.json",
+    ]
+    destination = "C:/Windows/Temp/"
+  }
+
+  provisioner "file" {
+    source      = "${path.root}/scripts/close.ps1"
+    destination = "C:/Windows/Temp/notebake-close.ps1"
+  }
+
+  provisioner "powershell" {
+    environment_vars = ["NOTEBAKE_SERVE_WHEELS=${var.wheelhouse == "" ? "" : "yes"}"]
+    script           = "${path.root}/scripts/install.ps1"
+    timeout          = "1h"
+  }
+
+  provisioner "powershell" {
+    environment_vars = ["NOTEBAKE_UPDATES=${var.updates ? "yes" : ""}"]
+    script           = "${path.root}/scripts/updates.ps1"
+    timeout          = "4h"
+  }
+
+  provisioner "windows-restart" {
+    restart_timeout = "1h"
+  }
+
+  # Clouds with an agent of their own run user-data by that.
+  provisioner "powershell" {
+    only    = ["qemu.image", "hyperv-iso.image"]
+    script  = "${path.root}/scripts/cloudbase-init.ps1"
+    timeout = "30m"
+  }
+
+  provisioner "powershell" {
+    environment_vars = ["NOTEBAKE_BUILDER=${source.type}"]
+    scripts          = ["${path.root}/scripts/seal.ps1", "${path.root}/scripts/sysprep.ps1"]
+    timeout          = "1h"
+  }
+}

@@ -1,0 +1,190 @@
+"""The answer files: well-formed, known to Windows Setup, complete, and data stays data in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notebake import guest, render, resources, targets
+from notebake.plan import Plan
+from notebake.windows import media
+from notebake.windows.machine import password
+
+SHARED = resources.folder("images") / "_shared/windows"
+N = "{urn:schemas-microsoft-com:unattend}"
+STATE = "{http://schemas.microsoft.com/WMIConfig/2002/State}"
+# (pass, component) -> the elements we use, each in the place it has in Microsoft's reference,
+# https://learn.microsoft.com/windows-hardware/customize/desktop/unattend/
+KNOWN = {
+    ("windowsPE", "Microsoft-Windows-International-Core-WinPE"): """
+        SetupUILanguage SetupUILanguage/UILanguage InputLocale SystemLocale UILanguage UserLocale""",
+    ("windowsPE", "Microsoft-Windows-PnpCustomizationsWinPE"): """
+        DriverPaths DriverPaths/PathAndCredentials DriverPaths/PathAndCredentials/Path""",
+    ("windowsPE", "Microsoft-Windows-Setup"): """
+        DiskConfiguration DiskConfiguration/Disk DiskConfiguration/Disk/DiskID DiskConfiguration/Disk/WillWipeDisk
+        DiskConfiguration/Disk/CreatePartitions DiskConfiguration/Disk/CreatePartitions/CreatePartition
+        DiskConfiguration/Disk/CreatePartitions/CreatePartition/Order
+        DiskConfiguration/Disk/CreatePartitions/CreatePartition/Type
+        DiskConfiguration/Disk/CreatePartitions/CreatePartition/Size
+        DiskConfiguration/Disk/CreatePartitions/CreatePartition/Extend
+        DiskConfiguration/Disk/ModifyPartitions DiskConfiguration/Disk/ModifyPartitions/ModifyPartition
+        DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/Order
+        DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/PartitionID
+        DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/Format
+        DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/Label
+        DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/Letter
+        ImageInstall ImageInstall/OSImage ImageInstall/OSImage/InstallFrom ImageInstall/OSImage/InstallFrom/MetaData
+        ImageInstall/OSImage/InstallFrom/MetaData/Key ImageInstall/OSImage/InstallFrom/MetaData/Value
+        ImageInstall/OSImage/InstallTo ImageInstall/OSImage/InstallTo/DiskID ImageInstall/OSImage/InstallTo/PartitionID
+        UserData UserData/AcceptEula""",
+    ("specialize", "Microsoft-Windows-Shell-Setup"): "ComputerName TimeZone",
+    ("specialize", "Microsoft-Windows-Deployment"): """
+        RunSynchronous RunSynchronous/RunSynchronousCommand RunSynchronous/RunSynchronousCommand/Order
+        RunSynchronous/RunSynchronousCommand/Path RunSynchronous/RunSynchronousCommand/Description
+        RunSynchronous/RunSynchronousCommand/WillReboot""",
+    ("generalize", "Microsoft-Windows-PnpSysprep"): "PersistAllDeviceInstalls",
+    ("oobeSystem", "Microsoft-Windows-International-Core"): "InputLocale SystemLocale UILanguage UserLocale",
+    ("oobeSystem", "Microsoft-Windows-Shell-Setup"): """
+        UserAccounts UserAccounts/AdministratorPassword UserAccounts/AdministratorPassword/Value
+        UserAccounts/AdministratorPassword/PlainText AutoLogon AutoLogon/Username AutoLogon/Enabled
+        AutoLogon/LogonCount AutoLogon/Password AutoLogon/Password/Value AutoLogon/Password/PlainText
+        OOBE OOBE/HideEULAPage OOBE/ProtectYourPC OOBE/SkipMachineOOBE
+        FirstLogonCommands FirstLogonCommands/SynchronousCommand FirstLogonCommands/SynchronousCommand/Order
+        FirstLogonCommands/SynchronousCommand/CommandLine""",
+}
+PASSES = [
+    "windowsPE",
+    "offlineServicing",
+    "generalize",
+    "specialize",
+    "auditSystem",
+    "auditUser",
+    "oobeSystem",
+]
+
+
+def problems(text: bytes) -> list[str]:
+    """What Windows Setup would stop at in an answer file, by our table."""
+    found = []
+    root = ElementTree.fromstring(text)
+    passes = [element.get("pass", "") for element in root.iter(f"{N}settings")]
+    if passes != sorted(passes, key=PASSES.index):
+        found.append("passes out of order")
+    for settings in root:
+        for component in settings:
+            where = (settings.get("pass", ""), component.get("name", ""))
+            if component.get("processorArchitecture") != "amd64":
+                found.append(f"{where}: architecture {component.get('processorArchitecture')}")
+            known = set(KNOWN.get(where, "").split())
+            found += [f"{where}: {path}" for path in walk(component, "") if path not in known]
+    for parent in root.iter():
+        orders = [child.findtext(f"{N}Order") for child in parent if child.find(f"{N}Order") is not None]
+        if orders and orders != [str(n) for n in range(1, len(orders) + 1)]:
+            found.append(f"{parent.tag}: order {orders}")
+        if orders and any(child.get(f"{STATE}action") != "add" for child in parent):
+            found.append(f"{parent.tag}: wcm:action missing")
+    return found
+
+
+def walk(element: ElementTree.Element, at: str) -> list[str]:
+    found = []
+    for child in element:
+        path = f"{at}/{child.tag.removeprefix(N)}".lstrip("/")
+        found += [path, *walk(child, path)]
+    return found
+
+
+FILES = {"Autounattend.xml": SHARED / "answer/Autounattend.xml", "sysprep.xml": SHARED / "sysprep.xml"}
+
+
+@pytest.mark.parametrize("path", FILES.values(), ids=FILES)
+def test_every_element_is_one_that_setup_knows(path: Path) -> None:
+    assert problems(path.read_bytes()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("<TimeZone>UTC</TimeZone>", "<TimeZon>UTC</TimeZon>"), ('pass="specialize"', 'pass="oobeSystem"'),
+     ('"amd64"', '"x86"'), ("<Order>2</Order>", "<Order>1</Order>"), ("Microsoft-Windows-Setup", "Microsoft-Setup"),
+     ('<CreatePartition wcm:action="add">', "<CreatePartition>"), ("<Key>/IMAGE/NAME</Key>", "<Name>x</Name>")],
+)  # fmt: skip
+def test_a_broken_answer_file_is_refused(old: str, new: str) -> None:
+    text = FILES["Autounattend.xml"].read_text()
+    assert old in text and problems(text.replace(old, new).encode())
+
+
+@pytest.mark.parametrize("name", ["windows-2025", "windows-2022"])
+def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(target=name)
+    made = {item.path: item.data for item in render.packer_files(plan)}
+    text = made["answer/Autounattend.xml"].decode()
+    root = ElementTree.fromstring(text)
+    base = targets.get(name).base
+    assert (
+        isinstance(base, targets.WindowsMedia)
+        and name[-4:] in base.image
+        and base.drivers == f"2k{name[-2:]}"
+    )
+    values = [element.text for element in root.iter(f"{N}Value")]
+    assert values == [base.image, None, None], "no password is rendered"
+    # Files on the CD are named with any drive letter: D: may be Setup's own.
+    assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in made
+    # C: is made before it is written to, and the image goes where C: is.
+    assert root.findtext(f".//{N}InstallTo/{N}PartitionID") == "3"
+    sysprep = made["sysprep.xml"].decode()
+    (conf,) = re.findall(r'--config-file "([^"]+)"', sysprep)
+    assert conf.rsplit("\\", 1)[1] in made
+    install = made["scripts/cloudbase-init.ps1"].decode()
+    assert "'cloudbase-init.conf', 'cloudbase-init-unattend.conf'" in install
+    template = made["windows.pkr.hcl"].decode()
+    for path in re.findall(r"\$\{path\.root\}/([\w./-]+)", template + made["clouds.pkr.hcl"].decode()):
+        assert path in made, path
+    for upload in re.findall(
+        r"C:\\Windows\\Temp\\([\w-]+\.(?:json|xml))",
+        "".join(data.decode() for path, data in made.items() if path.endswith(".ps1")),
+    ):
+        assert upload in made, upload
+
+
+@given(
+    value=st.text(
+        st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")
+    )
+)
+def test_any_password_is_data_in_xml(value: str) -> None:
+    plan = Plan(
+        spec=None,
+        target=targets.get("windows-2025"),
+        lock=None,
+        sources=None,
+        notebooks=(),
+        own_certificate=None,
+    )  # type: ignore[arg-type]
+    root = ElementTree.fromstring(media.answer(plan, value))
+    clean = ElementTree.fromstring(media.answer(plan, ""))
+    assert [element.text or "" for element in root.iter(f"{N}Value")][1:] == [value, value]
+    assert [element.tag for element in root.iter()] == [element.tag for element in clean.iter()]
+
+
+def test_a_builds_password_is_one_that_windows_takes() -> None:
+    one, two = password(), password()
+    assert one != two and len(one) == 32
+    assert re.search("[a-z]", one) and re.search("[A-Z]", one) and re.search("[0-9]", one) and "-" in one
+
+
+def test_the_settings_pin_what_is_downloaded() -> None:
+    settings = json.loads((SHARED / "settings.json").read_text())
+    for pin in (settings["cloudbase_init"], settings["virtio_win"]):
+        assert re.fullmatch("[0-9a-f]{64}", pin["sha256"])
+
+
+def test_packers_archive_has_the_lock_and_user_data_its_digest(make_plan: Callable[..., Plan]) -> None:
+    names = {item.path for item in guest.files(make_plan(target="windows-2025"))}
+    assert {"requirements.txt", "setup.ps1", "set_up.py", "service.py", "certificate.py", "serve.py"} <= names

@@ -1,0 +1,236 @@
+"""The guest's Windows programs, run here: what they write, the rights they ask for, the service's calls."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path, PureWindowsPath
+from types import ModuleType
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from notebake import guest
+from notebake.plan import Plan
+from notebake.windows import guest as windows_guest
+
+MODULES = ("paths", "access", "set_up", "service", "wheels")
+
+
+class Windows:
+    """The guest unpacked into a folder, its modules, and the programs that they called."""
+
+    def __init__(self, root: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[list[str]] = []
+        self.codes: dict[str, int] = {}
+        self.home, self.folder = root / "Program Files/notebake", root / "Program Files/notebake/guest"
+        for item in guest.files(plan):
+            path = self.folder / item.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(item.data)
+        self.env = self.home / "env-0123"
+        (self.env / "Scripts").mkdir(parents=True)
+        (self.env / "Scripts/nssm.exe").write_bytes(b"MZ")
+        monkeypatch.setenv("PROGRAMDATA", str(root / "ProgramData"))
+        monkeypatch.syspath_prepend(str(self.folder))
+        monkeypatch.setattr(subprocess, "run", self.run)
+        for name in (*MODULES, "jupyter_settings", "certificate"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        for name in MODULES:
+            module = importlib.import_module(name)
+            assert str(module.__file__).startswith(str(self.folder))
+            setattr(self, name, module)
+
+    paths: ModuleType
+    access: ModuleType
+    set_up: ModuleType
+    service: ModuleType
+    wheels: ModuleType
+
+    def run(self, argv: list[str], **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
+        self.calls.append([str(word) for word in argv])
+        code = self.codes.get(" ".join(map(str, argv[:2])), 0)
+        return subprocess.CompletedProcess(argv, code, b"said\n")
+
+    def rights(self) -> dict[str, list[str]]:
+        return {Path(call[1]).name: call[4:-1] for call in self.calls if call[0] == "icacls.exe"}
+
+
+@pytest.fixture
+def machine(
+    tmp_path: Path, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Windows]]:
+    def make(*text: str) -> Windows:
+        return Windows(tmp_path, make_plan(*text, target="windows-2025"), monkeypatch)
+
+    yield make
+    for name in (*MODULES, "jupyter_settings", "certificate"):
+        sys.modules.pop(name, None)
+
+
+def test_set_up_writes_what_jupyter_reads_and_twice_is_once(machine: Callable[..., Windows]) -> None:
+    box = machine()
+    box.codes["sc.exe query"] = 1060  # there is no such service
+    box.set_up.main(box.env)
+    first = {path: path.read_bytes() for path in box.home.parent.parent.rglob("*") if path.is_file()}
+    assert next(call[1] for call in box.calls if call[0].endswith("nssm.exe")) == "install"
+    box.calls.clear()
+    box.codes.clear()
+    box.set_up.main(box.env)
+    again = {path: path.read_bytes() for path in box.home.parent.parent.rglob("*") if path.is_file()}
+    assert first == again
+    verbs = [call[1] for call in box.calls if call[0].endswith("nssm.exe")]
+    assert verbs[0] == "stop" and "install" not in verbs
+    kernel = json.loads((box.env / "share/jupyter/kernels/nbserver/kernel.json").read_text())
+    assert kernel["argv"][0].endswith("python.exe") and kernel["argv"][-2:] == ["--profile", "nbserver"]
+    profile = box.paths.DATA / "ipython/profile_nbserver/ipython_kernel_config.py"
+    assert 'c.IPKernelApp.pylab = "inline"' in profile.read_text()
+    server = json.loads((box.paths.CONFIG / "jupyter_server_config.json").read_text())
+    assert server["ServerApp"]["port"] == 9999 and server["ServerApp"]["answer_yes"] is True
+    assert server["ServerApp"]["keyfile"] == str(box.paths.TLS / "key.pem")
+    assert server["PasswordIdentityProvider"]["hashed_password"].startswith("argon2:")
+    assert (box.paths.DATA / "notebooks").is_dir()
+
+
+def test_only_administrators_and_the_service_may_read(machine: Callable[..., Windows]) -> None:
+    box = machine()
+    box.set_up.main(box.env)
+    admins = ["*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F"]
+    assert box.rights() == {
+        "guest": [*admins, r"NT SERVICE\notebake:(OI)(CI)RX"],
+        "config": [*admins, r"NT SERVICE\notebake:(OI)(CI)RX"],
+        "logs": [*admins, r"NT SERVICE\notebake:(OI)(CI)M"],
+        "data": [*admins, r"NT SERVICE\notebake:(OI)(CI)M"],
+    }
+    for call in box.calls:
+        if call[0] == "icacls.exe":
+            assert call[2:4] == ["/inheritance:r", "/grant:r"]
+    # The account is the service's: it is there before rights name it.
+    kinds = [call[0].rsplit("/", 1)[-1] for call in box.calls]
+    assert max(n for n, kind in enumerate(kinds) if kind == "nssm.exe") < kinds.index("icacls.exe")
+
+
+def test_the_services_calls_with_windows_paths(machine: Callable[..., Windows]) -> None:
+    home = PureWindowsPath(r"C:\Program Files\notebake")
+    env, log = home / "env-0123", PureWindowsPath(r"C:\ProgramData\notebake\logs\notebook.log")
+    calls = machine().set_up.service_commands(
+        str(home / "nssm.exe"), str(env / "Scripts/python.exe"), str(home / "guest"), str(log), False
+    )
+    assert calls[0] == [
+        r"C:\Program Files\notebake\nssm.exe", "install", "notebake",
+        r"C:\Program Files\notebake\env-0123\Scripts\python.exe",
+    ]  # fmt: skip
+    settings = {tuple(call[3:4]): call[4:] for call in calls if call[1] == "set"}
+    assert settings[("AppExit",)] == ["Default", "Restart"]
+    assert settings[("Start",)] == ["SERVICE_AUTO_START"]
+    assert ["sc.exe", "config", "notebake", "obj=", r"NT SERVICE\notebake"] in calls
+    # An argument with quotes or a trailing backslash would come out as another one.
+    assert not any('"' in word or word.endswith("\\") for call in calls for word in call)
+
+
+def test_a_failing_program_ends_set_up_with_its_words(machine: Callable[..., Windows]) -> None:
+    box = machine()
+    box.codes["sc.exe config"] = 5
+    with pytest.raises(SystemExit, match=r"sc\.exe config notebake .*: exit code 5: said"):
+        box.set_up.main(box.env)
+
+
+def test_the_services_first_start_makes_certificate_and_token(machine: Callable[..., Windows]) -> None:
+    box = machine('[certificate]\nnames = ["lab.example"]')
+    config = json.loads((box.folder / "config.json").read_text())
+    box.paths.TLS.mkdir(parents=True)
+    box.service.identity(config)
+    made = x509.load_pem_x509_certificate((box.paths.TLS / "cert.pem").read_bytes())
+    san = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"lab.example", "localhost"} <= set(san.get_values_for_type(x509.DNSName))
+    fingerprint = box.paths.READY.read_text()
+    assert len(fingerprint.split(":")) == 32
+    token = box.paths.TOKEN.read_text()
+    assert len(token) == 48
+    # Key and token get their rights before they get their names.
+    assert {"key.pem.new", "cert.pem.new", "token.new"} == set(box.rights())
+    assert box.rights()["key.pem.new"] == [
+        "*S-1-5-18:F", "*S-1-5-32-544:F", r"NT SERVICE\notebake:M",
+    ]  # fmt: skip
+    box.calls.clear()
+    box.service.identity(config)
+    assert (box.paths.READY.read_text(), box.paths.TOKEN.read_text(), box.calls) == (fingerprint, token, [])
+
+
+def test_a_certificate_that_cannot_be_made_is_said_and_tried_again(
+    machine: Callable[..., Windows], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = machine()
+    tries = []
+
+    def identity(config: object) -> None:
+        tries.append(config)
+        raise PermissionError("no")
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout == 10
+            return len(tries) == 2
+
+    monkeypatch.setattr(box.service, "identity", identity)
+    box.service.keep_identity({}, Stop())
+    assert len(tries) == 2 and "certificate failed: no" in capsys.readouterr().out
+
+
+def test_jupyters_folders_are_the_services_own(machine: Callable[..., Windows]) -> None:
+    box = machine()
+    found = box.service.environment()
+    assert found.pop("JUPYTER_CONFIG_PATH") == str(box.paths.CONFIG)
+    assert all(Path(path).is_relative_to(box.paths.DATA) for path in found.values())
+
+
+def test_the_lock_is_made_again_from_wheels_that_are_the_right_ones(
+    machine: Callable[..., Windows], make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = machine()
+    plan = make_plan(target="windows-2025")
+    names = {line.split("==")[0]: line.split(" ")[0].split("==")[1] for line in plan.lock.lines}
+    contents = {
+        f"{name.replace('-', '_')}-{version}-py3-none-any.whl": name.encode()
+        for name, version in names.items()
+    }
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    config = json.loads((box.folder / "config.json").read_text())
+    config["wheels_sha256"] = box.wheels.of_all(digests.values())
+    (box.folder / "config.json").write_text(json.dumps(config))
+    (box.folder / "requirements.txt").unlink()
+
+    def fetch(index: str) -> None:
+        assert index == "https://index.example/simple"
+        box.wheels.FOLDER.mkdir()
+        for name, data in contents.items():
+            (box.wheels.FOLDER / name).write_bytes(data)
+
+    monkeypatch.setattr(box.wheels, "fetch", fetch)
+    box.wheels.main()
+    made = (box.folder / "requirements.txt").read_text().splitlines()
+    assert sorted(line.split(" ")[0] for line in made) == sorted(
+        line.split(" ")[0] for line in plan.lock.lines
+    )
+    assert all(line.endswith(digests[name]) for line, name in zip(made, sorted(contents), strict=True))
+    (box.folder / "requirements.txt").unlink()
+    shutil.rmtree(box.wheels.FOLDER)
+    contents[next(iter(contents))] = b"another"
+    with pytest.raises(SystemExit, match="not those of the lock"):
+        box.wheels.main()
+    assert not (box.folder / "requirements.txt").exists() and not box.wheels.FOLDER.exists()
+
+
+def test_the_digest_over_all_wheels_is_the_same_on_both_sides(
+    machine: Callable[..., Windows], make_plan: Callable[..., Plan]
+) -> None:
+    plan = make_plan(target="windows-2025")
+    digests = [line.rsplit(":", 1)[1] for line in plan.lock.lines]
+    assert machine().wheels.of_all(digests) == windows_guest.wheels_sha256(plan.lock)

@@ -1,0 +1,260 @@
+"""Bad input for Windows: one message, a hint, an exit code, nothing half-written. Hostile strings stay data."""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import hashlib
+import io
+import json
+import re
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pycdlib
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notebake import cli, doctor, guest, plan, render, spec, targets
+from notebake.errors import SpecError
+from notebake.plan import Plan
+from notebake.windows import forms, iso, names
+
+Run = Callable[..., tuple[int, str, str]]
+IMAGES = ["Windows Server 2025 SERVERSTANDARDCORE", "Windows Server 2025 SERVERSTANDARD"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def invoke(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            cli.main(list(args))
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return int(caught.value.code or 0), out, err
+
+    return invoke
+
+
+def wim(images: list[str]) -> bytes:
+    """A WIM of nothing but a header and its XML."""
+    rows = "".join(f'<IMAGE INDEX="{n}"><NAME>{name}</NAME></IMAGE>' for n, name in enumerate(images, 1))
+    text = f"<WIM>{rows}</WIM>".encode("utf-16")
+    header = bytearray(208)
+    header[:8] = b"MSWIM\0\0\0"
+    header[72:96] = (
+        len(text).to_bytes(7, "little")
+        + b"\2"
+        + (208).to_bytes(8, "little")
+        + len(text).to_bytes(8, "little")
+    )
+    return bytes(header) + text
+
+
+def windows_iso(path: Path, content: bytes, name: str = "install.wim") -> str:
+    """A UDF volume as Microsoft's are, with /sources/`name`; returns its SHA-256."""
+    volume = pycdlib.PyCdlib()
+    volume.new(interchange_level=3, udf="2.60")
+    volume.add_directory("/SOURCES", udf_path="/sources")
+    volume.add_fp(io.BytesIO(content), len(content), "/SOURCES/INSTALL.WIM;1", udf_path=f"/sources/{name}")
+    volume.write(str(path))
+    volume.close()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_images_of_an_iso_are_read(tmp_path: Path) -> None:
+    windows_iso(tmp_path / "x.iso", wim(IMAGES))
+    assert iso.images(tmp_path / "x.iso") == IMAGES
+    windows_iso(tmp_path / "esd.iso", wim(IMAGES), "install.esd")
+    assert iso.images(tmp_path / "esd.iso") == IMAGES
+
+
+@pytest.mark.parametrize("content", [b"", b"MSWIM\0\0\0", b"x" * 300, wim(IMAGES)[:-40], wim(IMAGES)[:220]])
+def test_a_broken_iso_is_named(tmp_path: Path, content: bytes) -> None:
+    windows_iso(tmp_path / "x.iso", content)
+    with pytest.raises(SpecError, match=r"windows\.iso: .*x\.iso: not a Windows ISO"):
+        iso.images(tmp_path / "x.iso")
+    (tmp_path / "x.iso").write_bytes(content)
+    with pytest.raises(SpecError, match="not a Windows ISO"):
+        iso.images(tmp_path / "x.iso")
+
+
+def test_bake_asks_for_each_thing_in_turn(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "notebake.toml"
+
+    def bake(text: str) -> str:
+        path.write_text(f"[windows]\n{text}\n")
+        code, _, err = run("bake", "windows-2025")
+        assert code == 2 and "hint:" in err
+        assert not (tmp_path / "baked").exists()
+        return err
+
+    assert "windows.iso: missing" in bake("")
+    assert "windows.iso_sha256: missing" in bake('iso = "w.iso"')
+    assert "64 hex digits" in bake('iso = "w.iso"\niso_sha256 = "abc"')
+    sha256 = windows_iso(tmp_path / "w.iso", wim(IMAGES))
+    wrong = bake(f'iso = "w.iso"\niso_sha256 = "{"0" * 64}"')
+    assert f"SHA-256 is {sha256}, wanted is 000" in wrong
+    good = f'iso = "w.iso"\niso_sha256 = "{sha256.upper()}"\n'
+    assert "windows.virtio_win: missing" in bake(good) and "0.1.271" in bake(good)
+    (tmp_path / "v.iso").write_bytes(b"another release")
+    assert "windows.virtio_win" in bake(good + 'virtio_win = "v.iso"')
+    other = windows_iso(tmp_path / "o.iso", wim(["Windows Server 2022 SERVERSTANDARD"]))
+    missing = bake(f'iso = "o.iso"\niso_sha256 = "{other}"')
+    assert "has no image 'Windows Server 2025 SERVERSTANDARD'" in missing
+    assert "its images are: Windows Server 2022 SERVERSTANDARD" in missing
+
+
+def test_a_file_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notebake.toml").write_text(f'[windows]\niso = "w.iso"\niso_sha256 = "{"0" * 64}"')
+    code, _, err = run("bake", "windows-2025")
+    assert code == 2 and "w.iso: no such file" in err
+
+
+def test_doctor_looks_at_the_iso_of_a_spec(tmp_path: Path) -> None:
+    sha256 = windows_iso(tmp_path / "w.iso", wim(IMAGES))
+    given = spec.Windows(iso="w.iso", iso_sha256=sha256)
+    rows = {row.what: row for row in doctor.examine_windows(given, tmp_path)}
+    assert rows["Windows ISO"].ok
+    assert not rows["virtio-win ISO"].ok and "missing" in rows["virtio-win ISO"].detail
+    (tmp_path / "w.iso").write_bytes(b"")
+    rows = {row.what: row for row in doctor.examine_windows(given, tmp_path)}
+    assert not rows["Windows ISO"].ok and "SHA-256" in rows["Windows ISO"].detail
+    assert doctor.examine_windows(spec.Windows(), tmp_path) == []
+
+
+@pytest.mark.parametrize("user", ["administrator", "guest", "con", "lpt1", "a" * 21, "system"])
+def test_a_user_that_windows_refuses(run: Run, tmp_path: Path, user: str) -> None:
+    (tmp_path / "notebake.toml").write_text(f'user = "{user}"')
+    code, _, err = run("render", "windows-2025")
+    assert code == 2 and f"user '{user}': Windows refuses this name" in err and "hint:" in err
+    assert not (tmp_path / "rendered").exists()
+    assert run("plan", "debian-13")[0] == 0, "Linux takes it"
+
+
+@pytest.mark.parametrize("folder", ["/srv/notebooks", "a:b", "con", "x/nul.txt", "trailing.", "a?b", "a\\b"])
+def test_a_folder_that_windows_does_not_have(folder: str) -> None:
+    found = spec.Spec.model_validate({"notebook": {"folder": folder}})
+    with pytest.raises(SpecError, match="Windows has no such folder"):
+        names.check_spec(found)
+
+
+@pytest.mark.parametrize("name", ["a" * 16, "1234", "-box", "box_1", "box.example", ""])
+def test_a_computer_name_that_windows_refuses(name: str) -> None:
+    with pytest.raises(SpecError, match="Windows refuses this computer name"):
+        names.check_computer(name)
+    names.check_computer("a" * 15)
+
+
+def test_render_takes_a_host_name_of_15_characters_and_no_more(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notebake.toml").write_text("")
+    code, _, err = run("render", "windows-2025", "--hostname", "a" * 16)
+    assert code == 2 and "computer name" in err and not (tmp_path / "rendered").exists()
+    assert run("render", "windows-2025", "--hostname", "a" * 15)[0] == 0
+    assert f'local-hostname: "{"a" * 15}"' in (tmp_path / "rendered/windows-2025/meta-data").read_text()
+
+
+def test_a_script_over_a_clouds_limit(run: Run, tmp_path: Path) -> None:
+    import random
+
+    noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=6000))
+    (tmp_path / "big.ipynb").write_text(json.dumps({"cells": [noise]}))
+    (tmp_path / "notebake.toml").write_text('[notebook]\npreload = ["big.ipynb"]')
+    code, _, err = run("render", "windows-2025")
+    assert code == 2 and "the limit of aws is 16,384; the largest part is" in err
+    assert not (tmp_path / "rendered").exists()
+    assert run("render", "windows-2025", "--cloud", "azure", "--cloud", "gcp")[0] == 0
+
+
+def test_launch_says_that_it_starts_no_windows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notebake.toml").write_text("")
+    code, _, err = run("launch", "windows-2025")
+    assert code == 2 and "notebake render" in err
+
+
+@pytest.mark.parametrize("target", ["windows-2025", "windows-2022"])
+def test_the_same_plan_gives_the_same_bytes_within_every_limit(
+    target: str, make_plan: Callable[..., Plan]
+) -> None:
+    first, second = render.files(make_plan(target=target)), render.files(make_plan(target=target))
+    assert first == second
+    for size, limit in render.user_data_sizes(make_plan(target=target)).values():
+        assert size <= limit
+    assert len(next(item.data for item in first if item.path == "aws/user-data")) < 15_000
+
+
+HOSTILE = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60),
+    st.sampled_from(["'", "''", '"', "`", "$(Stop-Computer)", "'; Stop-Computer #", "</powershell>", "\n", "\u2019", "]]>"]),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(folder=HOSTILE, endpoint=HOSTILE, notebook=HOSTILE)
+def test_hostile_fields_are_data_in_powershell_and_json(folder: str, endpoint: str, notebook: str) -> None:
+    """In the archive alone, which is base64 between quotes; the script's own text is the same for all."""
+    try:
+        found = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
+    except ValueError:
+        return
+    base = plan.make(spec.Spec(), targets.get("windows-2025"), Path("/nonexistent"))
+    content = json.dumps({"cells": [notebook]}, ensure_ascii=False).encode()
+    made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content),)})
+    first, rest = forms.script(made).split("\n", 1)
+    assert rest == forms.script(base).split("\n", 1)[1]
+    packed = re.fullmatch(r"\$Archive = '([A-Za-z0-9+/=]+)'", first)
+    assert packed is not None
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed[1]))) as tar:
+        items = {item.name: tar.extractfile(item).read() for item in tar}  # type: ignore[union-attr]
+    config = items.pop("config.json")
+    assert config.isascii() and json.loads(config)["folder"] == folder
+    assert items.pop("notebooks/x.ipynb") == content
+    clean = {item.path: item.data for item in guest.files(base)}
+    for path in ("setup.ps1", "set_up.py", "service.py", "certificate.py"):
+        assert items[path] == clean[path]
+
+
+REFUSED = {"sh", "packer", "fcntl", "pwd", "grp", "termios", "resource"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("init", "--no-password", "other.toml"), ("render", "windows-2025"), ("plan", "windows-2025"), ("targets",),
+     ("render", "debian-13"), ("passwd", "--password-stdin"), ("schema",)],
+    ids=lambda words: " ".join(words),
+)  # fmt: skip
+def test_commands_for_a_windows_host_import_nothing_of_unix(
+    words: tuple[str, ...], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sh and its kin do not import on Windows: nothing may ask for them before a bake."""
+    (tmp_path / "notebake.toml").write_text("[notebook]\nport = 9999\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    # From here on as on a fresh start: our modules are imported anew.
+    for name in [name for name in sys.modules if name.split(".")[0] == "notebake" or name in REFUSED]:
+        monkeypatch.delitem(sys.modules, name)
+    whole, asked = builtins.__import__, []
+
+    def refuse(name: str, globals: Any = None, *args: Any, **kwargs: Any) -> Any:
+        by = (globals or {}).get("__name__", "")
+        if name.split(".")[0] in REFUSED and not by.startswith(
+            ("subprocess", "tempfile", "shutil", "_pytest")
+        ):
+            asked.append((by, name))
+            raise ImportError(f"no module {name} on Windows")
+        return whole(name, globals, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    from notebake import cli as fresh
+
+    with pytest.raises(SystemExit) as caught:
+        fresh.main(list(words))
+    assert not caught.value.code, asked
+    assert not [by for by, _ in asked if by.startswith("notebake")]
