@@ -24,11 +24,24 @@ function Get-Explanation([string] $Reason) {
   return ($lines -join "`n")
 }
 
+# A cloud's own agent starts sysprep where it must forget that it has run its user-data.
+$program = 'C:\Windows\System32\Sysprep\Sysprep.exe'
 $options = @('/generalize', '/oobe', '/quit', '/quiet', '/mode:vm')
-if ($env:NOTEBAKE_BUILDER -in 'qemu', 'hyperv-iso') {
-  $options += '/unattend:C:\Windows\Temp\sysprep.xml'
+switch ($env:NOTEBAKE_BUILDER) {
+  'amazon-ebs' {
+    $program = "$env:ProgramFiles\Amazon\EC2Launch\EC2Launch.exe"
+    & $program reset --clean
+    if ($LASTEXITCODE -ne 0) { throw "EC2Launch.exe reset: exit code $LASTEXITCODE" }
+    $options = @('sysprep', '--clean', '--block')
+  }
+  'googlecompute' {
+    $program = "$env:SystemRoot\System32\cmd.exe"
+    $options = @('/c', 'GCESysprep -NoShutdown')
+  }
+  'azure-arm' { Write-Output 'notebake: the agent of Azure makes the answer file of each clone' }
+  default { $options += '/unattend:C:\Windows\Temp\sysprep.xml' }
 }
-$run = Start-Process -FilePath 'C:\Windows\System32\Sysprep\Sysprep.exe' -ArgumentList $options -PassThru
+$run = Start-Process -FilePath $program -ArgumentList $options -PassThru
 if (-not $run.WaitForExit($settings.sysprep_minutes * 60 * 1000)) {
   Stop-Process -Id $run.Id -Force
   throw (Get-Explanation "not finished after $($settings.sysprep_minutes) minutes")
