@@ -14,10 +14,10 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from notebake import accelerator, bases, guest, process, record, render, wheels
+from notebake import accelerator, bases, content, git, process, record, render, sbom, software, wheels
 from notebake.accelerator import Accelerator
 from notebake.errors import CommandFailed, SpecError
-from notebake.files import RenderedFile, write_folder
+from notebake.files import RenderedFile, write_folder, write_whole
 from notebake.plan import Plan
 from notebake.progress import Steps
 from notebake.targets import Download
@@ -28,6 +28,7 @@ CONSOLE_TAIL_LINES = 15
 _MILESTONES = (
     ("Starting VM", "boot the machine under Packer"),
     ("Connected to SSH", "install the notebook"),
+    ("scripts/report.sh", "report the software"),
     ("scripts/seal.sh", "seal the image"),
     ("Gracefully halting", "trim and shut down"),
 )
@@ -43,13 +44,8 @@ class Baked:
 
 
 def content_id(plan: Plan) -> str:
-    """SHA-256 (hex) over all that changes the image: guest, template, scripts, base."""
-    total = hashlib.sha256()
-    parts = [(item.path, item.data) for item in (*guest.files(plan), *render.packer_files(plan))]
-    for name, data in [*parts, *render.build_seed("key").items()]:
-        total.update(f"{name}\0{len(data)}\0".encode() + data)
-    total.update(bases.base_id(plan).encode())
-    return total.hexdigest()
+    """SHA-256 (hex) over all that changes the image: guest, template, scripts, base, tools."""
+    return content.identify(content.inputs(plan))
 
 
 def _new_key(path: Path) -> str:
@@ -76,6 +72,7 @@ def _variables(
         "ssh_private_key_file": str(work / "key"),
         "console_log": str(work / "console.log"),
         "wheelhouse": str(wheelhouse),
+        "software_report": str(work / "software.json"),
     }
     if image is not None:
         found["base_image"] = str(image)
@@ -117,11 +114,18 @@ def _packer(plan: Plan, work: Path, variables: dict[str, str], log: Path, steps:
 
 
 def bake(
-    plan: Plan, *, output: Path, accel: accelerator.Wanted, steps: Steps, now: datetime, force: bool = False
+    plan: Plan,
+    *,
+    output: Path,
+    accel: accelerator.Wanted,
+    steps: Steps,
+    now: datetime,
+    force: bool = False,
+    folder: Path | None = None,
 ) -> Baked:
     """Bake `plan` into `output`/<target>.qcow2 with its record; nothing changed, nothing done.
 
-    `now` (UTC) goes into the record. Raises MissingTool, CommandFailed, SpecError, RecordError.
+    `now` (UTC) goes into the record, and the git state of the spec's `folder`. Raises MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
@@ -149,7 +153,8 @@ def bake(
         write_folder(work / "packer", render.packer_files(plan))
         seed = render.build_seed(_new_key(work / "key"))
         write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
-        _packer(plan, work, _variables(plan, work, chosen, disk, wheelhouse), log, steps)
+        variables = _variables(plan, work, chosen, disk, wheelhouse)
+        _packer(plan, work, variables, log, steps)
         packed = work / image.name
         with steps.step("compress"):
             process.run(
@@ -158,45 +163,64 @@ def bake(
                 timeout=1800, log=log,
             )  # fmt: skip
         with steps.step("write the record"):
-            written = _record(plan, packed, identity, chosen, steps, now)
+            base = variables.get("base_checksum", "").removeprefix("sha256:") or None
+            written = _record(
+                plan, packed, chosen, steps, now, base=base, report=software.load(work / "software.json"),
+                commit=git.state(folder),
+            )  # fmt: skip
             shutil.rmtree(work / "output")
             packed.replace(image)
-            record.write(image, written)
-    return Baked(image=image, record=written, fresh=True)
+            record.write(image, written.model_dump(mode="json"))
+            write_whole(sbom.path_for(image), sbom.render(written))
+    return Baked(image=image, record=written.model_dump(mode="json"), fresh=True)
 
 
 def _record(
-    plan: Plan, image: Path, identity: str, chosen: Accelerator, steps: Steps, now: datetime
-) -> dict[str, Any]:
+    plan: Plan,
+    image: Path,
+    chosen: Accelerator,
+    steps: Steps,
+    now: datetime,
+    *,
+    base: str | None,
+    report: software.Software,
+    commit: record.Commit | None,
+) -> record.Record:
     status = image.stat()
     packer = process.run(["packer", "version"], timeout=60, env={"CHECKPOINT_DISABLE": "1"}).stdout
-    return {
-        "format": record.FORMAT,
-        "content_id": identity,
-        "target": plan.target.name,
-        "platform": "qemu",
-        "created": now.isoformat(timespec="seconds"),
-        "base_id": bases.base_id(plan),
-        "machine": {
-            "user": plan.spec.user,
-            "port": plan.spec.notebook.port,
-            "public_port": plan.spec.endpoint.public_port,
-            "profile": plan.spec.notebook.profile,
-            "pylab": plan.spec.notebook.pylab,
-            "login": "password" if plan.spec.notebook.password else "token",
-            "own_certificate": plan.own_certificate is not None,
-        },
-        "packages": [line.split(" ", 1)[0] for line in plan.lock.lines],
-        "tools": {
+    found = content.inputs(plan)
+    url = plan.target.base.url if isinstance(plan.target.base, Download) else None
+    return record.Record(
+        format=record.FORMAT,
+        content_id=content.identify(found),
+        inputs=found,
+        target=plan.target.name,
+        platform="qemu",
+        created=now.replace(microsecond=0),
+        base=record.Base(id=bases.base_id(plan), sha256=base, url=url),
+        commit=commit,
+        machine=record.Serving(
+            user=plan.spec.user,
+            port=plan.spec.notebook.port,
+            public_port=plan.spec.endpoint.public_port,
+            profile=plan.spec.notebook.profile,
+            pylab=plan.spec.notebook.pylab,
+            login="password" if plan.spec.notebook.password else "token",
+            own_certificate=plan.own_certificate is not None,
+        ),
+        packages=tuple(line.split(" ", 1)[0] for line in plan.lock.lines),
+        tools=content.tool_versions(plan)
+        | {
             "packer": packer.decode().split()[1].removeprefix("v"),
             "qemu": ".".join(map(str, accelerator.qemu_version())),
             "accelerator": chosen.name,
         },
-        "image": {
-            "file": f"{plan.target.name}.qcow2",
-            "sha256": record.sha256(image),
-            "bytes": status.st_size,
-            "mtime_ns": status.st_mtime_ns,
-        },
-        "steps": [{"step": title, "seconds": seconds} for title, seconds in steps.taken],
-    }
+        image=record.Image(
+            file=f"{plan.target.name}.qcow2",
+            sha256=record.sha256(image),
+            bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        ),
+        steps=tuple(record.Step(step=title, seconds=seconds) for title, seconds in steps.taken),
+        software=report,
+    )

@@ -34,7 +34,13 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
 
     _, plan = options.load(spec_path, target)
     baked = bake.bake(
-        plan, output=output.resolve(), accel=accel, steps=Steps(), now=datetime.now(UTC), force=force
+        plan,
+        output=output.resolve(),
+        accel=accel,
+        steps=Steps(),
+        now=datetime.now(UTC),
+        force=force,
+        folder=spec_path.resolve().parent,
     )
     if as_json:
         click.echo(
