@@ -68,5 +68,6 @@ def render(record: Record) -> bytes:
         metadata=BomMetaData(component=system, timestamp=record.created),
         components=list(_components(software)),
     )
+    bom.register_dependency(system, bom.components)
     text = json.loads(JsonV1Dot6(bom).output_as_string())
     return (json.dumps(text, indent=1, sort_keys=True) + "\n").encode()

@@ -25,3 +25,13 @@ def record(name: str, url: str) -> Record:
 def title(name: str) -> str:
     """`name` as a difference calls it."""
     return name if in_catalog(name) else Path(name).name
+
+
+def before(name: str, url: str) -> str | None:
+    """TARGET@VERSION of the version right before the one that `name` means; None when there is none."""
+    if not in_catalog(name):
+        return None
+    catalog = Catalog(url)
+    found = catalog.find(name)
+    older = [item for item in catalog.entries(found.target) if item.order < found.order]
+    return older[-1].name if older else None
