@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from notebake.software import Software
 # As `notebake bake debian-13` wrote it.
 REAL = Path(__file__).parent / "data/debian-13-record.json"
 START = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
+WEEK = timedelta(days=7)
 
 
 def real() -> Record:

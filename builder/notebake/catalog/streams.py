@@ -69,19 +69,18 @@ def files(entries: Iterable[Entry]) -> dict[str, bytes]:
 def entries(data: bytes, *, source: str) -> list[Entry]:
     """The entries that PRODUCTS holds. Raises RecordError."""
     try:
-        return [
-            Entry.model_validate(
-                row["notebake"]
-                | {
-                    "files": {
-                        name: {"sha256": item["sha256"], "bytes": item["size"]}
-                        for name, item in row["items"].items()
-                    }
+        rows = [
+            row["notebake"]
+            | {
+                "files": {
+                    name: {"sha256": item["sha256"], "bytes": item["size"]}
+                    for name, item in row["items"].items()
                 }
-            )
+            }
             for product in json.loads(data)["products"].values()
             for row in product["versions"].values()
         ]
+        return [Entry.model_validate(row) for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{source}: not a list of this notebake's images: {str(error).splitlines()[0]}",

@@ -66,11 +66,15 @@ def add(image: Path, probe_path: Path | None, url: str, key_path: Path, as_json:
 @options.as_json
 def list_(target: str | None, url: str, as_json: bool) -> None:
     """List the versions, of one TARGET or of all, and the channels that point to them."""
-    from notebake.catalog import Catalog
+    from notebake.catalog import Catalog, channels
 
     catalog = Catalog(url)
     rows = catalog.entries(target)
-    pointing = {name: catalog.pointers(name) for name in dict.fromkeys(item.target for item in rows)}
+    newest = {item.target: item.version for item in rows}
+    pointing = {
+        name: channels.pointers(channels.moves(catalog.storage, name), version)
+        for name, version in newest.items()
+    }
     names = {
         item.name: [channel for channel, version in pointing[item.target].items() if version == item.version]
         for item in rows
