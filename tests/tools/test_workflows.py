@@ -50,7 +50,7 @@ def schema(service: str, path: Path) -> int:
     [
         ("github", "runs-on: ubuntu-24.04", "run-on: ubuntu-24.04"),
         ("gitlab", "expire_in: 1 week", "expire_in: [1]"),
-        ("azure-pipelines", "vmImage:", "vmImages:"),
+        ("azure-pipelines", "timeoutInMinutes:", "timeoutInMinute:"),
     ],
 )
 def test_the_services_schema(service: str, old: str, new: str, tmp_path: Path) -> None:

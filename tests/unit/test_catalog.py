@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -223,6 +223,12 @@ def test_what_a_killed_writer_left_is_not_there(
     half.write_bytes(b"half a di")
     (tmp_path / "catalog/entries/debian-13/.tmp1").write_bytes(b'{"form')
     assert [item.name for item in catalog.entries()] == ["debian-13@1.0.0"]
+    assert verification.problems(catalog, signer.public_key) == []
+    now = datetime.now(UTC)
+    catalog.prune(older_than=timedelta(days=36500), now=now, dry_run=False)
+    assert half.exists()  # somebody may still be at it
+    catalog.prune(older_than=timedelta(days=36500), now=now + timedelta(days=2), dry_run=False)
+    assert not half.parent.exists()
     assert verification.problems(catalog, signer.public_key) == []
 
 

@@ -26,6 +26,8 @@ __all__ = ["Added", "Catalog", "Entry", "is_reference"]
 # Clocks of different computers differ a little; more than this is a wrong clock.
 _SKEW = timedelta(minutes=5)
 _ATTEMPTS = 20
+# No upload takes that long.
+_ABANDONED = timedelta(days=1)
 _REFERENCE = re.compile(r"(?P<target>[a-z][a-z0-9.-]*)@(?P<what>[a-z0-9][a-z0-9.-]*)")
 
 
@@ -307,7 +309,8 @@ class Catalog:
     def prune(self, *, older_than: timedelta, now: datetime, dry_run: bool) -> list[Entry]:
         """Remove entries older than `older_than` that no channel needs; returns them.
 
-        What a channel is, what it was before, and the newest version of each target stay. Raises RecordError for a clock that is behind the newest entry.
+        What a channel is, what it was before, and the newest version of each target stay. In a local
+        folder, what killed writers left goes too once it is a day old. Raises RecordError for a clock that is behind the newest entry.
         """
         rows = self.entries()
         _check_clock(now, max((item.created for item in rows), default=None))
@@ -324,8 +327,23 @@ class Catalog:
             # First it is no entry any more, then its files go.
             self.storage.remove(entry_file.path(item.target, item.version))
             self.storage.remove(item.folder)
+        for folder in self._leftovers(now):
+            self.storage.remove(folder)
         self.write_index()
         return gone
+
+    def _leftovers(self, now: datetime) -> list[str]:
+        """Folders that no entry names and that no writer can be at work in any more."""
+        root = self.storage.local
+        if root is None:
+            return []
+        named = {item.folder for item in self.entries()}
+        found = [path for path in root.glob("images/*/*") if path.relative_to(root).as_posix() not in named]
+        return [
+            path.relative_to(root).as_posix()
+            for path in found
+            if now.timestamp() - path.stat().st_mtime > _ABANDONED.total_seconds()
+        ]
 
 
 def _file(data: bytes) -> File:
