@@ -10,7 +10,7 @@ from typing import Any, cast
 import click
 from rich.console import Console
 
-from bench import bakes, boots, host, quick, rows, workshop
+from bench import bakes, boots, host, images, quick, rows, workshop
 from bench.rows import Outcome, Promise
 from bench.workshop import Workshop
 from notebake.errors import NotebakeError
@@ -21,6 +21,10 @@ from notebake.progress import Steps
 BENCHES: tuple[tuple[Promise, Callable[[Workshop], Outcome]], ...] = (
     (quick.HELP, quick.help_),
     (quick.RENDER, quick.render_),
+    (images.CONTENT, images.content),
+    (images.DIFF, images.diff),
+    (images.LIST, images.list_),
+    (images.GROWTH, images.growth),
     (bakes.BAKE, bakes.bake),
     (bakes.UNCHANGED, bakes.unchanged),
     (boots.GOLDEN, boots.golden),

@@ -14,13 +14,25 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from notebake import accelerator, bases, environments, guest, process, record, render, wheels
+from notebake import (
+    accelerator,
+    bases,
+    content,
+    environments,
+    git,
+    process,
+    record,
+    render,
+    sbom,
+    software,
+    wheels,
+)
 from notebake.accelerator import Accelerator
 from notebake.errors import CommandFailed
-from notebake.files import RenderedFile, write_folder
+from notebake.files import RenderedFile, write_folder, write_whole
 from notebake.plan import Plan
 from notebake.progress import Steps
-from notebake.targets import Mmdebstrap
+from notebake.targets import Download, Mmdebstrap
 from notebake.windows import machine, media, needs
 
 CONSOLE_TAIL_LINES = 15
@@ -34,6 +46,7 @@ _MILESTONES = (
     ("scripts/updates.ps1", "install updates"),
     ("scripts/seal.ps1", "seal the image"),
     ("scripts/sysprep.ps1", "generalize"),
+    ("scripts/report.sh", "report the software"),
     ("scripts/seal.sh", "seal the image"),
     ("Gracefully halting", "trim and shut down"),
 )
@@ -49,15 +62,8 @@ class Baked:
 
 
 def content_id(plan: Plan) -> str:
-    """SHA-256 (hex) over all that changes the image: guest, template, scripts, base."""
-    total = hashlib.sha256()
-    parts = [(item.path, item.data) for item in (*guest.files(plan), *render.packer_files(plan))]
-    for name, data in [*parts, *render.build_seed("key").items()]:
-        total.update(f"{name}\0{len(data)}\0".encode() + data)
-    total.update(bases.base_id(plan).encode())
-    if plan.target.family == "windows":
-        total.update(f"{plan.spec.windows.iso_sha256}".encode())
-    return total.hexdigest()
+    """SHA-256 (hex) over all that changes the image: guest, template, scripts, base, tools."""
+    return content.identify(content.inputs(plan))
 
 
 def _new_key(path: Path) -> str:
@@ -85,6 +91,7 @@ def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: 
         "served_directory": str(folder),
         "base_image": str(base),
         "base_checksum": f"sha256:{record.sha256(base)}",
+        "software_report": str(work / "software.json"),
     }
 
 
@@ -125,7 +132,8 @@ def _packer(
 
 def _packer_linux(
     plan: Plan, work: Path, chosen: Accelerator, wheelhouse: Path, log: Path, steps: Steps
-) -> None:
+) -> str:
+    """Packer with a machine from the plain base, whose SHA-256 (hex) is returned."""
     disk = bases.disk(plan, steps, log)
     served, folder = "wheels", wheelhouse
     if isinstance(plan.target.base, Mmdebstrap):
@@ -136,6 +144,7 @@ def _packer_linux(
     write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
     variables = _variables(work, chosen, disk, served, folder)
     _packer(plan, work, variables, work / "packer/variables.pkrvars.json", log, steps)
+    return variables["base_checksum"].removeprefix("sha256:")
 
 
 def bake(
@@ -150,7 +159,7 @@ def bake(
 ) -> Baked:
     """Bake `plan` into `output`/<target>.qcow2 with its record; nothing changed, nothing done.
 
-    `now` (UTC) goes into the record; `folder` is the spec's. Raises MissingTool, CommandFailed, SpecError, RecordError.
+    `now` (UTC) goes into the record, and the git state of the spec's `folder`. Raises MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
@@ -183,8 +192,9 @@ def bake(
             cpus = min(os.cpu_count() or 1, 4)
             with machine.prepared(plan, work, folder, chosen, cpus, wheelhouse, log) as var_file:
                 _packer(plan, work, {}, var_file, log, steps)
+            base = plan.spec.windows.iso_sha256
         else:
-            _packer_linux(plan, work, chosen, wheelhouse, log, steps)
+            base = _packer_linux(plan, work, chosen, wheelhouse, log, steps)
         packed = work / image.name
         with steps.step("compress"):
             process.run(
@@ -193,45 +203,65 @@ def bake(
                 timeout=1800, log=log,
             )  # fmt: skip
         with steps.step("write the record"):
-            written = _record(plan, packed, identity, chosen, steps, now)
+            # A Windows machine does not report its software yet.
+            report = None if windows else software.load(work / "software.json")
+            written = _record(
+                plan, packed, chosen, steps, now, base=base, report=report, commit=git.state(folder)
+            )
             shutil.rmtree(work / "output")
             packed.replace(image)
-            record.write(image, written)
-    return Baked(image=image, record=written, fresh=True)
+            record.write(image, written.model_dump(mode="json"))
+            if report is not None:
+                write_whole(sbom.path_for(image), sbom.render(written))
+    return Baked(image=image, record=written.model_dump(mode="json"), fresh=True)
 
 
 def _record(
-    plan: Plan, image: Path, identity: str, chosen: Accelerator, steps: Steps, now: datetime
-) -> dict[str, Any]:
+    plan: Plan,
+    image: Path,
+    chosen: Accelerator,
+    steps: Steps,
+    now: datetime,
+    *,
+    base: str | None,
+    report: software.Software | None,
+    commit: record.Commit | None,
+) -> record.Record:
     status = image.stat()
     packer = process.run(["packer", "version"], timeout=60, env={"CHECKPOINT_DISABLE": "1"}).stdout
-    return {
-        "format": record.FORMAT,
-        "content_id": identity,
-        "target": plan.target.name,
-        "platform": "qemu",
-        "created": now.isoformat(timespec="seconds"),
-        "base_id": bases.base_id(plan),
-        "machine": {
-            "user": plan.spec.user,
-            "port": plan.spec.notebook.port,
-            "public_port": plan.spec.endpoint.public_port,
-            "profile": plan.spec.notebook.profile,
-            "pylab": plan.spec.notebook.pylab,
-            "login": "password" if plan.spec.notebook.password else "token",
-            "own_certificate": plan.own_certificate is not None,
-        },
-        "packages": [line.split(" ", 1)[0] for line in plan.lock.lines],
-        "tools": {
+    found = content.inputs(plan)
+    url = plan.target.base.url if isinstance(plan.target.base, Download) else None
+    return record.Record(
+        format=record.FORMAT,
+        content_id=content.identify(found),
+        inputs=found,
+        target=plan.target.name,
+        platform="qemu",
+        created=now.replace(microsecond=0),
+        base=record.Base(id=bases.base_id(plan), sha256=base, url=url),
+        commit=commit,
+        machine=record.Serving(
+            user=plan.spec.user,
+            port=plan.spec.notebook.port,
+            public_port=plan.spec.endpoint.public_port,
+            profile=plan.spec.notebook.profile,
+            pylab=plan.spec.notebook.pylab,
+            login="password" if plan.spec.notebook.password else "token",
+            own_certificate=plan.own_certificate is not None,
+        ),
+        packages=tuple(line.split(" ", 1)[0] for line in plan.lock.lines),
+        tools=content.tool_versions(plan)
+        | {
             "packer": packer.decode().split()[1].removeprefix("v"),
             "qemu": ".".join(map(str, accelerator.qemu_version())),
             "accelerator": chosen.name,
         },
-        "image": {
-            "file": f"{plan.target.name}.qcow2",
-            "sha256": record.sha256(image),
-            "bytes": status.st_size,
-            "mtime_ns": status.st_mtime_ns,
-        },
-        "steps": [{"step": title, "seconds": seconds} for title, seconds in steps.taken],
-    }
+        image=record.Image(
+            file=f"{plan.target.name}.qcow2",
+            sha256=record.sha256(image),
+            bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        ),
+        steps=tuple(record.Step(step=title, seconds=seconds) for title, seconds in steps.taken),
+        software=report,
+    )

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,10 +60,9 @@ def _without_secret(url: str, field: str) -> str:
     return url
 
 
-def _host_python() -> str:
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        if os.environ.get(name):
-            return os.environ[name]
+@cache
+def _pip_index() -> str:
+    """What pip is configured with; asked once, as it takes pip half a second."""
     asked = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"],
         capture_output=True,
@@ -70,6 +70,13 @@ def _host_python() -> str:
         timeout=30,
     )
     return asked.stdout.strip() or default_python_index()
+
+
+def _host_python() -> str:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        if os.environ.get(name):
+            return os.environ[name]
+    return _pip_index()
 
 
 def _host_apt() -> str | None:

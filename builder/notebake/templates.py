@@ -1,4 +1,4 @@
-"""Jinja2 over the template files under cloud-init/, and the encoders that values go through.
+"""Jinja2 over the template files under cloud-init/ and builder/notebake/ci/, and the encoders that values go through.
 
 The delimiters are `[[ ]]` and `[% %]`: they collide with none of HCL's `${}`, Packer's and
 cloud-init's `{{ }}`, or shell.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -50,7 +51,7 @@ def to_comment(value: str) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.folder("cloud-init")),
+        loader=jinja2.FileSystemLoader([resources.folder("cloud-init"), Path(__file__).parent / "ci"]),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,

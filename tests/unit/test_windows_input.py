@@ -237,6 +237,7 @@ def test_commands_for_a_windows_host_import_nothing_of_unix(
     """sh and its kin do not import on Windows: nothing may ask for them before a bake."""
     (tmp_path / "notebake.toml").write_text("[notebook]\nport = 9999\n")
     monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    monkeypatch.setenv("PATH", str(tmp_path))  # and none of the programs that a bake needs
     # From here on as on a fresh start: our modules are imported anew.
     for name in [name for name in sys.modules if name.split(".")[0] == "notebake" or name in REFUSED]:
         monkeypatch.delitem(sys.modules, name)

@@ -11,13 +11,25 @@ import click
 from notebake.cli import options
 
 
+def _image(given: str, url: str) -> Path:
+    """The file that --image means: as it is, or out of the catalog."""
+    from notebake import bases
+    from notebake.catalog import Catalog, is_reference
+
+    if Path(given).exists() or not is_reference(given):
+        return Path(given)
+    catalog = Catalog(url)
+    return catalog.image(catalog.find(given), bases.cache() / "images")
+
+
 @click.command("launch")
 @click.argument("target", required=False, type=options.TargetName())
 @click.option(
     "--image",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A golden image, with its record beside it.",
+    metavar="FILE|TARGET@CHANNEL",
+    help="A golden image with its record beside it, or one of the catalog: its channel or version.",
 )
+@options.catalog
 @options.spec_file
 @click.option("--platform", type=click.Choice(["qemu", "nspawn"]), default="qemu", show_default=True)
 @click.option("--name", help="The machine's name and host name.  [default: TARGET-1, TARGET-2, ...]")
@@ -39,7 +51,7 @@ from notebake.cli import options
 @options.accel
 @options.as_json
 def command(
-    target: str | None, image: Path | None, spec_path: Path, platform: Any, name: str | None, public_port: int | None,
+    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, name: str | None, public_port: int | None,
     memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float, accel: Any, as_json: bool,
 ) -> None:  # fmt: skip
     """Start a machine: a plain TARGET with user-data alone, or a golden --image. Waits until its notebook
@@ -49,6 +61,7 @@ def command(
     Examples:
       notebake launch debian-13
       notebake launch --image baked/debian-13.qcow2
+      notebake launch --image debian-13@stable
       notebake launch debian-13 --platform nspawn    # seconds instead of minutes; needs root
     """
     from notebake import launching
@@ -60,7 +73,7 @@ def command(
         raise SpecError("give a TARGET, or --image FILE", "notebake launch debian-13")
     steps = Steps()
     if image is not None:
-        source = launching.from_image(image, spec_path)
+        source = launching.from_image(_image(image, url), spec_path)
     else:
         _, plan = options.load(spec_path, str(target))
         source = launching.from_plan(plan, platform, spec_path.resolve().parent, steps)

@@ -62,6 +62,24 @@ accel: Decorator = click.option(
     help="auto takes KVM only where the processor shows vmx or svm.",
 )
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+catalog: Decorator = click.option(
+    "--catalog",
+    "url",
+    envvar="NOTEBAKE_CATALOG",
+    default="catalog",
+    show_default=True,
+    show_envvar=True,
+    help="A folder, or a URL: s3://, gs://, az://, sftp://; https:// to read only.",
+)
+key: Decorator = click.option(
+    "--key",
+    "key_path",
+    envvar="NOTEBAKE_SIGNING_KEY",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    show_envvar=True,
+    help="File of the private key to sign with.",
+)
 
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:

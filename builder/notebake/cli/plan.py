@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -20,13 +21,23 @@ from notebake.cli import options
     default=Path("baked"),
     show_default=True,
 )
+@click.option(
+    "--diff", "show_diff", is_flag=True, help="Name each input that changed since that image was baked."
+)
 @options.as_json
-def command(target: str, spec_path: Path, output: Path, as_json: bool) -> None:
-    """Show what TARGET would be made of, and whether its image in OUTPUT is current."""
-    from notebake import bake, guest, record, render
+def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json: bool) -> None:
+    """Show what TARGET would be made of, and whether its image in OUTPUT is current.
+
+    \b
+    Example:
+      notebake plan debian-13 --diff    # why is it to be baked again?
+    """
+    from notebake import content, guest, record, render
 
     _, plan = options.load(spec_path, target)
-    identity = bake.content_id(plan)
+    inputs = content.inputs(plan)
+    identity = content.identify(inputs)
+    changed = content.changes(record.load(output / f"{target}.qcow2").inputs, inputs) if show_diff else []
     limits = {
         name: {"bytes": size, "limit": limit, "fits": size <= limit}
         for name, (size, limit) in render.user_data_sizes(plan).items()
@@ -41,8 +52,16 @@ def command(target: str, spec_path: Path, output: Path, as_json: bool) -> None:
         "user_data": limits,
         "guest": config,
     }
+    if show_diff:
+        found["changes"] = [dataclasses.asdict(item) for item in changed]
     if as_json:
         click.echo(json.dumps(found, indent=2))
+        return
+    if show_diff:
+        for item in changed:
+            click.echo(f"{item.how:<8} {item.name}")
+        if not changed:
+            click.echo("nothing changed since the image was baked")
         return
     click.echo(f"target       {target} ({plan.target.title})")
     click.echo(

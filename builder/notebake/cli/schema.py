@@ -8,8 +8,9 @@ import click
 
 
 @click.command("schema")
-def command() -> None:
-    """Print the JSON schema of notebake.toml."""
-    from notebake import spec
+@click.option("--record", "of_record", is_flag=True, help="Of an image's record instead.")
+def command(of_record: bool) -> None:
+    """Print the JSON schema of notebake.toml, or of an image's record."""
+    from notebake import record, spec
 
-    click.echo(json.dumps(spec.schema(), indent=2))
+    click.echo(json.dumps(record.schema() if of_record else spec.schema(), indent=2))

@@ -77,6 +77,12 @@ variable "console_log" {
   default = "console.log"
 }
 
+# Where the machine's report on its software goes.
+variable "software_report" {
+  type    = string
+  default = "software.json"
+}
+
 source "qemu" "image" {
   iso_url          = var.base_image
   iso_checksum     = var.base_checksum
@@ -126,6 +132,22 @@ build {
     environment_vars = ["NOTEBAKE_SERVED=${var.served}"]
     execute_command  = "sudo env {{ .Vars }} sh {{ .Path }}"
     script           = "${path.root}/scripts/install.sh"
+  }
+
+  provisioner "file" {
+    source      = "${path.root}/scripts/report.py"
+    destination = "/tmp/report.py"
+  }
+
+  provisioner "shell" {
+    execute_command = "sudo env {{ .Vars }} sh {{ .Path }}"
+    script          = "${path.root}/scripts/report.sh"
+  }
+
+  provisioner "file" {
+    direction   = "download"
+    source      = "/tmp/software.json"
+    destination = var.software_report
   }
 
   provisioner "file" {

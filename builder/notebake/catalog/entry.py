@@ -1,0 +1,83 @@
+"""An entry: one version of one target's image. It is there when, and only when, its small file is.
+
+`entries/TARGET/VERSION.json` is written last, in one piece, and never over another; the files it names lie in
+`images/TARGET/...`, in a folder of that writer's own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from notebake.errors import RecordError
+from notebake.versions import number
+
+SUMS = "SHA256SUMS"
+PROVENANCE = "provenance.dsse.json"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class File(_Table):
+    """A file of an entry."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Entry(_Table):
+    """What a list shows of a version, and where its files are. `folder` is relative to the catalog."""
+
+    format: Literal[1] = 1
+    target: str = Field(pattern=r"^[a-z][a-z0-9.-]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    content_id: str
+    created: AwareDatetime
+    made_from: Literal["bake", "fixture"]
+    probed: bool
+    folder: str = Field(pattern=r"^images/[a-z0-9./-]+$")
+    files: dict[str, File]
+
+    @property
+    def name(self) -> str:
+        """TARGET@VERSION."""
+        return f"{self.target}@{self.version}"
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """To sort by version."""
+        return number(self.version)
+
+    @property
+    def disk(self) -> str:
+        """The disk's file name."""
+        return f"{self.target}.qcow2"
+
+    @property
+    def record(self) -> str:
+        """The record's file name."""
+        return f"{self.target}.json"
+
+    def to_json(self) -> bytes:
+        """As it is in the catalog."""
+        return (json.dumps(self.model_dump(mode="json"), indent=1) + "\n").encode()
+
+
+def path(target: str, version: str) -> str:
+    """Where the entry's own file is."""
+    return f"entries/{target}/{version}.json"
+
+
+def parse(data: bytes, *, source: str) -> Entry:
+    """An Entry from its file. Raises RecordError."""
+    try:
+        found = Entry.model_validate_json(data)
+        if ".." in found.folder or any("/" in name for name in found.files):
+            raise ValueError("a path that leads out of the catalog")
+    except (ValidationError, ValueError) as error:
+        raise RecordError(f"{source}: not an entry of a catalog: {str(error).splitlines()[0]}") from None
+    return found

@@ -1,0 +1,172 @@
+"""Where a catalog's files are: a local folder, or a remote that fsspec reaches (s3, gcs, az, sftp, http)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from notebake.errors import CommandFailed, MissingTool, NotebakeError
+
+_CHUNK = 1 << 20
+
+
+class Storage:
+    """Files under one root, by paths relative to it with forward slashes.
+
+    Every method raises CommandFailed, naming the root, when the disk or the remote does not play along.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/") or url
+        try:
+            self._remote, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise MissingTool(
+                f"{url}: {error}",
+                "the parts for remote catalogs: pip install 'notebake[s3]', [gcs], [az] or [sftp]",
+            ) from None
+        protocols = self._remote.protocol
+        names = {protocols} if isinstance(protocols, str) else set(protocols)
+        self.local = Path(self._root) if "file" in names else None
+        # A web server has no listing, and takes nothing.
+        self.lists = not names & {"http", "https"}
+
+    @contextmanager
+    def _reaching(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, FileExistsError, NotebakeError):
+            raise
+        except NotImplementedError:
+            raise CommandFailed(f"{self.url}: can only be read", "write to the storage behind it") from None
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise CommandFailed(
+                f"{self.url}/{path}: {reason}",
+                "the catalog is as it was; do the same again once this is mended",
+            ) from None
+
+    def _at(self, path: str) -> str:
+        return f"{self._root.rstrip('/')}/{path}"
+
+    def names(self, folder: str) -> list[str]:
+        """What is in `folder`, sorted; nothing when it is not there. Names that begin with a dot are left out."""
+        with self._reaching(folder):
+            if self.local is not None:
+                try:
+                    found = [item.name for item in (self.local / folder).iterdir()]
+                except FileNotFoundError:
+                    return []
+            else:
+                self._remote.invalidate_cache()
+                try:
+                    rows = self._remote.ls(self._at(folder), detail=False)
+                except FileNotFoundError:
+                    return []
+                found = [row.rstrip("/").rsplit("/", 1)[-1] for row in rows]
+            return sorted(name for name in found if not name.startswith("."))
+
+    def read(self, path: str) -> bytes:
+        """The bytes of `path`. Raises FileNotFoundError."""
+        with self._reaching(path):
+            if self.local is not None:
+                return (self.local / path).read_bytes()
+            data: bytes = self._remote.cat_file(self._at(path))
+            return data
+
+    def digest(self, path: str) -> tuple[str, int]:
+        """SHA-256 (hex) and size in bytes. Raises FileNotFoundError."""
+        with self._reaching(path), self._open(path) as file:
+            total, size = hashlib.sha256(), 0
+            while chunk := file.read(_CHUNK):
+                total.update(chunk)
+                size += len(chunk)
+            return total.hexdigest(), size
+
+    def _open(self, path: str) -> Any:
+        return open(self.local / path, "rb") if self.local is not None else self._remote.open(self._at(path))
+
+    def fetch(self, path: str, destination: Path) -> None:
+        """Copy `path` to the local file `destination`. Raises FileNotFoundError."""
+        with self._reaching(path), self._open(path) as source, open(destination, "wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write a new file, whole or not at all. Raises FileExistsError when somebody else did before.
+
+        Remotes take it in one conditional request where they know such (s3, gcs, az).
+        """
+        with self._reaching(path):
+            if self.local is None:
+                self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
+                self._remote.pipe_file(self._at(path), data, mode="create")
+                return
+            beside = self._beside(self.local / path, data)
+            try:
+                os.link(beside, self.local / path)
+            finally:
+                beside.unlink()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file, or a new one over it, whole or not at all."""
+        with self._reaching(path):
+            if self.local is None:
+                self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
+                self._remote.pipe_file(self._at(path), data)
+                return
+            beside = self._beside(self.local / path, data)
+            try:
+                beside.replace(self.local / path)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
+
+    def put(self, source: Path, path: str) -> None:
+        """Copy the local file `source` to `path`, where nothing is yet."""
+        with self._reaching(path):
+            if self.local is None:
+                self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
+                self._remote.put_file(str(source), self._at(path))
+                return
+            target = self.local / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(source, "rb") as file, open(target, "xb") as copy:
+                shutil.copyfileobj(file, copy, _CHUNK)
+                copy.flush()
+                os.fsync(copy.fileno())
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder with all in it; silent when it is gone."""
+        with self._reaching(path):
+            try:
+                if self.local is None:
+                    self._remote.rm(self._at(path), recursive=True)
+                elif (self.local / path).is_dir():
+                    shutil.rmtree(self.local / path)
+                else:
+                    (self.local / path).unlink()
+            except FileNotFoundError:
+                return
+
+    @staticmethod
+    def _beside(path: Path, data: bytes) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name)

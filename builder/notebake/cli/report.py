@@ -1,0 +1,48 @@
+"""`notebake report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from notebake.cli import options
+
+
+@click.command("report")
+@click.argument("image")
+@click.option(
+    "--before", help="The image to compare with.  [default: of a catalog's image, the version before]"
+)
+@click.option(
+    "--screenshot",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The notebook's picture (PNG): 4-plot.png of `notebake probe --browser`.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True
+)  # fmt: skip
+@options.catalog
+def command(image: str, before: str | None, screenshot: Path | None, output: Path, url: str) -> None:
+    """Write one HTML page about IMAGE: a record, an image, or TARGET@VERSION or TARGET@CHANNEL.
+
+    \b
+    Example:
+      notebake report debian-13@stable --screenshot screenshots/4-plot.png -o stable.html
+    """
+    from notebake import page, versions
+    from notebake.catalog import reading
+    from notebake.errors import SpecError
+    from notebake.files import write_whole
+
+    found = reading.record(image, url)
+    before = before or reading.before(image, url)
+    difference = None
+    if before:
+        names = (reading.title(before), reading.title(image))
+        difference = versions.difference(reading.record(before, url), found, names=names)
+    picture = screenshot.read_bytes() if screenshot else None
+    if picture is not None and not picture.startswith(b"\x89PNG"):
+        raise SpecError(f"{screenshot}: not a PNG picture")
+    write_whole(output, page.render(found, difference=difference, screenshot=picture))
+    click.echo(f"wrote {output}")

@@ -1,0 +1,49 @@
+"""What is in an image, as its machine reported it before it was sealed (images/_shared/scripts/report.py)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from notebake.errors import RecordError
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class System(_Table):
+    """The OS: `id` and `version` as os-release has them (ID, VERSION_ID), `kind` of its packages."""
+
+    id: str
+    version: str
+    title: str
+    packages: str = Field(description="deb or rpm.")
+
+
+class Software(_Table):
+    """One machine's software. Packages: name -> version; an OS package of a second architecture is `name:arch`."""
+
+    system: System
+    python: str = Field(description="Version of the notebook's Python.")
+    os_packages: dict[str, str]
+    python_packages: dict[str, str]
+    units: dict[str, str] = Field(description="systemd unit file -> state, those that start something.")
+    ports: tuple[str, ...] = Field(description="Listening: `tcp ADDRESS PORT`, ephemeral ports left out.")
+    users: dict[str, str] = Field(description="name -> `UID SHELL`.")
+    setuid: dict[str, str] = Field(description="path -> `MODE OWNER:GROUP`; setuid and setgid files.")
+    firewall: tuple[str, ...] = Field(description="The rules, a line each, without counters.")
+
+
+def load(path: Path) -> Software:
+    """The report in the file `path`. Raises RecordError."""
+    try:
+        return Software.model_validate(json.loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RecordError(f"{path}: not a software report: {where}: {first['msg']}") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: not a software report: {error}") from None

@@ -1,0 +1,33 @@
+"""Workflows for CI services, from the templates in ci/. What they run are notebake's own commands."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+from notebake import targets, templates
+
+# Where each service looks for it in a repository.
+PATHS = {
+    "github": PurePosixPath(".github/workflows/images.yml"),
+    "gitlab": PurePosixPath(".gitlab-ci.yml"),
+    "azure-pipelines": PurePosixPath("azure-pipelines.yml"),
+}
+
+
+def requirement() -> str:
+    """What the workflow's pip installs unless somebody says otherwise: this very release."""
+    return f"notebake=={version('notebake')}"
+
+
+def render(service: str, *, wanted: str) -> bytes:
+    """The workflow for one of PATHS; `wanted` is what its pip installs."""
+    pins = tomllib.loads((Path(__file__).parent / "ci/actions.toml").read_text("utf-8"))
+    return templates.render(
+        f"{service}.yml.j2",
+        requirement=wanted,
+        actions={name: f"{row['commit']} # {row['tag']}" for name, row in pins.items()},
+        # GitLab's matrix is fixed before a job runs: there, and there alone, the names are written down.
+        targets=[item.name for item in targets.all_targets() if not item.reserved],
+    )

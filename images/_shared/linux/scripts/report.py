@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""What is in this machine, as JSON: packages, units, ports, users, setuid files, firewall rules.
+
+Runs under Packer as root before the machine is sealed, with the release's own Python and nothing else.
+`notebake.software` reads the result; the build's own user and its files are left out.
+"""
+
+import json
+import pwd
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+ENVIRONMENT = Path("/opt/notebake/env")
+BUILD_USER = "notebake-build"
+# Above it the kernel hands out ports to clients (net.ipv4.ip_local_port_range).
+EPHEMERAL = 32768
+LISTENING = {"tcp": "0A", "udp": "07"}
+
+
+def run(*argv):
+    """A program's output, or nothing where the program is not installed; its failure is ours."""
+    if shutil.which(argv[0]) is None:
+        return ""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True)
+    return done.stdout
+
+
+def system():
+    release = {}
+    for line in Path("/etc/os-release").read_text("utf-8").splitlines():
+        name, _, value = line.partition("=")
+        release[name] = value.strip("\"'")
+    return {
+        "id": release["ID"],
+        "version": release.get("VERSION_ID", ""),
+        "title": release.get("PRETTY_NAME", release["ID"]),
+        "packages": "deb" if shutil.which("dpkg-query") else "rpm",
+    }
+
+
+def os_packages(kind):
+    if kind == "deb":
+        rows = run("dpkg-query", "-W", "-f=${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n")
+        # ii: wanted and installed; what was removed but for its configuration is not there.
+        found = [row.split("\t")[1:] for row in rows.splitlines() if row.startswith("ii")]
+    else:
+        rows = run("rpm", "-qa", "--qf", "%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n")
+        # Keys that rpm keeps as if they were packages.
+        found = [row.split("\t") for row in rows.splitlines() if not row.startswith("gpg-pubkey\t")]
+    packages = {}
+    for name, arch, version in sorted(found):
+        if name not in packages:
+            packages[name] = version
+        elif kind == "deb":
+            packages[f"{name}:{arch}"] = version
+        else:  # several kernels may be installed side by side
+            packages[f"{name}:{version}"] = version
+    return packages
+
+
+def python():
+    for config in ENVIRONMENT.glob("pyvenv.cfg"):
+        found = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+(?:\.\d+)?)", config.read_text("utf-8"), re.M)
+        if found:
+            return found[1]
+    return ".".join(map(str, sys.version_info[:3]))
+
+
+def python_packages():
+    folders = [str(path) for path in ENVIRONMENT.glob("lib/python3*/site-packages")]
+    if not folders:
+        return {}
+    return {
+        re.sub(r"[-_.]+", "-", item.metadata["Name"]).lower(): item.version
+        for item in metadata.distributions(path=folders)
+    }
+
+
+def units():
+    rows = run("systemctl", "list-unit-files", "--no-legend", "--no-pager", "--state=enabled,enabled-runtime")
+    return {row.split()[0]: row.split()[1] for row in rows.splitlines() if row.split()}
+
+
+def ports():
+    """From the kernel's own tables: `ss` is not on every machine."""
+    found = set()
+    for protocol, state in LISTENING.items():
+        for family, name in ((socket.AF_INET, protocol), (socket.AF_INET6, f"{protocol}6")):
+            path = Path("/proc/net") / name
+            for row in path.read_text("ascii").splitlines()[1:] if path.exists() else ():
+                columns = row.split()
+                address, port = columns[1].rsplit(":", 1)
+                if columns[3] != state or int(port, 16) >= EPHEMERAL:
+                    continue
+                # Groups of four bytes, each in the processor's order.
+                raw = b"".join(
+                    struct.pack("=I", int(address[at : at + 8], 16)) for at in range(0, len(address), 8)
+                )
+                found.add((protocol, socket.inet_ntop(family, raw), int(port, 16)))
+    # The address that DHCP gave this machine is not the next one's.
+    wide = {"0.0.0.0", "::", "127.0.0.1", "::1"}
+    return [
+        f"{protocol} {address if address in wide or address.startswith('127.') else '*'} {port}"
+        for protocol, address, port in sorted(found)
+    ]
+
+
+def users():
+    return {
+        item.pw_name: f"{item.pw_uid} {item.pw_shell}"
+        for item in pwd.getpwall()
+        if item.pw_name != BUILD_USER
+    }
+
+
+def setuid():
+    rows = run("find", "/", "-xdev", "-type", "f", "-perm", "/6000", "-printf", "%m %u:%g\t%p\n")
+    found = (row.split("\t", 1) for row in rows.splitlines())
+    return {path: mode for mode, path in found if not path.startswith(f"/home/{BUILD_USER}/")}
+
+
+def firewall():
+    """What is in force. ufw and firewalld say it shorter than the nftables they write."""
+    if shutil.which("ufw"):
+        lines = run("ufw", "status", "verbose")
+    elif shutil.which("firewall-cmd"):
+        lines = run("firewall-cmd", "--list-all")
+    else:
+        lines = run("nft", "--stateless", "list", "ruleset")
+    return [line.rstrip() for line in lines.splitlines() if line.strip()]
+
+
+def report():
+    """All of it, in the shape of notebake.software.Software."""
+    found = system()
+    return {
+        "system": found,
+        "python": python(),
+        "os_packages": os_packages(found["packages"]),
+        "python_packages": dict(sorted(python_packages().items())),
+        "units": dict(sorted(units().items())),
+        "ports": list(dict.fromkeys(ports())),
+        "users": dict(sorted(users().items())),
+        "setuid": dict(sorted(setuid().items())),
+        "firewall": firewall(),
+    }
+
+
+if __name__ == "__main__":
+    json.dump(report(), sys.stdout, indent=1)
+    print()

@@ -1,0 +1,125 @@
+"""The commands about versions: a person's story, JSON, and each mistake by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from tests import images
+from tests.unit.test_cli import Run, run
+
+from notebake import content, launching, record
+from notebake.launch import Request
+
+__all__ = ["run"]
+
+
+@pytest.fixture(autouse=True)
+def tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "_tool", lambda name, flag: "1.0")
+
+
+def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:
+    """README's ten lines."""
+    assert run("catalog", "key", "notebake.key")[0] == 0
+    (tmp_path / "probe.json").write_text(images.probe().model_dump_json())
+    key = ("--key", "notebake.key")
+    for number, version in ((1, "1.0.0"), (2, "1.0.1")):
+        image = str(images.write(tmp_path / "baked", number))
+        code, out, _ = run("catalog", "add", image, "--probe", "probe.json", *key)
+        assert (code, out) == (0, f"debian-13@{version}: added\n")
+        assert run("promote", "debian-13@candidate", *key)[1] == f"debian-13@stable is {version}\n"
+    assert "the same software" in run("diff", "debian-13@previous", "debian-13@stable")[1]
+    assert run("rollback", "debian-13", *key)[1] == "debian-13@stable is 1.0.0 again\n"
+    rows = json.loads(run("catalog", "list", "--json")[1])
+    assert [(row["version"], row["channels"]) for row in rows] == [
+        ("1.0.0", ["stable"]),
+        ("1.0.1", ["candidate"]),
+    ]
+    assert "1.0.1" in run("catalog", "list", "debian-13")[1]
+    assert "2 versions" in run("catalog", "verify", "--public-key", "notebake.key.pub")[1]
+    assert "nothing to remove" in run("catalog", "prune")[2]
+    shown = json.loads(run("catalog", "show", "debian-13@1.0.1")[1])
+    jsonschema.validate(shown, json.loads(run("schema", "--record")[1]))
+    assert shown["made_from"] == "fixture" and shown["probe"]["passed"]
+    assert run("report", "debian-13@1.0.1")[0] == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "Difference to debian-13@1.0.0" in page and "made from a fixture" in page
+
+
+def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("catalog", "key", "k")
+    (tmp_path / "probe.json").write_text(images.probe().model_dump_json())
+    image = str(images.write(tmp_path / "baked", 1))
+    run("catalog", "add", image, "--probe", "probe.json", "--key", "k")
+    run("promote", "debian-13@1.0.0", "--key", "k")
+    asked: list[Request] = []
+
+    def start(request: Request, *, steps: object) -> None:
+        asked.append(request)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launching.launch, "start", start)
+    assert run("launch", "--image", "debian-13@stable")[0] == 130
+    (request,) = asked
+    assert request.disk is not None and request.disk.parent.parent.parent == tmp_path / "catalog/images"
+    assert request.sha256 == record.load(Path(image)).image.sha256
+    request.disk.write_bytes(b"other")
+    code, _, err = run("launch", "--image", "debian-13@stable")
+    assert code == 7 and "SHA-256 differs" in err
+
+
+def test_plan_names_what_changed(run: Run, tmp_path: Path) -> None:
+    run("init", "--no-password")
+    found = json.loads(run("plan", "debian-13", "--json")[1])
+    image = images.write(tmp_path, 1)
+    known = images.real().model_copy(update={"inputs": {}})
+    (tmp_path / "baked").mkdir()
+    (tmp_path / "baked/debian-13.json").write_bytes(known.to_json())
+    rows = json.loads(run("plan", "debian-13", "--diff", "--json")[1])["changes"]
+    assert {row["how"] for row in rows} == {"added"} and found["content_id"] != known.content_id
+    assert "packer/linux.pkr.hcl" in run("plan", "debian-13", "--diff")[1]
+    assert image.exists()
+
+
+def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
+    assert run("ci", "github")[0] == 0 and run("ci", "github")[0] == 0
+    path = tmp_path / ".github/workflows/images.yml"
+    path.write_text("mine")
+    code, _, err = run("ci", "github")
+    assert code == 2 and "--force" in err and path.read_text() == "mine"
+    assert run("ci", "github", "--force", "--requirement", "notebake[s3]==1")[0] == 0
+    assert 'NOTEBAKE: "notebake[s3]==1"' in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["diff", "a.json", "b.json"], 7, "no record"),
+        (["diff", "debian-13@1.0.0", "debian-13@1.0.1"], 2, "not in the catalog"),
+        (["diff", "broken.json", "broken.json"], 7, "not a record"),
+        (["catalog", "add", "x.qcow2", "--key", "none"], 2, "catalog key"),
+        (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7, "not a probe report"),
+        (["catalog", "add", "x.qcow2"], 2, "--key"),
+        (["catalog", "verify", "--public-key", "k"], 2, "not an Ed25519 public key"),
+        (["catalog", "list", "--catalog", "nonsense://x"], 3, "nonsense"),
+        (["promote", "debian-13", "--key", "k"], 2, "TARGET@CHANNEL"),
+        (["promote", "debian-13@stable", "--key", "k"], 2, "no such channel"),
+        (["rollback", "debian-13", "--key", "k"], 2, "nothing to go back to"),
+        (["launch", "--image", "debian-13@stable"], 2, "no such channel"),
+        (["report", "none.qcow2"], 7, "no record"),
+        (["plan", "debian-13", "--diff"], 7, "no record"),
+        (["ci", "github", "--requirement", '"; rm'], 2, "--requirement"),
+        (["ci", "jenkins"], 2, "jenkins"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_named(run: Run, tmp_path: Path, args: list[str], code: int, says: str) -> None:
+    run("init", "--no-password")
+    run("catalog", "key", "k")
+    (tmp_path / "broken.json").write_text('{"format": 2}')
+    before = {path.name for path in tmp_path.iterdir()}
+    found, _, err = run(*args)
+    assert (found, says in err) == (code, True), err
+    assert {path.name for path in tmp_path.iterdir()} == before
