@@ -99,6 +99,7 @@ def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer
         catalog.rollback("debian-13", "stable", signer=signer, now=images.START + WEEK).version
         == names[1].split("@")[1]
     )
+    assert catalog.pointers("debian-13")["stable"] == names[1].split("@")[1]
 
 
 def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
