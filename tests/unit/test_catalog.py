@@ -99,6 +99,7 @@ def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer
         catalog.rollback("debian-13", "stable", signer=signer, now=images.START + WEEK).version
         == names[1].split("@")[1]
     )
+    assert catalog.pointers("debian-13")["stable"] == names[1].split("@")[1]
 
 
 def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
@@ -148,6 +149,24 @@ def test_a_changed_entry_index_or_channel_is_found(
     last = root / "channels/debian-13/000001.dsse.json"
     last.unlink()
     assert any("does not follow" in line for line in verification.problems(catalog, key))
+
+
+def test_an_exchanged_disk_with_an_entry_to_match_is_found(
+    tmp_path: Path, catalog: Catalog, signer: CryptoSigner
+) -> None:
+    """Who can write to the catalog can make it agree with itself, but not with the signature."""
+    entry = catalog.find(put(catalog, tmp_path / "baked", 1, signer))
+    disk = tmp_path / "catalog" / entry.folder / entry.disk
+    disk.write_bytes(b"evil" * 10)
+    path = tmp_path / "catalog/entries/debian-13/1.0.0.json"
+    data = json.loads(path.read_bytes())
+    data["files"][entry.disk] = {"sha256": record.sha256(disk), "bytes": 40}
+    path.write_text(json.dumps(data))
+    catalog.forget_index()
+    catalog.write_index()
+    assert catalog.image(catalog.find("debian-13@1.0.0"), tmp_path)  # it agrees with itself
+    (problem,) = verification.problems(catalog, signer.public_key)
+    assert problem == "debian-13@1.0.0: debian-13.qcow2 is not what was signed (SHA-256 differs)"
 
 
 def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:

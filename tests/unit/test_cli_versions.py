@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import jsonschema
@@ -26,11 +27,11 @@ def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:
     assert run("catalog", "key", "notebake.key")[0] == 0
     (tmp_path / "probe.json").write_text(images.probe().model_dump_json())
     key = ("--key", "notebake.key")
-    for number, version in ((1, "1.0.0"), (2, "1.0.1")):
+    for number, made in ((1, "1.0.0"), (2, "1.0.1")):
         image = str(images.write(tmp_path / "baked", number))
         code, out, _ = run("catalog", "add", image, "--probe", "probe.json", *key)
-        assert (code, out) == (0, f"debian-13@{version}: added\n")
-        assert run("promote", "debian-13@candidate", *key)[1] == f"debian-13@stable is {version}\n"
+        assert (code, out) == (0, f"debian-13@{made}: added\n")
+        assert run("promote", "debian-13@candidate", *key)[1] == f"debian-13@stable is {made}\n"
     assert "the same software" in run("diff", "debian-13@previous", "debian-13@stable")[1]
     assert run("rollback", "debian-13", *key)[1] == "debian-13@stable is 1.0.0 again\n"
     rows = json.loads(run("catalog", "list", "--json")[1])
@@ -87,6 +88,7 @@ def test_plan_names_what_changed(run: Run, tmp_path: Path) -> None:
 def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
     assert run("ci", "github")[0] == 0 and run("ci", "github")[0] == 0
     path = tmp_path / ".github/workflows/images.yml"
+    assert f'NOTEBAKE: "notebake=={version("notebake")}"' in path.read_text()
     path.write_text("mine")
     code, _, err = run("ci", "github")
     assert code == 2 and "--force" in err and path.read_text() == "mine"

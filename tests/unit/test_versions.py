@@ -47,6 +47,7 @@ def _another_port(data: dict[str, Any]) -> None:
         (_set("os_packages", "bash", "5.2.37-2+b9"), "patch"),
         (_set("os_packages", "bash", "5.3-1"), "minor"),
         (_set("os_packages", "dhcpcd-base", "1:10.1.9-11+deb13u5"), "patch"),
+        (_set("os_packages", "dhcpcd-base", "1:10.2.0-11"), "minor"),  # the epoch is not upstream's
         (_set("units", "ssh.service", None), "major"),
         (_set("units", "new.service", "enabled"), "patch"),
         (_set("system", "version", "14"), "major"),
