@@ -14,7 +14,7 @@ from tests import images
 
 from notebake import process, resources, sbom, software
 
-REPORT = resources.folder("images") / "_shared/scripts/report.py"
+REPORT = resources.folder("images") / "_shared/linux/scripts/report.py"
 
 
 def test_this_computers_report(tmp_path: Path) -> None:

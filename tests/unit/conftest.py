@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from notebake import content
+
 
 @pytest.fixture(autouse=True)
 def no_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,3 +16,5 @@ def no_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError(f"a unit test started a program: {args}")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
+    # A content id asks programs for their versions.
+    monkeypatch.setattr(content, "_tool", lambda name, flag: "1.0")

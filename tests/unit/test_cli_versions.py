@@ -11,15 +11,10 @@ import pytest
 from tests import images
 from tests.unit.test_cli import Run, run
 
-from notebake import content, launching, record
+from notebake import launching, record
 from notebake.launch import Request
 
 __all__ = ["run"]
-
-
-@pytest.fixture(autouse=True)
-def tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "_tool", lambda name, flag: "1.0")
 
 
 def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:

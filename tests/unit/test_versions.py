@@ -14,11 +14,6 @@ from notebake.errors import RecordError
 from notebake.plan import Plan
 
 
-@pytest.fixture(autouse=True)
-def tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "_tool", lambda name, flag: "1.0")
-
-
 def _set(kind: str, name: str, value: str | None) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
         if value is None:
