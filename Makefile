@@ -43,8 +43,8 @@ lint: setup
 test-unit: setup
 	$(BIN)/pytest tests/unit
 
-# What only tests need: for Windows a service manager for NSSM's own program, firmware, a TPM; for workflows jq.
-TEST_PACKAGES := wine64 ovmf swtpm jq
+# What only tests need: for Windows a service manager for NSSM's own program, firmware, a TPM; for workflows jq; gpg to sign.
+TEST_PACKAGES := wine64 ovmf swtpm jq gpg gpg-agent
 
 test-packages:
 	@dpkg-query -W $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
