@@ -100,7 +100,8 @@ def look(steps: Steps) -> Callable[..., probe.Report]:
     def run(machine: Machine, *checks: str, **changes: Any) -> probe.Report:
         subject = replace(
             probing.subject(
-                machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=2.0,
+                machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None,
+                patience=1.0 if machine.platform == "nspawn" else 3.0,
                 ask=lambda: pytest.fail("asked for a password"),
             ),
             **changes,

@@ -85,6 +85,7 @@ def test_a_power_cut_at_first_boot_is_finished_by_the_next(
         assert not root_shell(machine, "find /opt/notebake /var/lib/notebake -name '*.new'")
 
 
+@pytest.mark.parametrize("family", ["ubuntu-shape"], indirect=True)
 def test_a_mirror_that_is_down_for_a_minute_is_waited_for(family: Family) -> None:
     class Outage(wait.Watch):
         began = False
@@ -120,6 +121,7 @@ def test_a_package_manager_that_is_busy_at_first_boot_is_waited_for(ubuntu: Fami
         assert "failed" not in said
 
 
+@pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
 def test_a_full_disk_is_named_and_gone_on_with_when_there_is_room(family: Family) -> None:
     mount = "[Unit]\nDefaultDependencies=no\nBefore=local-fs.target\n[Mount]\nWhat=tmpfs\nWhere=/opt/notebake\nType=tmpfs\nOptions=size=60M\n"
 
@@ -198,6 +200,7 @@ certificate.store(Path("/var/lib/notebake/tls"), key, chain, lambda path: os.cho
 """
 
 
+@pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
 def test_an_expired_certificate_is_replaced_and_a_killed_server_always_comes_back(
     golden: tuple[Family, Plan, Path], look: Callable[..., probe.Report]
 ) -> None:
