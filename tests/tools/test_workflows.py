@@ -175,7 +175,8 @@ def runner(tmp_path: Path) -> Runner:
     gh = tmp_path / "stand-ins/gh"
     gh.write_text(f"#!/bin/sh\ncat comment.md > {shlex.quote(str(tmp_path / 'comment'))}\n")
     sudo = tmp_path / "stand-ins/sudo"
-    sudo.write_text("#!/bin/sh\ntrue\n")
+    # Not chmod of the real /dev/kvm.
+    sudo.write_text('#!/bin/sh\ncase $1 in\nchmod) ;;\n*) exec "$@" ;;\nesac\n')
     for item in (stand_in, gh, sudo):
         item.chmod(0o755)
     git = ["git", "-C", tmp_path / "repository", "-c", "user.name=A", "-c", "user.email=a@example.com"]
