@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,14 @@ from notebake.plan import Plan
 from notebake.progress import Steps
 
 LIMIT = 150.0
+
+FIREWALL = {
+    "ubuntu-shape": ("ufw status", r"(?s)Status: active.*22/tcp +ALLOW.*9999/tcp +ALLOW"),
+    "opensuse-shape": (
+        "firewall-cmd --state; firewall-cmd --zone=public --list-all",
+        r"(?s)^running.*services:.*ssh.*ports: 9999/tcp",
+    ),
+}
 
 
 class OnlySsh(wait.Watch):
@@ -93,6 +102,12 @@ def root_shell(machine: Machine, script: str, *, stdin: bytes | None = None, che
     quoted = "'" + script.replace("'", "'\\''") + "'"
     argv = launch.ssh_argv(machine, ["sudo", "-n", "sh", "-c", quoted])
     return process.run(argv, timeout=LIMIT, stdin=stdin, check=check).stdout.decode("utf-8", "replace")
+
+
+def lets_in_what_it_should(family: Family, machine: Machine) -> bool:
+    """Whether the family's firewall itself says that it is on, with ssh and the notebook's port."""
+    command, wanted = FIREWALL[family.name]
+    return re.search(wanted, root_shell(machine, command)) is not None
 
 
 def bake(family: Family, plan: Plan, destination: Path) -> Path:

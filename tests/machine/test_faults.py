@@ -169,6 +169,7 @@ class planted:
         self._patch.undo()
 
 
+@pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
 def test_a_golden_image_without_any_network_starts_its_notebook(golden: tuple[Family, Plan, Path]) -> None:
     family, plan, tree = golden
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import http.server
+import os
 import re
 import subprocess
 import threading
@@ -13,8 +14,9 @@ from typing import Any
 
 from tests.machine.shapes import Made
 
-# Of TEST-NET-2 (RFC 5737), on the host's loopback: machines reach it over their own veth pair.
-ADDRESS = "198.51.100.1"
+# Of TEST-NET-2 (RFC 5737), on the host's loopback: machines reach it over their own veth pair. Two runs at
+# once have each their own.
+ADDRESS = f"198.51.100.{os.getpid() % 254 + 1}"
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
