@@ -83,7 +83,7 @@ def test_a_machine_that_learns_the_date_late_makes_another_certificate(
     inside: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The clock begins in 1970; systemd takes the day it was built instead, and that is years ago too."""
+    """The clock begins in 1970; systemd takes the latest time that the image knows instead, when it was baked."""
     arguments = qemu.arguments
 
     def in_1970(*given: Any, **named: Any) -> list[str]:
@@ -93,7 +93,7 @@ def test_a_machine_that_learns_the_date_late_makes_another_certificate(
     machine = start("qemu", golden=True)
     now = datetime.now(UTC)
     begun = datetime.fromisoformat(inside(machine, "date", "--utc", "--iso-8601=seconds").strip())
-    assert (now - begun).days >= 1, begun
+    assert begun.year > 1970 and begun < now, begun
     inside(machine, "date", "--set", (now + timedelta(days=730)).isoformat())
 
     @tenacity.retry(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(120), reraise=True)
