@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tests.machine import families, shapes
-from tests.machine.families import Family
+from tests.machine.families import Family, Sealed
 from tests.machine.shapes.depot import Depot
 from tests.machine.stages import Stages
 
@@ -167,10 +167,9 @@ def families_in_turn(family_of: Callable[[str], Family], request: pytest.Fixture
 
 
 @pytest.fixture(scope="session")
-def golden(family: Family, tmp_path_factory: pytest.TempPathFactory) -> tuple[Family, Plan, Path]:
-    """A sealed tree of the family, baked in a closed network; without a password, so that clones make tokens."""
-    made = family.plan()
-    return family, made, families.bake(family, made, tmp_path_factory.mktemp("golden") / "root")
+def golden(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """The family baked in a closed network; without a password, so that clones make tokens."""
+    return families.bake(family, family.plan(), tmp_path_factory.mktemp("golden") / "root")
 
 
 @pytest.fixture(scope="session")

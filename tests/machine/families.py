@@ -14,7 +14,7 @@ import pytest
 from tests.machine import shapes
 from tests.machine.shapes.depot import ADDRESS, Depot
 
-from notebake import guest, launch, launching, process, render
+from notebake import guest, launch, launching, process, render, software
 from notebake.launch import Machine, subnet, wait
 from notebake.launching import Source
 from notebake.plan import Plan
@@ -60,9 +60,6 @@ class Family:
             plan, self.made.root, render.user_data(plan), guest.digest(guest.files(plan))[:12]
         )
 
-    def golden(self, plan: Plan, tree: Path) -> Source:
-        return shapes.source(plan, tree, b"#cloud-config\n{}\n", "golden")
-
 
 def launch_one(
     source: Source, steps: Steps, *, name: str | None = None, closed: bool = True, alone: bool = False
@@ -97,7 +94,7 @@ def stopped_in_the_end(*machines: Machine) -> Iterator[None]:
 
 def root_shell(machine: Machine, script: str, *, stdin: bytes | None = None, check: bool = True) -> str:
     """What a shell script, run in the machine as root, prints."""
-    # sudo-rs hands on the caller's PATH, which has no sbin.
+    # As a login shell of root has it.
     script = f"PATH=$PATH:/usr/sbin:/sbin; {script}"
     quoted = "'" + script.replace("'", "'\\''") + "'"
     argv = launch.ssh_argv(machine, ["sudo", "-n", "sh", "-c", quoted])
@@ -110,7 +107,21 @@ def lets_in_what_it_should(family: Family, machine: Machine) -> bool:
     return re.search(wanted, root_shell(machine, command)) is not None
 
 
-def bake(family: Family, plan: Plan, destination: Path) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """A baked and sealed tree, and what its machine reported."""
+
+    family: Family
+    plan: Plan
+    tree: Path
+    software: software.Software
+
+    def source(self) -> Source:
+        """For a clone."""
+        return shapes.source(self.plan, self.tree, b"#cloud-config\n{}\n", "golden")
+
+
+def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
     """A sealed tree at `destination`: the template's scripts, run over ssh in the order that Packer runs them."""
     prepared = launch.prepare(family.name)
     request = launch.Request(
@@ -124,12 +135,21 @@ def bake(family: Family, plan: Plan, destination: Path) -> Path:
     with stopped_in_the_end(machine):
         files = {item.path: item.data for item in render.packer_files(plan)}
         root_shell(machine, "cat >/tmp/guest.tar.gz", stdin=files["guest.tar.gz"])
-        for script in ("install", "finish", "seal"):
-            root_shell(machine, f"cat >/tmp/{script}.sh", stdin=files[f"scripts/{script}.sh"])
+        for name in ("install.sh", "report.sh", "report.py", "finish.sh", "seal.sh"):
+            root_shell(machine, f"cat >/tmp/{name}", stdin=files[f"scripts/{name}"])
         with family.steps.step(f"bake {family.name}"):
-            root_shell(machine, "sh /tmp/install.sh")
-            root_shell(machine, "rm /tmp/install.sh; sh /tmp/seal.sh")
-            root_shell(machine, "sh /run/notebake-seal/finish.sh", check=False)
+            _script(machine, "/tmp/install.sh")
+            _script(machine, "/tmp/report.sh")
+            report = destination.with_name("software.json")
+            report.write_text(root_shell(machine, "cat /tmp/software.json"))
+            _script(machine, "/tmp/seal.sh")
+            _script(machine, "/run/notebake-seal/finish.sh", check=False)
             assert machine.process.wait(60), "the sealed machine did not power off"
         shapes.move(machine.folder / "root", destination)
-    return destination
+    return Sealed(family=family, plan=plan, tree=destination, software=software.load(report))
+
+
+def _script(machine: Machine, path: str, *, check: bool = True) -> None:
+    """As the template's execute_command has it, with nothing around it."""
+    argv = launch.ssh_argv(machine, ["sudo", "env", "sh", path])
+    process.run(argv, timeout=LIMIT, check=check)

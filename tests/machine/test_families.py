@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.machine import families
-from tests.machine.families import Family, launch_one, root_shell, stopped_in_the_end
+from tests.machine.families import Family, Sealed, launch_one, root_shell, stopped_in_the_end
 from tests.machine.stages import Stages
 
 from notebake import launch, probe
@@ -43,11 +43,11 @@ def test_user_data_alone(
 
 
 def test_two_clones_of_a_sealed_image_share_nothing(
-    golden: tuple[Family, Plan, Path], look: Callable[..., probe.Report], stages: Stages
+    golden: Sealed, look: Callable[..., probe.Report], stages: Stages
 ) -> None:
-    family, plan, tree = golden
-    left_behind(tree)
-    source = family.golden(plan, tree)
+    family, source = golden.family, golden.source()
+    left_behind(golden.tree)
+    reported(golden)
     first = launch_one(source, family.steps, alone=True)
     with stopped_in_the_end(first):
         second = launch_one(source, family.steps, alone=True)
@@ -102,6 +102,18 @@ def like_its_family(family: Family, machine: Machine) -> None:
         )
     else:
         assert "firewalld" in root_shell(machine, "rpm -qa")
+
+
+def reported(golden: Sealed) -> None:
+    """The machine's report on its software knows the family's package manager and firewall."""
+    found = golden.software
+    kind, package = {"ubuntu-shape": ("deb", "ufw"), "opensuse-shape": ("rpm", "firewalld")}[
+        golden.family.name
+    ]
+    assert found.system.packages == kind and package in found.os_packages
+    assert "numpy" in found.python_packages
+    assert any("9999" in rule for rule in found.firewall), found.firewall
+    assert not any("notebake-build" in name for name in found.users)
 
 
 def left_behind(tree: Path) -> None:

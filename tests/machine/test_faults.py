@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.machine import families
-from tests.machine.families import Family, launch_one, root_shell, stopped_in_the_end
+from tests.machine.families import Family, Sealed, launch_one, root_shell, stopped_in_the_end
 
 from notebake import launch, probe, process, render
 from notebake.errors import CommandFailed
@@ -21,7 +21,6 @@ from notebake.launch import Machine, nspawn, pids, subnet, wait
 from notebake.launch import console as consoles
 from notebake.launch import machine as record
 from notebake.launch.request import Request
-from notebake.plan import Plan
 
 # What the console says when the machine is killed: from systemd's first units to the certificate.
 MOMENTS = (
@@ -170,8 +169,7 @@ class planted:
 
 
 @pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
-def test_a_golden_image_without_any_network_starts_its_notebook(golden: tuple[Family, Plan, Path]) -> None:
-    family, plan, tree = golden
+def test_a_golden_image_without_any_network_starts_its_notebook(golden: Sealed) -> None:
 
     class ReadyOnConsole(wait.Watch):
         def run(self) -> Machine:
@@ -185,7 +183,7 @@ def test_a_golden_image_without_any_network_starts_its_notebook(golden: tuple[Fa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "Watch", ReadyOnConsole)
         patch.setattr(subnet, "config", lambda network, *, offline: b'{"version": 2, "ethernets": {}}\n')
-        machine = launch_one(family.golden(plan, tree), family.steps, alone=True)
+        machine = launch_one(golden.source(), golden.family.steps, alone=True)
     with stopped_in_the_end(machine):
         assert consoles.fingerprint(consoles.read(machine.console))
 
@@ -203,10 +201,9 @@ certificate.store(Path("/var/lib/notebake/tls"), key, chain, lambda path: os.cho
 
 @pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
 def test_an_expired_certificate_is_replaced_and_a_killed_server_always_comes_back(
-    golden: tuple[Family, Plan, Path], look: Callable[..., probe.Report]
+    golden: Sealed, look: Callable[..., probe.Report]
 ) -> None:
-    family, plan, tree = golden
-    machine = launch_one(family.golden(plan, tree), family.steps)
+    machine = launch_one(golden.source(), golden.family.steps)
     with stopped_in_the_end(machine):
         root_shell(machine, "/opt/notebake/env/bin/python -", stdin=EXPIRE.encode())
         expired, _ = wait.answer(machine.address)
@@ -228,7 +225,7 @@ def test_an_expired_certificate_is_replaced_and_a_killed_server_always_comes_bac
         systemctl show --property NRestarts --value notebake-notebook
         """
         assert int(root_shell(machine, kill)) >= 20
-        machine = wait.Watch(machine, steps=family.steps, limit=families.LIMIT).run()
+        machine = wait.Watch(machine, steps=golden.family.steps, limit=families.LIMIT).run()
         token = launch.token(machine)
         assert look(machine, "tls", "login", "plot", password=None, token=token).passed
 
@@ -275,7 +272,7 @@ def test_how_cloud_init_ended_decides_on_a_bake(
         lambda key: {**(made := seed(key)), "user-data": made["user-data"] + f"{more}\n".encode()},
     )
     if reason is None:
-        assert families.bake(ubuntu, ubuntu.plan(), tmp_path / "root").is_dir()
+        assert families.bake(ubuntu, ubuntu.plan(), tmp_path / "root").tree.is_dir()
     else:
         with pytest.raises(CommandFailed, match=reason):
             families.bake(ubuntu, ubuntu.plan(), tmp_path / "root")

@@ -2,6 +2,10 @@
 # The last word, as one root shell: the build user goes, with whom Packer could no longer call sudo.
 set -eu
 
+# sudo-rs hands on the build user's PATH, which has no sbin.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
 cd /
 rm -f /etc/sudoers.d/90-cloud-init-users
 userdel -f -r notebake-build 2>/dev/null || true

@@ -2,6 +2,10 @@
 # Make the machine under Packer a notebook machine: the same guest that user-data delivers.
 set -eu
 
+# sudo-rs hands on the build user's PATH, which has no sbin.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
 guest=/opt/notebake/guest
 # Until the next boot: upgrades would hold the package manager's lock, and make each bake another image.
 systemctl mask --quiet --runtime --now apt-daily.timer apt-daily-upgrade.timer apt-daily.service \

@@ -2,6 +2,10 @@
 # The machine says what is in it, while its package databases are still whole.
 set -eu
 
+# sudo-rs hands on the build user's PATH, which has no sbin.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
 python3 /tmp/report.py >/tmp/software.json
 rm /tmp/report.py
 chmod 0644 /tmp/software.json # Packer fetches it as the build user

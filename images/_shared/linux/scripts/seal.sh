@@ -2,6 +2,10 @@
 # Take everything out of the machine that clones must not share: keys, names, logs, histories, caches.
 set -eu
 
+# sudo-rs hands on the build user's PATH, which has no sbin.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
 mkdir -p /run/notebake-seal
 mv /tmp/finish.sh /run/notebake-seal/
 
