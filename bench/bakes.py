@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from unittest import mock
 
+from bench.images import fixture
 from bench.rows import Outcome, Promise
 from bench.workshop import TARGET, Workshop
 from notebake import bake as baking
@@ -100,6 +101,8 @@ def _stand_in(workshop: Workshop) -> None:
     image.parent.mkdir()
     image.write_bytes(b"stand-in")
     status = image.stat()
-    known = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": record.sha256(image)}
-    identity = baking.content_id(workshop.plan)
-    record.write(image, {"format": record.FORMAT, "content_id": identity, "image": known})
+    disk = record.Image(
+        file=image.name, sha256=record.sha256(image), bytes=status.st_size, mtime_ns=status.st_mtime_ns
+    )
+    known = {"content_id": baking.content_id(workshop.plan), "image": disk}
+    record.write(image, fixture(packages=0, changed=0).model_copy(update=known))

@@ -61,7 +61,7 @@ def write(folder: Path, number: int, known: Record | None = None) -> Path:
             ),
         }
     )
-    record.write(image, found.model_dump(mode="json"))
+    record.write(image, found)
     return image
 
 

@@ -9,7 +9,6 @@ import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -32,6 +31,7 @@ from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, write_folder, write_whole
 from notebake.plan import Plan
 from notebake.progress import Steps
+from notebake.record import Record
 from notebake.targets import Download, Mmdebstrap
 from notebake.windows import machine, media, needs
 
@@ -57,7 +57,7 @@ class Baked:
     """The outcome: the image, its record, and whether a machine was started for it."""
 
     image: Path
-    record: dict[str, Any]
+    record: Record
     fresh: bool
 
 
@@ -78,11 +78,16 @@ def _new_key(path: Path) -> str:
     return public.decode()
 
 
+def _cpus() -> int:
+    """Processors for the machine under Packer: more than four do not make it faster."""
+    return min(os.cpu_count() or 1, 4)
+
+
 def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: Path) -> dict[str, str]:
     return {
         "accelerator": accel.name,
         "cpu_model": accel.cpu,
-        "cpus": str(min(os.cpu_count() or 1, 4)),
+        "cpus": str(_cpus()),
         "output_directory": str(work / "output"),
         "seed_directory": str(work / "seed"),
         "ssh_private_key_file": str(work / "key"),
@@ -163,11 +168,9 @@ def bake(
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
-    identity = content_id(plan)
-    if not force and record.is_current(image, identity):
-        known = record.read(image)
-        assert known is not None
-        return Baked(image=image, record=known, fresh=False)
+    inputs = content.inputs(plan)
+    if not force and record.is_current(image, content.identify(inputs)):
+        return Baked(image=image, record=record.load(image), fresh=False)
     windows = plan.target.family == "windows"
     if windows:
         with steps.step("check the ISO"):
@@ -189,8 +192,7 @@ def bake(
         work = Path(scratch)
         write_folder(work / "packer", render.packer_files(plan))
         if windows:
-            cpus = min(os.cpu_count() or 1, 4)
-            with machine.prepared(plan, work, folder, chosen, cpus, wheelhouse, log) as var_file:
+            with machine.prepared(plan, work, folder, chosen, _cpus(), wheelhouse, log) as var_file:
                 _packer(plan, work, {}, var_file, log, steps)
             base = plan.spec.windows.iso_sha256
         else:
@@ -206,19 +208,20 @@ def bake(
             # A Windows machine does not report its software yet.
             report = None if windows else software.load(work / "software.json")
             written = _record(
-                plan, packed, chosen, steps, now, base=base, report=report, commit=git.state(folder)
+                plan, packed, inputs, chosen, steps, now, base=base, report=report, commit=git.state(folder)
             )
             shutil.rmtree(work / "output")
             packed.replace(image)
-            record.write(image, written.model_dump(mode="json"))
+            record.write(image, written)
             if report is not None:
                 write_whole(sbom.path_for(image), sbom.render(written))
-    return Baked(image=image, record=written.model_dump(mode="json"), fresh=True)
+    return Baked(image=image, record=written, fresh=True)
 
 
 def _record(
     plan: Plan,
     image: Path,
+    inputs: dict[str, str],
     chosen: Accelerator,
     steps: Steps,
     now: datetime,
@@ -226,15 +229,14 @@ def _record(
     base: str | None,
     report: software.Software | None,
     commit: record.Commit | None,
-) -> record.Record:
+) -> Record:
     status = image.stat()
     packer = process.run(["packer", "version"], timeout=60, env={"CHECKPOINT_DISABLE": "1"}).stdout
-    found = content.inputs(plan)
     url = plan.target.base.url if isinstance(plan.target.base, Download) else None
-    return record.Record(
+    return Record(
         format=record.FORMAT,
-        content_id=content.identify(found),
-        inputs=found,
+        content_id=content.identify(inputs),
+        inputs=inputs,
         target=plan.target.name,
         platform="qemu",
         created=now.replace(microsecond=0),

@@ -8,9 +8,9 @@ from notebake import process
 from notebake.record import Commit
 
 
-def state(folder: Path | None) -> Commit | None:
+def state(folder: Path) -> Commit | None:
     """The commit that `folder` is at and whether it is clean; None outside of git, or without a commit."""
-    if folder is None or not process.has("git"):
+    if not process.has("git"):
         return None
     head = process.run(["git", "-C", folder, "rev-parse", "HEAD"], timeout=60, check=False)
     if head.returncode != 0:

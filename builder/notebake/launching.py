@@ -70,38 +70,34 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
 def from_image(image: Path, spec_path: Path) -> Source:
     """A golden image, by the record beside it. The spec is read only for the key of an own certificate.
 
-    Raises SpecError for a missing image, a missing record, or an image that is not the recorded one.
+    Raises SpecError for a missing image or one that is not the recorded one, RecordError without a record.
     """
     if not image.is_file():
         raise SpecError(f"{image}: no such image", "`notebake bake` makes one")
-    known = record.read(image)
-    if known is None:
-        raise SpecError(
-            f"{record.path_for(image)}: no record beside the image", "keep both together, or bake anew"
-        )
-    if record.sha256(image) != known["image"]["sha256"]:
+    known = record.load(image)
+    if record.sha256(image) != known.image.sha256:
         raise SpecError(
             f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew with --force"
         )
-    if targets.get(known["target"]).family == "windows":
+    if targets.get(known.target).family == "windows":
         raise SpecError(
             f"{image}: an image of Windows is not launched by notebake",
             "start it on your own QEMU with OVMF, or upload it; then: notebake probe ADDRESS",
         )
-    machine = known["machine"]
+    machine = known.machine
     key = None
-    if machine["own_certificate"]:
+    if machine.own_certificate:
         key = plan.read_key(spec.load(spec_path), spec_path.resolve().parent)
     return Source(
-        target=known["target"],
+        target=known.target,
         source=str(image.resolve()),
-        user=machine["user"],
-        port=machine["port"],
-        public_port=machine["public_port"],
+        user=machine.user,
+        port=machine.port,
+        public_port=machine.public_port,
         user_data=b"#cloud-config\n{}\n",
-        identity=known["content_id"][:12],
+        identity=known.content_id[:12],
         disk=image.resolve(),
-        sha256=known["image"]["sha256"],
+        sha256=known.image.sha256,
         own_key=key,
     )
 

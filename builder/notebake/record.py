@@ -145,28 +145,9 @@ def path_for(image: Path) -> Path:
     return image.with_suffix(".json")
 
 
-def write(image: Path, record: dict[str, Any]) -> None:
-    """Write the record of `image`. Raises RecordError."""
-    try:
-        write_whole(path_for(image), (json.dumps(record, indent=2) + "\n").encode())
-    except Exception as error:
-        raise RecordError(f"{path_for(image)}: the record cannot be written: {error}") from error
-
-
-def read(image: Path) -> dict[str, Any] | None:
-    """The record of `image`; None when there is none. Raises RecordError for a broken one."""
-    path = path_for(image)
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: not a record: {error}", "bake the image anew with --force") from None
-    if not isinstance(record, dict) or not isinstance(record.get("format"), int):
-        raise RecordError(f"{path}: not a record of this notebake", "bake the image anew with --force")
-    if record["format"] > FORMAT:
-        raise RecordError(f"{path}: written by a newer notebake", "bake the image anew with --force")
-    return record
+def write(image: Path, record: Record) -> None:
+    """Write the record of `image`. Raises CommandFailed."""
+    write_whole(path_for(image), record.to_json())
 
 
 def parse(data: bytes | str, *, source: str) -> Record:
@@ -186,30 +167,35 @@ def _checked(model: type[_Model], data: bytes | str, source: str, what: str) -> 
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise RecordError(
-            f"{source}: not a {what} of this notebake: {where + ': ' if where else ''}{first['msg']}"
+            f"{source}: not a {what} of this notebake: {where + ': ' if where else ''}{first['msg']}",
+            "make it anew: `notebake bake --force`, `notebake probe --json`",
         ) from None
 
 
 def load(path: Path) -> Record:
-    """The whole record in the file `path`, or beside the image `path`. Raises RecordError."""
+    """The record in the file `path`, or beside the image `path`. Raises RecordError."""
     if path.suffix != ".json":
         path = path_for(path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RecordError(f"{path}: no record can be read here: {error.strerror}") from None
+        raise RecordError(
+            f"{path}: no record can be read here: {error.strerror}",
+            "keep image and record together, or bake anew",
+        ) from None
     return parse(data, source=str(path))
 
 
 def is_current(image: Path, content_id: str) -> bool:
     """Whether `image` is the one its record speaks of and was made from `content_id`.
 
-    Looks at size and modification time, not at every byte: an unchanged bake takes no second.
+    Looks at size and modification time, not at every byte: an unchanged bake takes no second. Raises
+    RecordError for a broken record.
     """
-    record = read(image)
-    if record is None or record.get("content_id") != content_id or not image.is_file():
+    if not (image.is_file() and path_for(image).exists()):
         return False
-    status = image.stat()
-    return bool(
-        status.st_size == record["image"]["bytes"] and status.st_mtime_ns == record["image"]["mtime_ns"]
+    found, status = load(image), image.stat()
+    return found.content_id == content_id and (found.image.bytes, found.image.mtime_ns) == (
+        status.st_size,
+        status.st_mtime_ns,
     )

@@ -27,7 +27,7 @@ def path_for(image: Path) -> Path:
 
 
 def _os_purl(software: Software, name: str, version: str) -> PackageURL:
-    # `name:arch` or, of rpm packages in several versions, `name:version` (images/_shared/scripts/report.py).
+    # `name:arch` or, of rpm packages in several versions, `name:version` (images/_shared/linux/scripts/report.py).
     plain = name.split(":", 1)[0]
     release = {"distro": f"{software.system.id}-{software.system.version}"}
     vendor = "opensuse" if software.system.id.startswith("opensuse") else software.system.id

@@ -1,4 +1,4 @@
-"""What is in an image, as its machine reported it before it was sealed (images/_shared/scripts/report.py)."""
+"""What is in an image, as its machine reported it before it was sealed (images/_shared/linux/scripts/report.py)."""
 
 from __future__ import annotations
 

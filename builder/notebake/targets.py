@@ -102,14 +102,13 @@ class Target(_Table):
     folder: Path
     title: str
     family: Literal["apt", "zypper", "windows"]
-    reserved: bool = False
     python: Python
     firewall: Literal["nftables", "ufw", "firewalld", "windows"]
     # cloud-init's names of what configures the network; empty: what the image itself says.
     network_renderers: tuple[str, ...] = ()
     # What the guest needs from the release's own packages: program -> package.
     programs: dict[str, str] = {}
-    base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")] | None = None
+    base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")]
 
 
 def _load(folder: Path) -> Target:
@@ -132,14 +131,9 @@ def all_targets(root: Path | None = None) -> tuple[Target, ...]:
 
 
 def get(name: str, root: Path | None = None) -> Target:
-    """The target called `name`; SpecError when there is none, or when it is reserved."""
+    """The target called `name`; SpecError when there is none."""
     root = root or resources.folder("images")
     if not re.fullmatch(r"[a-z][a-z0-9.-]*", name) or not (root / name / FILE_NAME).is_file():
         names = ", ".join(sorted(item.parent.name for item in root.glob(f"*/{FILE_NAME}")))
         raise SpecError(f"target {name!r}: there is no such target", f"the targets are: {names}")
-    target = _load(root / name)
-    if target.reserved:
-        raise SpecError(
-            f"target {name}: reserved, not built yet", "`notebake targets` says which ones can be used today"
-        )
-    return target
+    return _load(root / name)

@@ -45,16 +45,15 @@ def test_nothing_changed_nothing_started(
 
 
 def test_the_record_speaks_of_this_image(baked: bake.Baked, the_plan: Plan) -> None:
-    found = record.read(baked.image)
-    assert found is not None
-    assert found["content_id"] == bake.content_id(the_plan)
-    assert found["image"]["sha256"] == record.sha256(baked.image)
-    assert found["image"]["bytes"] == baked.image.stat().st_size
-    names = [row["step"] for row in found["steps"]]
+    found = record.load(baked.image)
+    assert found.content_id == bake.content_id(the_plan)
+    assert found.image.sha256 == record.sha256(baked.image)
+    assert found.image.bytes == baked.image.stat().st_size
+    names = [row.step for row in found.steps]
     wanted = ["boot the machine under Packer", "install the notebook", "report the software", "seal the image",
               "trim and shut down", "compress"]  # fmt: skip
     assert names[names.index(wanted[0]) :][: len(wanted)] == wanted
-    assert all(row["seconds"] >= 0 for row in found["steps"])
+    assert all(row.seconds >= 0 for row in found.steps)
 
 
 def test_the_image_is_sealed(tree: Path) -> None:

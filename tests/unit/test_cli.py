@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests import images
+from tests.unit.conftest import Run
 
-from notebake import cli, process, spec
+from notebake import process, record, spec
 from notebake.cli import _COMMANDS
 from notebake.errors import MissingTool
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `notebake ARGS` in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def invoke(*args: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as caught:
-            cli.main(list(args))
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return int(caught.value.code or 0), out, err
-
-    return invoke
 
 
 @pytest.mark.parametrize("command", _COMMANDS)
@@ -109,8 +89,7 @@ def test_a_changed_image_or_a_missing_record_is_refused(run: Run, tmp_path: Path
     (tmp_path / "x.json").write_text("{")
     code, _, err = run("launch", "--image", "x.qcow2")
     assert code == 7 and "not a record" in err
-    known = {"format": 1, "image": {"sha256": "0" * 64}}
-    (tmp_path / "x.json").write_text(json.dumps(known))
+    record.write(tmp_path / "x.qcow2", images.real())
     assert "SHA-256 differs" in run("launch", "--image", "x.qcow2")[2]
 
 

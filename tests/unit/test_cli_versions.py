@@ -9,12 +9,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 from tests import images
-from tests.unit.test_cli import Run, run
+from tests.unit.conftest import Run
 
 from notebake import launching, record
 from notebake.launch import Request
-
-__all__ = ["run"]
 
 
 def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:

@@ -15,11 +15,10 @@ from notebake.plan import Plan
 
 
 def test_the_targets_are_there() -> None:
-    names = {item.name: item.reserved for item in targets.all_targets()}
-    assert names == {
-        "debian-13": False, "ubuntu-24.04": False, "ubuntu-26.04": False, "opensuse-leap-16.0": False,
-        "opensuse-tumbleweed": False, "windows-2022": False, "windows-2025": False,
-    }  # fmt: skip
+    assert [item.name for item in targets.all_targets()] == [
+        "debian-13", "opensuse-leap-16.0", "opensuse-tumbleweed", "ubuntu-24.04", "ubuntu-26.04",
+        "windows-2022", "windows-2025",
+    ]  # fmt: skip
 
 
 def test_a_throw_away_target_is_one_folder(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
@@ -34,15 +33,10 @@ def test_a_throw_away_target_is_one_folder(tmp_path: Path, make_plan: Callable[.
     assert b"ubuntu-99.10" in next(item.data for item in rendered if item.path == "user-data.yaml")
 
 
-def test_unknown_and_reserved_targets_are_refused_with_a_hint(tmp_path: Path) -> None:
+def test_unknown_targets_are_refused_with_a_hint() -> None:
     with pytest.raises(SpecError, match="no such target") as caught:
         targets.get("debian-14")
     assert "debian-13" in str(caught.value.hint)
-    (tmp_path / "later").mkdir()
-    text = (resources.folder("images") / "ubuntu-24.04/target.toml").read_text()
-    (tmp_path / "later/target.toml").write_text(f"reserved = true\n{text}")
-    with pytest.raises(SpecError, match="reserved"):
-        targets.get("later", tmp_path)
     with pytest.raises(SpecError, match="no such target"):
         targets.get("../images/debian-13")
 

@@ -18,30 +18,14 @@ import pycdlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.conftest import Run
 
-from notebake import cli, doctor, guest, plan, render, spec, targets
+from notebake import doctor, guest, plan, render, spec, targets
 from notebake.errors import SpecError
 from notebake.plan import Plan
 from notebake.windows import forms, iso, names
 
-Run = Callable[..., tuple[int, str, str]]
 IMAGES = ["Windows Server 2025 SERVERSTANDARDCORE", "Windows Server 2025 SERVERSTANDARD"]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def invoke(*args: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            cli.main(list(args))
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return int(caught.value.code or 0), out, err
-
-    return invoke
 
 
 def wim(images: list[str]) -> bytes:

@@ -44,10 +44,9 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
         force=force,
     )
     if as_json:
-        click.echo(
-            json.dumps({"image": str(baked.image), "fresh": baked.fresh, "record": baked.record}, indent=2)
-        )
+        record = baked.record.model_dump(mode="json")
+        click.echo(json.dumps({"image": str(baked.image), "fresh": baked.fresh, "record": record}, indent=2))
         return
-    size = baked.record["image"]["bytes"] / 1e6
+    image = baked.record.image
     state = "baked" if baked.fresh else "unchanged, nothing to do"
-    click.echo(f"{baked.image}: {state} ({size:.0f} MB, sha256 {baked.record['image']['sha256'][:12]})")
+    click.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")

@@ -23,9 +23,7 @@ def command(names: tuple[str, ...], spec_path: Path, shipped: bool) -> None:
 
     found = spec.Spec() if shipped else spec.load(spec_path)
     folder = spec_path.resolve().parent
-    chosen = [targets.get(name) for name in names] or [
-        item for item in targets.all_targets() if not item.reserved
-    ]
+    chosen = [targets.get(name) for name in names] or targets.all_targets()
     sources = mirrors.resolve("host" if shipped else found.mirrors, folder)
     steps = Steps()
     made = []

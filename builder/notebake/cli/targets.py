@@ -24,8 +24,7 @@ def command(as_json: bool) -> None:
     from rich.table import Table
 
     table = Table("target", "system", "python", "firewall", "base", box=None)
+    made = {"mmdebstrap": "made here", "download": "downloaded", "windows-media": "from your ISO"}
     for item in found:
-        made = {"mmdebstrap": "made here", "download": "downloaded", "windows-media": "from your ISO"}
-        base = made[item.base.kind] if item.base and not item.reserved else "reserved"
-        table.add_row(item.name, item.title, item.python.version, item.firewall, base)
+        table.add_row(item.name, item.title, item.python.version, item.firewall, made[item.base.kind])
     Console().print(table)
