@@ -59,15 +59,7 @@ def cloud_settings(plan: Plan) -> dict[str, Any]:
 def config(plan: Plan) -> dict[str, Any]:
     """The values that the guest's programs read from config.json."""
     spec, target = plan.spec, plan.target
-    if target.family == "windows":
-        return windows.config(plan)
-    return {
-        "target": target.name,
-        "family": target.family,
-        "firewall": target.firewall,
-        "programs": target.programs,
-        "interpreter": target.python.interpreter,
-        "user": spec.user,
+    common = {
         "folder": spec.notebook.folder,
         "port": spec.notebook.port,
         "profile": spec.notebook.profile,
@@ -75,6 +67,17 @@ def config(plan: Plan) -> dict[str, Any]:
         "password": spec.notebook.password,
         "names": list(spec.certificate.names),
         "own_certificate": plan.own_certificate is not None,
+    }
+    if target.family == "windows":
+        return common | windows.config(plan)
+    return {
+        "target": target.name,
+        "family": target.family,
+        "firewall": target.firewall,
+        "programs": target.programs,
+        "interpreter": target.python.interpreter,
+        "user": spec.user,
+        **common,
         "endpoint": {"name": spec.endpoint.name, "public_port": spec.endpoint.public_port},
         "index": plan.sources.python,
         "apt_mirror": plan.sources.apt,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
-
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +37,19 @@ class Process:
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; whether it ended within `seconds`."""
-        end = time.monotonic() + seconds
-        while self.alive():
-            if time.monotonic() >= end:
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            # Asked after the handle was opened: it is this process's, or nothing is waited for.
+            if self.alive():
+                ended = select.poll()
+                ended.register(handle, select.POLLIN)
+                ended.poll(seconds * 1000)
+        finally:
+            os.close(handle)
+        return not self.alive()
 
     def kill(self, seconds: float = 10.0) -> bool:
         """Kill it and its process group (it leads one: `process.spawn`); whether it is gone."""

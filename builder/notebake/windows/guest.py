@@ -18,18 +18,11 @@ FIRST_BOOT = "first-boot.ps1"
 
 
 def config(plan: Plan) -> dict[str, Any]:
-    """The values that the guest's programs read from config.json."""
-    spec, installer = plan.spec, plan.target.python.installer
+    """The values in config.json that Linux has not."""
+    installer = plan.target.python.installer
     if installer is None:
         raise SpecError(f"target {plan.target.name}: [python.installer] is missing: no Python would be there")
     return {
-        "folder": spec.notebook.folder,
-        "port": spec.notebook.port,
-        "profile": spec.notebook.profile,
-        "pylab": spec.notebook.pylab,
-        "password": spec.notebook.password,
-        "names": list(spec.certificate.names),
-        "own_certificate": plan.own_certificate is not None,
         "index": plan.sources.python,
         "installer": installer.model_dump(),
         "wheels_sha256": wheels_sha256(plan.lock),

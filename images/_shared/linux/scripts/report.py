@@ -36,11 +36,13 @@ def system():
     for line in Path("/etc/os-release").read_text("utf-8").splitlines():
         name, _, value = line.partition("=")
         release[name] = value.strip("\"'")
+    # By what the release is, not by what is installed: openSUSE has a dpkg too.
+    family = {release["ID"], *release.get("ID_LIKE", "").split()}
     return {
         "id": release["ID"],
         "version": release.get("VERSION_ID", ""),
         "title": release.get("PRETTY_NAME", release["ID"]),
-        "packages": "deb" if shutil.which("dpkg-query") else "rpm",
+        "packages": "deb" if family & {"debian", "ubuntu"} else "rpm",
     }
 
 

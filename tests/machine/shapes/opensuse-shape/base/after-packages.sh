@@ -5,7 +5,7 @@ set -eu
 root=$1
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
-sh "$here/../../cloud-init-variant.sh" "$root" suse
+sh "$here/cloud-init-variant.sh" "$root" suse
 cp "$here/os-release" "$root/usr/lib/os-release"
 
 # The repository, signed by a key that this root's rpm trusts, as openSUSE's is.
@@ -31,4 +31,4 @@ ln -sf /usr/lib/systemd/system/NetworkManager.service "$root/etc/systemd/system/
 rm -f "$root/etc/resolv.conf"
 : >"$root/etc/resolv.conf"
 
-sh "$here/../../clean.sh" "$root"
+sh "$here/clean.sh" "$root"

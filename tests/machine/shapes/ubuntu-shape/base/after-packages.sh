@@ -6,7 +6,7 @@ root=$1
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 repository=$root/srv/repository
 
-sh "$here/../../cloud-init-variant.sh" "$root" ubuntu
+sh "$here/cloud-init-variant.sh" "$root" ubuntu
 cp "$here/os-release" "$root/usr/lib/os-release"
 printf 'DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=26.04\nDISTRIB_CODENAME=resolute\n' >"$root/etc/lsb-release"
 
@@ -51,4 +51,4 @@ mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
 ln -sf /usr/lib/systemd/system/systemd-resolved.service "$root/etc/systemd/system/sysinit.target.wants/"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 
-sh "$here/../../clean.sh" "$root"
+sh "$here/clean.sh" "$root"
