@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from notebake import record
+from notebake.catalog import Catalog, adding
 from notebake.record import ProbeReport, ProbeResult, Record
+from notebake.signing import CryptoSigner
 from notebake.software import Software
 
 # As `notebake bake debian-13` wrote it.
@@ -77,3 +79,14 @@ def probe(*, green: bool = True) -> ProbeReport:
             ProbeResult(name="plot", status="passed" if green else "failed", seconds=1.0, detail=""),
         ),
     )
+
+
+def put(catalog: Catalog, folder: Path, number: int, signer: CryptoSigner, **more: Any) -> str:
+    """Add image `number`, made `number` weeks after START; its TARGET@VERSION."""
+    image, now = write(folder, number, more.get("known")), START + number * WEEK
+    return adding.add(catalog, image, signer=signer, now=now, probe=more.get("probe", probe())).entry.name
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -13,7 +13,7 @@ import pytest
 from tests import images
 
 from notebake import process, signing
-from notebake.catalog import Catalog, verification
+from notebake.catalog import Catalog, adding, verification
 from notebake.errors import CommandFailed
 
 # Adds an image, and stops for good at the given call of the storage's writing methods.
@@ -21,7 +21,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 from notebake import signing
-from notebake.catalog import Catalog
+from notebake.catalog import Catalog, adding
 from tests import images
 url, key, image, stop = sys.argv[1:]
 catalog, calls = Catalog(url), 0
@@ -36,7 +36,7 @@ def halting(real):
     return call
 for name in ("put", "write", "create"):
     setattr(catalog.storage, name, halting(getattr(catalog.storage, name)))
-catalog.add(Path(image), signer=signing.private_key(Path(key)), now=images.START + images.WEEK, probe=None)
+adding.add(catalog, Path(image), signer=signing.private_key(Path(key)), now=images.START + images.WEEK, probe=None)
 """
 
 
@@ -46,7 +46,7 @@ def test_a_writer_killed_on_the_way(stop: int, tmp_path: Path) -> None:
     catalog = Catalog(str(tmp_path / "catalog"))
     signing.make_key(tmp_path / "key")
     signer = signing.private_key(tmp_path / "key")
-    catalog.add(images.write(tmp_path / "baked", 1), signer=signer, now=images.START, probe=None)
+    adding.add(catalog, images.write(tmp_path / "baked", 1), signer=signer, now=images.START, probe=None)
     second = images.write(tmp_path / "baked", 2)
     child = subprocess.Popen(
         [sys.executable, "-c", _WRITER, catalog.storage.url, tmp_path / "key", second, str(stop)],
@@ -56,7 +56,7 @@ def test_a_writer_killed_on_the_way(stop: int, tmp_path: Path) -> None:
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
     assert [item.version for item in catalog.entries()] == (["1.0.0"] if stop < 6 else ["1.0.0", "1.0.1"])
-    again = catalog.add(second, signer=signer, now=images.START + images.WEEK, probe=None)
+    again = adding.add(catalog, second, signer=signer, now=images.START + images.WEEK, probe=None)
     assert again.entry.version == "1.0.1" and again.fresh == (stop < 6)
     catalog.write_index()
     assert verification.problems(catalog, signer.public_key) == []
@@ -76,7 +76,7 @@ def test_a_full_disk_leaves_the_catalog_as_it_was(tiny: Path, tmp_path: Path) ->
     catalog = Catalog(str(tiny))
     signing.make_key(tmp_path / "key")
     signer = signing.private_key(tmp_path / "key")
-    catalog.add(images.write(tmp_path / "baked", 1), signer=signer, now=images.START, probe=None)
+    adding.add(catalog, images.write(tmp_path / "baked", 1), signer=signer, now=images.START, probe=None)
 
     def all_files() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in tiny.rglob("*") if path.is_file()}
@@ -86,8 +86,12 @@ def test_a_full_disk_leaves_the_catalog_as_it_was(tiny: Path, tmp_path: Path) ->
     for left in (0, 8):  # no block for the disk; the disk fits, what belongs to it does not
         filler.write_bytes(b"x" * (free.f_bavail - left) * free.f_frsize)
         with pytest.raises(CommandFailed, match="No space left"):
-            catalog.add(
-                images.write(tmp_path / f"more{left}", 2), signer=signer, now=images.START, probe=None
+            adding.add(
+                catalog,
+                images.write(tmp_path / f"more{left}", 2),
+                signer=signer,
+                now=images.START,
+                probe=None,
             )
         filler.unlink()
         assert all_files() == before

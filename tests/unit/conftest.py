@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from notebake import cli, content
+from notebake import cli, content, signing
+from notebake.catalog import Catalog
+from notebake.signing import CryptoSigner
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -41,3 +43,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return int(caught.value.code or 0), out, err
 
     return invoke
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> CryptoSigner:
+    """Signs with a key of its own."""
+    signing.make_key(tmp_path / "key")
+    return signing.private_key(tmp_path / "key")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    """An empty catalog in a folder."""
+    return Catalog(str(tmp_path / "catalog"))

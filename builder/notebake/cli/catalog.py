@@ -49,11 +49,11 @@ def add(image: Path, probe_path: Path | None, url: str, key_path: Path, as_json:
     The very image that is the newest already is not added again.
     """
     from notebake import record, signing
-    from notebake.catalog import Catalog
+    from notebake.catalog import Catalog, adding
 
     signer = signing.private_key(key_path)
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
-    added = Catalog(url).add(image, signer=signer, now=datetime.now(UTC), probe=probe)
+    added = adding.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe)
     if as_json:
         click.echo(json.dumps({"fresh": added.fresh} | added.entry.model_dump(mode="json"), indent=2))
     else:
@@ -155,9 +155,11 @@ def prune(days: float, dry_run: bool, url: str) -> None:
 
     What a channel points to, what it pointed to before, and each target's newest version stay.
     """
-    from notebake.catalog import Catalog
+    from notebake.catalog import Catalog, pruning
 
-    gone = Catalog(url).prune(older_than=timedelta(days=days), now=datetime.now(UTC), dry_run=dry_run)
+    gone = pruning.prune(
+        Catalog(url), older_than=timedelta(days=days), now=datetime.now(UTC), dry_run=dry_run
+    )
     for item in gone:
         click.echo(f"{item.name}: {'would go' if dry_run else 'removed'}")
     if not gone:

@@ -25,9 +25,9 @@ def command(image: str, channel: str, url: str, key_path: Path) -> None:
       notebake promote debian-13@candidate --key notebake.key
     """
     from notebake import signing
-    from notebake.catalog import Catalog
+    from notebake.catalog import Catalog, moving
 
     catalog = Catalog(url)
     signer = signing.private_key(key_path)
-    move = catalog.promote(catalog.find(image), channel, signer=signer, now=datetime.now(UTC))
+    move = moving.promote(catalog, catalog.find(image), channel, signer=signer, now=datetime.now(UTC))
     click.echo(f"{move.target}@{channel} is {move.version}")

@@ -23,8 +23,8 @@ def command(target: str, channel: str, url: str, key_path: Path) -> None:
       notebake rollback debian-13 --key notebake.key
     """
     from notebake import signing
-    from notebake.catalog import Catalog
+    from notebake.catalog import Catalog, moving
 
     signer = signing.private_key(key_path)
-    move = Catalog(url).rollback(target, channel, signer=signer, now=datetime.now(UTC))
+    move = moving.rollback(Catalog(url), target, channel, signer=signer, now=datetime.now(UTC))
     click.echo(f"{target}@{channel} is {move.version} again")

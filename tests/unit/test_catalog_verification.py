@@ -1,0 +1,119 @@
+"""Every changed byte of a catalog is found by the public key alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests import images
+
+from notebake import record, signing
+from notebake.catalog import Catalog, moving, verification
+from notebake.errors import RecordError, SpecError
+from notebake.signing import CryptoSigner
+
+
+@pytest.mark.parametrize("which", ["qcow2", "debian-13.json", "cdx.json", "SHA256SUMS", "provenance"])
+def test_a_changed_byte_is_found(which: str, tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+    entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
+    name = next(name for name in entry.files if which in name)
+    path = tmp_path / "catalog" / entry.folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    (problem,) = verification.problems(catalog, signer.public_key)
+    assert name in problem
+    with pytest.raises(RecordError, match=name):
+        moving.promote(catalog, entry, "stable", signer=signer, now=images.START + images.WEEK)
+    assert not (tmp_path / "catalog/channels").exists()
+
+
+def test_a_changed_entry_index_or_channel_is_found(
+    tmp_path: Path, catalog: Catalog, signer: CryptoSigner
+) -> None:
+    names = [images.put(catalog, tmp_path / "baked", week, signer) for week in range(3)]
+    for name in names:
+        moving.promote(
+            catalog, catalog.find(name), "stable", signer=signer, now=images.START + 3 * images.WEEK
+        )
+    root, key = tmp_path / "catalog", signer.public_key
+    assert verification.problems(catalog, key) == []
+    for path, old, new in (
+        ("entries/debian-13/1.0.1.json", b'"probed": true', b'"probed": false'),
+        ("entries/debian-13/1.0.1.json", b'"fixture"', b'"bake"'),
+        ("streams/v1/com.notebake:images.json", b'"size":350', b'"size":351'),
+        ("streams/v1/index.json", b"amd64", b"arm64"),
+        ("channels/debian-13/000002.dsse.json", b'"payload": "e', b'"payload": "f'),
+    ):
+        data = (root / path).read_bytes()
+        assert old in data
+        (root / path).write_bytes(data.replace(old, new, 1))
+        assert verification.problems(catalog, key) != [], path
+        (root / path).write_bytes(data)
+    last = root / "channels/debian-13/000001.dsse.json"
+    last.unlink()
+    assert any("does not follow" in line for line in verification.problems(catalog, key))
+
+
+def test_an_exchanged_disk_with_an_entry_to_match_is_found(
+    tmp_path: Path, catalog: Catalog, signer: CryptoSigner
+) -> None:
+    """Who can write to the catalog can make it agree with itself, but not with the signature."""
+    entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
+    disk = tmp_path / "catalog" / entry.folder / entry.disk
+    disk.write_bytes(b"evil" * 10)
+    path = tmp_path / "catalog/entries/debian-13/1.0.0.json"
+    data = json.loads(path.read_bytes())
+    data["files"][entry.disk] = {"sha256": record.sha256(disk), "bytes": 40}
+    path.write_text(json.dumps(data))
+    catalog.forget_index()
+    catalog.write_index()
+    assert catalog.image(catalog.find("debian-13@1.0.0"), tmp_path)  # it agrees with itself
+    (problem,) = verification.problems(catalog, signer.public_key)
+    assert problem == "debian-13@1.0.0: debian-13.qcow2 is not what was signed (SHA-256 differs)"
+
+
+def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+    images.put(catalog, tmp_path / "baked", 1, signer)
+    signing.make_key(tmp_path / "other")
+    stranger = signing.private_key(tmp_path / "other")
+    (problem,) = verification.problems(catalog, stranger.public_key)
+    assert "not by this key" in problem
+    with pytest.raises(RecordError, match="not by this key"):
+        moving.promote(
+            catalog,
+            catalog.find("debian-13@1.0.0"),
+            "stable",
+            signer=stranger,
+            now=images.START + images.WEEK,
+        )
+    with pytest.raises(SpecError, match="cannot be read"):
+        signing.private_key(tmp_path / "none")
+    with pytest.raises(SpecError, match="not an Ed25519 private key"):
+        signing.private_key(tmp_path / "key.pub")
+    with pytest.raises(SpecError, match="not an Ed25519 public key"):
+        signing.public_key(tmp_path / "key")
+    with pytest.raises(SpecError, match="is there already"):
+        signing.make_key(tmp_path / "key")
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+    entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
+    disk = tmp_path / "catalog" / entry.folder / entry.disk
+    disk.write_bytes(disk.read_bytes()[:10])
+    with pytest.raises(RecordError, match=r"debian-13\.qcow2 is not what was put in"):
+        catalog.image(entry, tmp_path / "cache")
+    disk.unlink()
+    with pytest.raises(RecordError, match=r"debian-13\.qcow2 is not there"):
+        catalog.image(entry, tmp_path / "cache")
+
+
+def test_a_path_out_of_the_catalog_is_refused(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+    images.put(catalog, tmp_path / "baked", 1, signer)
+    path = tmp_path / "catalog/entries/debian-13/1.0.0.json"
+    data = json.loads(path.read_bytes())
+    path.write_text(json.dumps(data | {"folder": "images/../../etc"}))
+    with pytest.raises(RecordError, match="not an entry"):
+        catalog.find("debian-13@1.0.0")
