@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,22 +28,30 @@ def _refuse(path: Path, error: OSError) -> CommandFailed:
     )
 
 
+@contextmanager
+def beside(path: Path, data: bytes, mode: int = 0o644) -> Iterator[Path]:
+    """A hidden file in the folder of `path`, whole and on the disk; gone afterwards unless it was renamed.
+
+    Makes the folder. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write `data` to `path`; what was there stays until all is written. Raises CommandFailed."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        beside = Path(name)
-        try:
-            with open(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.chmod(mode)
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        with beside(path, data, mode) as made:
+            made.replace(path)
     except OSError as error:
         raise _refuse(path, error) from None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import fsspec
 
 from notebake.errors import CommandFailed, MissingTool, NotebakeError
+from notebake.files import beside
 
 _CHUNK = 1 << 20
 
@@ -109,11 +109,8 @@ class Storage:
                 self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
                 self._remote.pipe_file(self._at(path), data, mode="create")
                 return
-            beside = self._beside(self.local / path, data)
-            try:
-                os.link(beside, self.local / path)
-            finally:
-                beside.unlink()
+            with beside(self.local / path, data) as made:
+                os.link(made, self.local / path)
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file, or a new one over it, whole or not at all."""
@@ -122,12 +119,8 @@ class Storage:
                 self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
                 self._remote.pipe_file(self._at(path), data)
                 return
-            beside = self._beside(self.local / path, data)
-            try:
-                beside.replace(self.local / path)
-            except BaseException:
-                beside.unlink(missing_ok=True)
-                raise
+            with beside(self.local / path, data) as made:
+                made.replace(self.local / path)
 
     def put(self, source: Path, path: str) -> None:
         """Copy the local file `source` to `path`, where nothing is yet."""
@@ -155,18 +148,3 @@ class Storage:
                     (self.local / path).unlink()
             except FileNotFoundError:
                 return
-
-    @staticmethod
-    def _beside(path: Path, data: bytes) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-        try:
-            with open(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return Path(name)
