@@ -11,7 +11,7 @@ from typing import Any
 from notebake import record
 from notebake.catalog import Catalog, adding
 from notebake.record import ProbeReport, ProbeResult, Record
-from notebake.signing import CryptoSigner
+from notebake.signing import Signer
 from notebake.software import Software
 
 # As `notebake bake debian-13` wrote it.
@@ -81,7 +81,7 @@ def probe(*, green: bool = True) -> ProbeReport:
     )
 
 
-def put(catalog: Catalog, folder: Path, number: int, signer: CryptoSigner, **more: Any) -> str:
+def put(catalog: Catalog, folder: Path, number: int, signer: Signer, **more: Any) -> str:
     """Add image `number`, made `number` weeks after START; its TARGET@VERSION."""
     image, now = write(folder, number, more.get("known")), START + number * WEEK
     return adding.add(catalog, image, signer=signer, now=now, probe=more.get("probe", probe())).entry.name

@@ -1,4 +1,6 @@
-"""Signatures: Ed25519 over DSSE envelopes (https://github.com/secure-systems-lab/dsse), by securesystemslib.
+"""Signed statements: in-toto Statements v1 in DSSE envelopes, by an Ed25519 key or (keyless.py) by sigstore.
+
+https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md, https://github.com/secure-systems-lab/dsse
 
 A private key is a PKCS#8 PEM file without passphrase, a public key a SubjectPublicKeyInfo PEM file; both are what
 `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write too.
@@ -6,8 +8,12 @@ A private key is a PKCS#8 PEM file without passphrase, a public key a SubjectPub
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -25,16 +31,65 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from notebake.errors import RecordError, SpecError
 from notebake.files import write_whole
 
-__all__ = [
-    "CryptoSigner",
-    "SSlibKey",
-    "make_key",
-    "private_key",
-    "public_key",
-    "sign",
-    "unverified",
-    "verify",
-]
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_STATEMENT = "https://in-toto.io/Statement/v1"
+
+
+class Verifier(Protocol):
+    """Knows whose signature counts."""
+
+    def verify(self, data: bytes, *, source: str) -> bytes:
+        """The statement (JSON) in the envelope `data`. Raises RecordError, naming `source`."""
+
+
+class Signer(Protocol):
+    """Signs for one maker."""
+
+    @property
+    def verifier(self) -> Verifier:
+        """Of what this maker signs."""
+
+    def sign(self, statement: bytes) -> bytes:
+        """An envelope (JSON) around a statement (JSON)."""
+
+
+def statement(predicate_type: str, predicate: Mapping[str, Any], subjects: Mapping[str, str]) -> bytes:
+    """A statement (JSON) on the files `subjects` (name -> SHA-256, hex)."""
+    made = {
+        "_type": _STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": value}} for name, value in sorted(subjects.items())],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    }
+    return (json.dumps(made, indent=1) + "\n").encode()
+
+
+def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
+    """A statement of that type, from its JSON. Raises RecordError, naming `source`."""
+    try:
+        made = json.loads(payload)
+        if (made["_type"], made["predicateType"]) != (_STATEMENT, predicate_type):
+            raise ValueError(f"it is no {predicate_type}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{source}: not such a statement: {error}") from None
+    return dict(made)
+
+
+def unverified(data: bytes, *, source: str) -> bytes:
+    """The statement in an envelope whose signature nobody checked: to show, not to trust. Raises RecordError."""
+    try:
+        made = json.loads(data)
+        # sigstore has an envelope inside of a bundle.
+        envelope = made.get("dsseEnvelope", made)
+        _check_type(envelope["payloadType"], source)
+        return base64.b64decode(envelope["payload"], validate=True)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{source}: not a signed envelope: {error}") from None
+
+
+def _check_type(payload_type: str, source: str) -> None:
+    if payload_type != PAYLOAD_TYPE:
+        raise RecordError(f"{source}: holds {payload_type!r}, not {PAYLOAD_TYPE!r}")
 
 
 def make_key(path: Path) -> Path:
@@ -62,7 +117,44 @@ def _pem(path: Path, what: str) -> bytes:
         ) from None
 
 
-def private_key(path: Path) -> CryptoSigner:
+@dataclass(frozen=True)
+class PublicKey:
+    """Verifies by an Ed25519 key."""
+
+    key: SSlibKey
+
+    def verify(self, data: bytes, *, source: str) -> bytes:
+        """The statement that this key signed. Raises RecordError."""
+        envelope = _envelope(data, source)
+        try:
+            envelope.verify([self.key], 1)
+        except VerificationError:
+            raise RecordError(
+                f"{source}: the signature is not by this key, or what it signs was changed",
+                "is that the public key of those who made the catalog?",
+            ) from None
+        return envelope.payload
+
+
+@dataclass(frozen=True)
+class PrivateKey:
+    """Signs by an Ed25519 key: the same statement gives the same envelope."""
+
+    signer: CryptoSigner
+
+    @property
+    def verifier(self) -> PublicKey:
+        """The public key."""
+        return PublicKey(self.signer.public_key)
+
+    def sign(self, statement: bytes) -> bytes:
+        """An envelope around a statement."""
+        envelope = Envelope(statement, PAYLOAD_TYPE, {})
+        envelope.sign(self.signer)
+        return (json.dumps(envelope.to_dict(), indent=1) + "\n").encode()
+
+
+def private_key(path: Path) -> PrivateKey:
     """The signer whose key is in `path`. Raises SpecError."""
     try:
         key = load_pem_private_key(_pem(path, "signing"), None)
@@ -70,10 +162,10 @@ def private_key(path: Path) -> CryptoSigner:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise SpecError(f"{path}: not an Ed25519 private key (PEM, no passphrase)")
-    return CryptoSigner(key)
+    return PrivateKey(CryptoSigner(key))
 
 
-def public_key(path: Path) -> SSlibKey:
+def public_key(path: Path) -> PublicKey:
     """The public key in `path`. Raises SpecError."""
     try:
         key = load_pem_public_key(_pem(path, "public"))
@@ -81,39 +173,16 @@ def public_key(path: Path) -> SSlibKey:
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise SpecError(f"{path}: not an Ed25519 public key (PEM)")
-    return SSlibKey.from_crypto(key)
+    return PublicKey(SSlibKey.from_crypto(key))
 
 
-def sign(payload: bytes, payload_type: str, signer: CryptoSigner) -> bytes:
-    """A DSSE envelope (JSON) with `payload`. Ed25519: the same bytes give the same envelope."""
-    envelope = Envelope(payload, payload_type, {})
-    envelope.sign(signer)
-    return (json.dumps(envelope.to_dict(), indent=1) + "\n").encode()
-
-
-def verify(data: bytes, payload_type: str, key: SSlibKey, *, source: str) -> bytes:
-    """The payload of the envelope `data`, signed by `key`. Raises RecordError, naming `source`."""
-    envelope = _envelope(data, payload_type, source)
-    try:
-        envelope.verify([key], 1)
-    except VerificationError:
-        raise RecordError(
-            f"{source}: the signature is not by this key, or what it signs was changed",
-            "is that the public key of those who made the catalog?",
-        ) from None
-    return envelope.payload
-
-
-def unverified(data: bytes, payload_type: str, *, source: str) -> bytes:
-    """The payload of an envelope whose signature nobody checked: to show, not to trust. Raises RecordError."""
-    return _envelope(data, payload_type, source).payload
-
-
-def _envelope(data: bytes, payload_type: str, source: str) -> Envelope:
+def _envelope(data: bytes, source: str) -> Envelope:
     try:
         envelope = Envelope.from_dict(json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{source}: not a signed envelope: {error}") from None
-    if envelope.payload_type != payload_type:
-        raise RecordError(f"{source}: holds {envelope.payload_type!r}, not {payload_type!r}")
+        raise RecordError(
+            f"{source}: not an envelope that a key signed: {error}",
+            "signed by an identity? --identity, --issuer",
+        ) from None
+    _check_type(envelope.payload_type, source)
     return envelope

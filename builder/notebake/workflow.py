@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from notebake import targets, templates
+from notebake.errors import SpecError
 
 # Where each service looks for it in a repository.
 PATHS = {
@@ -16,17 +17,26 @@ PATHS = {
 }
 
 
-def requirement() -> str:
+def requirement(*, keyless: bool) -> str:
     """What the workflow's pip installs unless somebody says otherwise: this very release."""
-    return f"notebake=={version('notebake')}"
+    return f"notebake{'[sigstore]' if keyless else ''}=={version('notebake')}"
 
 
-def render(service: str, *, wanted: str) -> bytes:
-    """The workflow for one of PATHS; `wanted` is what its pip installs."""
+def render(service: str, *, wanted: str, keyless: bool) -> bytes:
+    """The workflow for one of PATHS; `wanted` is what its pip installs.
+
+    `keyless`: it signs by the identity that the service offers. Raises SpecError where none does.
+    """
+    if keyless and service == "azure-pipelines":
+        raise SpecError(
+            "azure-pipelines: offers its jobs no identity that sigstore takes",
+            "leave out --keyless: a key signs",
+        )
     pins = tomllib.loads((Path(__file__).parent / "ci/actions.toml").read_text("utf-8"))
     return templates.render(
         f"{service}.yml.j2",
         requirement=wanted,
+        keyless=keyless,
         actions={name: f"{row['commit']} # {row['tag']}" for name, row in pins.items()},
         # GitLab's matrix is fixed before a job runs: there, and there alone, the names are written down.
         # Windows is baked from Microsoft's ISO, which a CI has not.

@@ -59,7 +59,7 @@ def test_a_writer_killed_on_the_way(stop: int, tmp_path: Path) -> None:
     again = adding.add(catalog, second, signer=signer, now=images.START + images.WEEK, probe=None)
     assert again.entry.version == "1.0.1" and again.fresh == (stop < 6)
     catalog.write_index()
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []
 
 
 @pytest.fixture
@@ -95,4 +95,4 @@ def test_a_full_disk_leaves_the_catalog_as_it_was(tiny: Path, tmp_path: Path) ->
             )
         filler.unlink()
         assert all_files() == before
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import yaml
 from tests import images
+from tests.tools.sigstore_services import IDENTITY, ISSUER, Services
 
 from notebake import process, signing, workflow
 from notebake.catalog import Catalog, verification
+from notebake.keyless import Identity
 
 CHECKOUT = Path(__file__).parents[2]
 SCHEMAS = {
@@ -33,10 +35,11 @@ SCHEMAS = {
 }
 
 
-def written(service: str, folder: Path) -> Path:
+def written(service: str, folder: Path, *, keyless: bool = False) -> Path:
     path = folder / workflow.PATHS[service]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(workflow.render(service, wanted=workflow.requirement()))
+    wanted = workflow.requirement(keyless=keyless)
+    path.write_bytes(workflow.render(service, wanted=wanted, keyless=keyless))
     return path
 
 
@@ -46,15 +49,17 @@ def schema(service: str, path: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("service", "old", "new"),
+    ("service", "keyless", "old", "new"),
     [
-        ("github", "runs-on: ubuntu-24.04", "run-on: ubuntu-24.04"),
-        ("gitlab", "expire_in: 1 week", "expire_in: [1]"),
-        ("azure-pipelines", "timeoutInMinutes:", "timeoutInMinute:"),
+        ("github", False, "runs-on: ubuntu-24.04", "run-on: ubuntu-24.04"),
+        ("github", True, "id-token: write", "id-tokens: write"),
+        ("gitlab", False, "expire_in: 1 week", "expire_in: [1]"),
+        ("gitlab", True, "aud: sigstore", "audience: sigstore"),
+        ("azure-pipelines", False, "timeoutInMinutes:", "timeoutInMinute:"),
     ],
 )
-def test_the_services_schema(service: str, old: str, new: str, tmp_path: Path) -> None:
-    path = written(service, tmp_path)
+def test_the_services_schema(service: str, keyless: bool, old: str, new: str, tmp_path: Path) -> None:
+    path = written(service, tmp_path, keyless=keyless)
     assert schema(service, path) == 0
     text = path.read_text()
     assert old in text
@@ -72,6 +77,7 @@ def test_zizmor_finds_nothing_and_would(tmp_path: Path) -> None:
             for row in json.loads(said[said.index("[\n") if "[\n" in said else said.index("[]") :])
         }
 
+    assert findings(written("github", tmp_path, keyless=True)) == set()
     path = written("github", tmp_path)
     assert findings(path) == set()
     text = path.read_text()
@@ -106,6 +112,7 @@ class Runner:
 
     def __init__(self, folder: Path, made: dict[str, Any], stand_ins: Path) -> None:
         self.folder, self.made, self.stand_ins = folder, made, stand_ins
+        self.service: dict[str, str] = {}
         self.ran: list[str] = []
 
     def job(self, name: str, contexts: dict[str, Any]) -> dict[str, str]:
@@ -125,7 +132,7 @@ class Runner:
                 "GITHUB_OUTPUT": str(out), "GITHUB_PATH": str(paths),
                 "GITHUB_STEP_SUMMARY": str(self.folder / "summary"), "RUNNER_TEMP": str(self.folder / "temp"),
                 "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1",
-            } | {key: filled(value, contexts) for key, value in settings.items()}  # fmt: skip
+            } | self.service | {key: filled(value, contexts) for key, value in settings.items()}  # fmt: skip
             done = subprocess.run(
                 ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", filled(step["run"], contexts)],
                 cwd=self.folder / "repository", env=env, capture_output=True, text=True, timeout=300,
@@ -156,12 +163,13 @@ else:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
+    """Of a repository with GitHub's workflow; with `keyless` as its parameter, of the one that has no key."""
     for name in ("home", "temp", "stand-ins", "repository"):
         (tmp_path / name).mkdir()
     process.run(["uv", "build", "--wheel", "--quiet", "--out-dir", tmp_path / "dist", CHECKOUT], timeout=300)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    path = written("github", tmp_path / "repository")
+    path = written("github", tmp_path / "repository", keyless=getattr(request, "param", None) == "keyless")
     made = yaml.safe_load(path.read_text())
     made["env"]["NOTEBAKE"] = str(wheel)
     image = images.write(tmp_path / "baking", 1)
@@ -186,6 +194,18 @@ def runner(tmp_path: Path) -> Runner:
     return Runner(tmp_path, made, tmp_path / "stand-ins")
 
 
+def on_main(folder: Path) -> dict[str, Any]:
+    """The contexts of a push to the main branch."""
+    workflow_ref = f"me/images/{workflow.PATHS['github']}@refs/heads/main"
+    return {
+        "github": {
+            "event_name": "push", "ref": "refs/heads/main", "run_id": "1", "server_url": "https://github.com",
+            "workflow_ref": workflow_ref,
+        },
+        "matrix": {"target": "debian-13"}, "vars": {"NOTEBAKE_CATALOG": str(folder / "catalog")},
+    }  # fmt: skip
+
+
 def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path) -> None:
     head = process.run(["git", "-C", tmp_path / "repository", "rev-parse", "HEAD"], timeout=60).stdout
     (tmp_path / "repository/notebake.toml").write_text('[notebook]\nprofile = "new"\n')
@@ -197,11 +217,7 @@ def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path
     assert '-  "profile": "old"' in re.sub(r"\\\"|\\n", '"', comment) or "old" in comment
 
     signing.make_key(tmp_path / "key")
-    contexts = {
-        "github": {"event_name": "push", "ref": "refs/heads/main", "run_id": "1"},
-        "matrix": {"target": "debian-13"}, "vars": {"NOTEBAKE_CATALOG": str(tmp_path / "catalog")},
-        "secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()},
-    }  # fmt: skip
+    contexts = on_main(tmp_path) | {"secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()}}
     assert expression(runner.made["jobs"]["bake"]["if"], contexts)
     runner.ran.clear()
     for _ in range(2):  # the second time nothing is new, and nothing is added
@@ -215,3 +231,20 @@ def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path
     assert "<h1>debian-13 1.0.0" in (tmp_path / "repository/report-debian-13.html").read_text()
     assert list((tmp_path / "temp").iterdir()) == [], "the signing key stays behind"
     assert "stable" in (tmp_path / "summary").read_text()
+
+
+@pytest.mark.parametrize("runner", ["keyless"], indirect=True)
+def test_githubs_workflow_signs_as_itself(runner: Runner, tmp_path: Path) -> None:
+    services = Services()
+    try:
+        trust = tmp_path / "trust.json"
+        trust.write_text(services.trust_config())
+        runner.service = services.environment() | {"NOTEBAKE_TRUST_CONFIG": str(trust)}
+        runner.job("bake", on_main(tmp_path))
+    finally:
+        services.close()
+    catalog = Catalog(str(tmp_path / "catalog"))
+    assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
+    assert verification.problems(catalog, Identity(identity=IDENTITY, issuer=ISSUER, trust=trust)) == []
+    stranger = Identity(identity=IDENTITY.replace("main", "fork"), issuer=ISSUER, trust=trust)
+    assert len(verification.problems(catalog, stranger)) == 2

@@ -12,7 +12,7 @@ import pytest
 
 from notebake import cli, content, signing
 from notebake.catalog import Catalog
-from notebake.signing import CryptoSigner
+from notebake.signing import Signer
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -46,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.fixture
-def signer(tmp_path: Path) -> CryptoSigner:
+def signer(tmp_path: Path) -> Signer:
     """Signs with a key of its own."""
     signing.make_key(tmp_path / "key")
     return signing.private_key(tmp_path / "key")

@@ -12,10 +12,10 @@ from tests import images
 from notebake import record, versions
 from notebake.catalog import Catalog, adding, moving, pruning, verification
 from notebake.errors import RecordError, SpecError
-from notebake.signing import CryptoSigner
+from notebake.signing import Signer
 
 
-def test_a_year(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_a_year(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     """Fifty-two weekly bakes. All are made from fixtures: from the record of one real bake, changed."""
     known, names = images.small(), []
     for week in range(52):
@@ -51,17 +51,17 @@ def test_a_year(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
     assert catalog.pointers("debian-13") == {
         "candidate": numbers[51], "stable": numbers[51], "previous": numbers[50],
     }  # fmt: skip
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []
     year = images.START + 52 * images.WEEK
     gone = pruning.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=True)
     assert len(catalog.entries()) == 52
     assert pruning.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=False) == gone
     assert [item.name for item in gone] == names[:40]
     assert [item.name for item in catalog.entries()] == names[40:]
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []
 
 
-def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     names = [images.put(catalog, tmp_path / "baked", week, signer) for week in range(6)]
     for name in names[:3]:
         moving.promote(catalog, catalog.find(name), "stable", signer=signer, now=images.START + images.WEEK)
@@ -74,7 +74,7 @@ def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer
     assert catalog.pointers("debian-13")["stable"] == names[1].split("@")[1]
 
 
-def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     image = images.write(tmp_path / "baked", 1)
     first = adding.add(catalog, image, signer=signer, now=images.START, probe=None)
     again = adding.add(catalog, image, signer=signer, now=images.START, probe=None)
@@ -83,7 +83,7 @@ def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: 
     assert probed.entry.version == "1.0.1" and probed.entry.probed
 
 
-def test_a_promotion_needs_a_green_probe(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_a_promotion_needs_a_green_probe(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     red = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer, probe=images.probe(green=False)))
     never = catalog.find(images.put(catalog, tmp_path / "baked", 2, signer, probe=None))
     with pytest.raises(RecordError, match="its probe failed: plot"):
@@ -98,7 +98,7 @@ def test_a_promotion_needs_a_green_probe(tmp_path: Path, catalog: Catalog, signe
         moving.rollback(catalog, "debian-13", "stable", signer=signer, now=images.START + 3 * images.WEEK)
 
 
-def test_a_clock_that_runs_backwards(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_a_clock_that_runs_backwards(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     name = images.put(catalog, tmp_path / "baked", 5, signer)
     before = images.snapshot(tmp_path / "catalog")
     with pytest.raises(RecordError, match="clock"):
@@ -118,7 +118,7 @@ def test_a_clock_that_runs_backwards(tmp_path: Path, catalog: Catalog, signer: C
         )
 
 
-def test_an_image_that_is_not_its_records(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_an_image_that_is_not_its_records(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     image = images.write(tmp_path / "baked", 1)
     image.write_bytes(b"other")
     with pytest.raises(RecordError, match="SHA-256 differs"):
@@ -132,33 +132,31 @@ def test_an_image_that_is_not_its_records(tmp_path: Path, catalog: Catalog, sign
     assert catalog.entries() == []
 
 
-def test_what_a_killed_writer_left_is_not_there(
-    tmp_path: Path, catalog: Catalog, signer: CryptoSigner
-) -> None:
+def test_what_a_killed_writer_left_is_not_there(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     images.put(catalog, tmp_path / "baked", 1, signer)
     half = tmp_path / "catalog/images/debian-13/abc-def/debian-13.qcow2"
     half.parent.mkdir()
     half.write_bytes(b"half a di")
     (tmp_path / "catalog/entries/debian-13/.tmp1").write_bytes(b'{"form')
     assert [item.name for item in catalog.entries()] == ["debian-13@1.0.0"]
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []
     now = datetime.now(UTC)
     pruning.prune(catalog, older_than=timedelta(days=36500), now=now, dry_run=False)
     assert half.exists()  # somebody may still be at it
     pruning.prune(catalog, older_than=timedelta(days=36500), now=now + timedelta(days=2), dry_run=False)
     assert not half.parent.exists()
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []
 
 
 def test_an_index_that_lags_is_no_matter_and_can_be_mended(
-    tmp_path: Path, catalog: Catalog, signer: CryptoSigner, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, catalog: Catalog, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images.put(catalog, tmp_path / "baked", 1, signer)
     with monkeypatch.context() as patch:
         patch.setattr(Catalog, "write_index", lambda self: None)  # killed right before
         images.put(catalog, tmp_path / "baked", 2, signer)
     assert len(catalog.entries()) == 2
-    assert verification.problems(catalog, signer.public_key) != []
+    assert verification.problems(catalog, signer.verifier) != []
     catalog.forget_index()
     catalog.write_index()
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []

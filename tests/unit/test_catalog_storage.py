@@ -19,7 +19,7 @@ from notebake import record, signing
 from notebake.catalog import Catalog, adding, channels, moving, verification
 from notebake.catalog.storage import Storage
 from notebake.errors import CommandFailed, RecordError
-from notebake.signing import CryptoSigner
+from notebake.signing import Signer
 
 
 class _Failing:
@@ -42,9 +42,7 @@ def remote() -> Iterator[str]:
     fsspec.filesystem("memory").store.clear()
 
 
-def test_a_remote_is_read_and_written_as_a_folder_is(
-    remote: str, tmp_path: Path, signer: CryptoSigner
-) -> None:
+def test_a_remote_is_read_and_written_as_a_folder_is(remote: str, tmp_path: Path, signer: Signer) -> None:
     catalog = Catalog(remote)
     for week in range(3):
         name = images.put(catalog, tmp_path / "baked", week, signer)
@@ -52,14 +50,14 @@ def test_a_remote_is_read_and_written_as_a_folder_is(
             catalog, catalog.find(name), "stable", signer=signer, now=images.START + week * images.WEEK
         )
     assert catalog.pointers("debian-13")["previous"] == "1.0.1"
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []
     path = catalog.image(catalog.find("debian-13@stable"), tmp_path / "cache")
     assert record.sha256(path) == record.load(path).image.sha256
 
 
 @pytest.mark.parametrize("writes", range(7))
 def test_a_remote_that_goes_away_leaves_the_catalog_as_it_was(
-    writes: int, remote: str, tmp_path: Path, signer: CryptoSigner
+    writes: int, remote: str, tmp_path: Path, signer: Signer
 ) -> None:
     catalog = Catalog(remote)
     images.put(catalog, tmp_path / "baked", 1, signer)
@@ -69,7 +67,7 @@ def test_a_remote_that_goes_away_leaves_the_catalog_as_it_was(
     catalog = Catalog(remote)
     # disk, record, SBOM, sums, signature, entry: only with the last one is it there.
     assert len(catalog.entries()) == (2 if writes > 5 else 1)
-    assert [line for line in verification.problems(catalog, signer.public_key) if "streams" not in line] == []
+    assert [line for line in verification.problems(catalog, signer.verifier) if "streams" not in line] == []
 
 
 @pytest.fixture
@@ -90,9 +88,7 @@ def web(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_web_server_is_enough_to_read(
-    web: str, catalog: Catalog, tmp_path: Path, signer: CryptoSigner
-) -> None:
+def test_a_web_server_is_enough_to_read(web: str, catalog: Catalog, tmp_path: Path, signer: Signer) -> None:
     for week in range(2):
         name = images.put(catalog, tmp_path / "baked", week, signer)
         moving.promote(
@@ -100,7 +96,7 @@ def test_a_web_server_is_enough_to_read(
         )
     far = Catalog(web)
     assert far.entries() == catalog.entries() and far.pointers("debian-13") == catalog.pointers("debian-13")
-    assert verification.problems(far, signer.public_key) == []
+    assert verification.problems(far, signer.verifier) == []
     path = far.image(far.find("debian-13@previous"), tmp_path / "cache")
     assert record.load(path).version == "1.0.0"
     with pytest.raises(CommandFailed):
@@ -125,7 +121,7 @@ def _promote(url: str, key: Path, name: str, barrier: Any, said: Any) -> None:
         said.put(error.message)
 
 
-def test_two_promotions_at_once(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_two_promotions_at_once(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     names = [images.put(catalog, tmp_path / "baked", week, signer) for week in range(2)]
     context = multiprocessing.get_context("fork")
     barrier, said = context.Barrier(2, timeout=60), context.Queue()
@@ -139,7 +135,7 @@ def test_two_promotions_at_once(tmp_path: Path, catalog: Catalog, signer: Crypto
     for person in people:
         person.join()
     assert answers[1] == "moved" and "at the same time" in answers[0]
-    assert len(channels.moves(catalog.storage, "debian-13", signer.public_key)) == 1
+    assert len(channels.moves(catalog.storage, "debian-13", signer.verifier)) == 1
 
 
 def _add(url: str, key: Path, image: Path, barrier: Any, said: Any) -> None:
@@ -148,7 +144,7 @@ def _add(url: str, key: Path, image: Path, barrier: Any, said: Any) -> None:
     said.put(adding.add(Catalog(url), image, signer=signer, now=images.START, probe=None).entry.name)
 
 
-def test_writers_at_once_each_get_a_version(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_writers_at_once_each_get_a_version(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     context = multiprocessing.get_context("fork")
     barrier, said = context.Barrier(4, timeout=60), context.Queue()
     people = [
@@ -164,7 +160,7 @@ def test_writers_at_once_each_get_a_version(tmp_path: Path, catalog: Catalog, si
     for person in people:
         person.join()
     assert answers == ["debian-13@1.0.0", "debian-13@1.0.1", "debian-13@1.0.2", "debian-13@1.0.3"]
-    assert verification.problems(catalog, signer.public_key) == []
+    assert verification.problems(catalog, signer.verifier) == []
 
 
 def test_an_unknown_kind_of_url_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,33 +12,31 @@ from tests import images
 from notebake import record, signing
 from notebake.catalog import Catalog, moving, verification
 from notebake.errors import RecordError, SpecError
-from notebake.signing import CryptoSigner
+from notebake.signing import Signer
 
 
 @pytest.mark.parametrize("which", ["qcow2", "debian-13.json", "cdx.json", "SHA256SUMS", "provenance"])
-def test_a_changed_byte_is_found(which: str, tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_a_changed_byte_is_found(which: str, tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
     name = next(name for name in entry.files if which in name)
     path = tmp_path / "catalog" / entry.folder / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    (problem,) = verification.problems(catalog, signer.public_key)
+    (problem,) = verification.problems(catalog, signer.verifier)
     assert name in problem
     with pytest.raises(RecordError, match=name):
         moving.promote(catalog, entry, "stable", signer=signer, now=images.START + images.WEEK)
     assert not (tmp_path / "catalog/channels").exists()
 
 
-def test_a_changed_entry_index_or_channel_is_found(
-    tmp_path: Path, catalog: Catalog, signer: CryptoSigner
-) -> None:
+def test_a_changed_entry_index_or_channel_is_found(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     names = [images.put(catalog, tmp_path / "baked", week, signer) for week in range(3)]
     for name in names:
         moving.promote(
             catalog, catalog.find(name), "stable", signer=signer, now=images.START + 3 * images.WEEK
         )
-    root, key = tmp_path / "catalog", signer.public_key
+    root, key = tmp_path / "catalog", signer.verifier
     assert verification.problems(catalog, key) == []
     for path, old, new in (
         ("entries/debian-13/1.0.1.json", b'"probed": true', b'"probed": false'),
@@ -57,7 +56,7 @@ def test_a_changed_entry_index_or_channel_is_found(
 
 
 def test_an_exchanged_disk_with_an_entry_to_match_is_found(
-    tmp_path: Path, catalog: Catalog, signer: CryptoSigner
+    tmp_path: Path, catalog: Catalog, signer: Signer
 ) -> None:
     """Who can write to the catalog can make it agree with itself, but not with the signature."""
     entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
@@ -70,15 +69,30 @@ def test_an_exchanged_disk_with_an_entry_to_match_is_found(
     catalog.forget_index()
     catalog.write_index()
     assert catalog.image(catalog.find("debian-13@1.0.0"), tmp_path)  # it agrees with itself
-    (problem,) = verification.problems(catalog, signer.public_key)
+    (problem,) = verification.problems(catalog, signer.verifier)
     assert problem == "debian-13@1.0.0: debian-13.qcow2 is not what was signed (SHA-256 differs)"
 
 
-def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_a_channel_that_another_image_of_that_version_was_promoted_to_is_found(
+    tmp_path: Path, catalog: Catalog, signer: Signer
+) -> None:
+    """Both are signed by the same maker, who promoted only one of them."""
+    other = Catalog(str(tmp_path / "other"))
+    for each, week in ((catalog, 1), (other, 2)):
+        name = images.put(each, tmp_path / "baked", week, signer)
+        moving.promote(each, each.find(name), "stable", signer=signer, now=images.START + 3 * images.WEEK)
+        assert verification.problems(each, signer.verifier) == []
+    shutil.rmtree(tmp_path / "catalog/channels")
+    shutil.copytree(tmp_path / "other/channels", tmp_path / "catalog/channels")
+    (problem,) = verification.problems(catalog, signer.verifier)
+    assert problem == "debian-13@stable: was pointed to another 1.0.0 than the one that is there"
+
+
+def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     images.put(catalog, tmp_path / "baked", 1, signer)
     signing.make_key(tmp_path / "other")
     stranger = signing.private_key(tmp_path / "other")
-    (problem,) = verification.problems(catalog, stranger.public_key)
+    (problem,) = verification.problems(catalog, stranger.verifier)
     assert "not by this key" in problem
     with pytest.raises(RecordError, match="not by this key"):
         moving.promote(
@@ -99,7 +113,7 @@ def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: Crypto
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
     disk = tmp_path / "catalog" / entry.folder / entry.disk
     disk.write_bytes(disk.read_bytes()[:10])
@@ -110,7 +124,7 @@ def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer
         catalog.image(entry, tmp_path / "cache")
 
 
-def test_a_path_out_of_the_catalog_is_refused(tmp_path: Path, catalog: Catalog, signer: CryptoSigner) -> None:
+def test_a_path_out_of_the_catalog_is_refused(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     images.put(catalog, tmp_path / "baked", 1, signer)
     path = tmp_path / "catalog/entries/debian-13/1.0.0.json"
     data = json.loads(path.read_bytes())

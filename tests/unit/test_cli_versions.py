@@ -107,6 +107,7 @@ def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
         (["report", "none.qcow2"], 7, "no record"),
         (["plan", "debian-13", "--diff"], 7, "no record"),
         (["ci", "github", "--requirement", '"; rm'], 2, "--requirement"),
+        (["ci", "azure-pipelines", "--keyless"], 2, "no identity that sigstore takes"),
         (["ci", "jenkins"], 2, "jenkins"),
     ],
 )  # fmt: skip

@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 
 from notebake import record as records
-from notebake import sbom, signing, versions
+from notebake import sbom, versions
 from notebake.catalog import Catalog, check_clock, provenance
 from notebake.catalog import entry as entry_file
 from notebake.catalog.entry import PROVENANCE, SUMS, Entry, File
 from notebake.errors import RecordError, SpecError
 from notebake.record import ProbeReport, Record
-from notebake.signing import CryptoSigner
+from notebake.signing import Signer
 
 _ATTEMPTS = 20
 
@@ -27,9 +27,7 @@ class Added:
     fresh: bool
 
 
-def add(
-    catalog: Catalog, image: Path, *, signer: CryptoSigner, now: datetime, probe: ProbeReport | None
-) -> Added:
+def add(catalog: Catalog, image: Path, *, signer: Signer, now: datetime, probe: ProbeReport | None) -> Added:
     """Put `image` with the record beside it into the catalog, under the version that follows.
 
     Nothing of it can be seen before all is there; a failure, or a writer that is killed, leaves the
@@ -82,7 +80,7 @@ def _next(catalog: Catalog, rows: list[Entry], known: Record) -> str:
 
 
 def _write_small(
-    catalog: Catalog, known: Record, folder: str, version: str, signer: CryptoSigner, now: datetime
+    catalog: Catalog, known: Record, folder: str, version: str, signer: Signer, now: datetime
 ) -> Entry:
     record = known.model_copy(update={"version": version})
     target = record.target
@@ -93,7 +91,7 @@ def _write_small(
     small[SUMS] = "".join(f"{file.sha256}  {name}\n" for name, file in sorted(files.items())).encode()
     files[SUMS] = entry_file.describe(small[SUMS])
     made = provenance.statement(record, {name: file.sha256 for name, file in files.items()})
-    small[PROVENANCE] = signing.sign(made, provenance.PAYLOAD_TYPE, signer)
+    small[PROVENANCE] = signer.sign(made)
     files[PROVENANCE] = entry_file.describe(small[PROVENANCE])
     for name, data in small.items():
         catalog.storage.write(f"{folder}/{name}", data)

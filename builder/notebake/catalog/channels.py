@@ -8,7 +8,6 @@ by themselves.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from typing import Literal
 
@@ -17,16 +16,20 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from notebake import signing
 from notebake.catalog.storage import Storage
 from notebake.errors import RecordError, SpecError
-from notebake.signing import CryptoSigner, SSlibKey
+from notebake.signing import Signer, Verifier
 
-PAYLOAD_TYPE = "application/vnd.notebake.channel+json"
+# A name of ours: nothing is served there.
+_PREDICATE = "https://notebake.invalid/channel/v1"
 STABLE = "stable"
 CANDIDATE = "candidate"
 PREVIOUS = "previous"
 
 
 class Move(BaseModel):
-    """A channel of a target was pointed to `version`. `before`: SHA-256 of the move before, whole file."""
+    """A channel of a target was pointed to `version`, whose disk has the SHA-256 `disk`.
+
+    `before`: SHA-256 of the move before, whole file.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,6 +38,7 @@ class Move(BaseModel):
     channel: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
     action: Literal["promote", "rollback"]
     version: str
+    disk: str = Field(pattern=r"^[0-9a-f]{64}$")
     at: AwareDatetime
     before: str | None
 
@@ -44,21 +48,17 @@ def folder(target: str) -> str:
     return f"channels/{target}"
 
 
-def moves(storage: Storage, target: str, key: SSlibKey | None = None) -> list[Move]:
-    """All moves of a target, in order; signatures checked where `key` is given. Raises RecordError."""
+def moves(storage: Storage, target: str, maker: Verifier | None = None) -> list[Move]:
+    """All moves of a target, in order; signatures checked where `maker` is given. Raises RecordError."""
     found: list[Move] = []
     before = None
     for name in _names(storage, target):
         source = f"{folder(target)}/{name}"
         data = storage.read(source)
-        payload = (
-            signing.verify(data, PAYLOAD_TYPE, key, source=source)
-            if key
-            else signing.unverified(data, PAYLOAD_TYPE, source=source)
-        )
+        payload = maker.verify(data, source=source) if maker else signing.unverified(data, source=source)
         try:
-            move = Move.model_validate_json(payload)
-        except ValidationError as error:
+            move = Move.model_validate(signing.read(payload, _PREDICATE, source=source)["predicate"])
+        except (ValidationError, KeyError) as error:
             raise RecordError(f"{source}: not a move of a channel: {str(error).splitlines()[0]}") from None
         if (move.number, move.before, move.target) != (len(found) + 1, before, target):
             raise RecordError(f"{source}: does not follow the move before it: one was changed or taken out")
@@ -118,9 +118,10 @@ def check_name(channel: str) -> None:
         )
 
 
-def append(storage: Storage, move: Move, signer: CryptoSigner) -> None:
+def append(storage: Storage, move: Move, signer: Signer) -> None:
     """Write a move. Raises RecordError when somebody else moved a channel of this target meanwhile."""
-    data = signing.sign(json.dumps(move.model_dump(mode="json")).encode(), PAYLOAD_TYPE, signer)
+    subject = {f"{move.target}@{move.version}": move.disk}
+    data = signer.sign(signing.statement(_PREDICATE, move.model_dump(mode="json"), subject))
     path = f"{folder(move.target)}/{_name(move.number)}"
     try:
         storage.create(path, data)

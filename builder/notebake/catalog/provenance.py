@@ -1,19 +1,14 @@
-"""What was made from what, as an in-toto Statement v1 with a SLSA Provenance v1 predicate.
-
-https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md, https://slsa.dev/spec/v1.0/provenance
-"""
+"""What was made from what: a statement with a SLSA Provenance v1 predicate (https://slsa.dev/spec/v1.0/provenance)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from notebake import signing
 from notebake.errors import RecordError
 from notebake.record import Record
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-_STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://slsa.dev/provenance/v1"
 # Names of ours: nothing is served there.
 _BUILD_TYPE = "https://notebake.invalid/bake/v1"
@@ -30,37 +25,30 @@ def statement(record: Record, subjects: Mapping[str, str]) -> bytes:
     dependencies = [base]
     if record.commit is not None:
         dependencies.append({"name": "spec", "digest": {"gitCommit": record.commit.id}})
-    made = {
-        "_type": _STATEMENT,
-        "subject": [{"name": name, "digest": {"sha256": value}} for name, value in sorted(subjects.items())],
-        "predicateType": _PREDICATE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": _BUILD_TYPE,
-                "externalParameters": {"target": record.target, "platform": record.platform},
-                "internalParameters": {
-                    "contentId": record.content_id,
-                    "madeFrom": record.made_from,
-                    "clean": record.commit.clean if record.commit else None,
-                    "tools": record.tools,
-                },
-                "resolvedDependencies": dependencies,
+    predicate = {
+        "buildDefinition": {
+            "buildType": _BUILD_TYPE,
+            "externalParameters": {"target": record.target, "platform": record.platform},
+            "internalParameters": {
+                "contentId": record.content_id,
+                "madeFrom": record.made_from,
+                "clean": record.commit.clean if record.commit else None,
+                "tools": record.tools,
             },
-            "runDetails": {
-                "builder": {"id": _BUILDER, "version": {"notebake": record.tools.get("notebake", "unknown")}},
-                "metadata": {"invocationId": record.content_id, "finishedOn": record.created.isoformat()},
-            },
+            "resolvedDependencies": dependencies,
+        },
+        "runDetails": {
+            "builder": {"id": _BUILDER, "version": {"notebake": record.tools.get("notebake", "unknown")}},
+            "metadata": {"invocationId": record.content_id, "finishedOn": record.created.isoformat()},
         },
     }
-    return (json.dumps(made, indent=1) + "\n").encode()
+    return signing.statement(_PREDICATE, predicate, subjects)
 
 
 def subjects(payload: bytes, *, source: str) -> dict[str, str]:
     """The files (name -> SHA-256) that a statement speaks of. Raises RecordError."""
+    made = signing.read(payload, _PREDICATE, source=source)
     try:
-        made = json.loads(payload)
-        if made["_type"] != _STATEMENT or made["predicateType"] != _PREDICATE:
-            raise ValueError("another type of statement")
         return {row["name"]: row["digest"]["sha256"] for row in made["subject"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise RecordError(f"{source}: not a provenance statement: {error}") from None

@@ -6,8 +6,10 @@ that ten thousand entries cost one file.
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -69,20 +71,33 @@ def files(entries: Iterable[Entry]) -> dict[str, bytes]:
 def entries(data: bytes, *, source: str) -> list[Entry]:
     """The entries that PRODUCTS holds. Raises RecordError."""
     try:
-        rows = [
-            row["notebake"]
-            | {
-                "files": {
-                    name: {"sha256": item["sha256"], "bytes": item["size"]}
-                    for name, item in row["items"].items()
+        with _uncollected():
+            rows = [
+                row["notebake"]
+                | {
+                    "files": {
+                        name: {"sha256": item["sha256"], "bytes": item["size"]}
+                        for name, item in row["items"].items()
+                    }
                 }
-            }
-            for product in json.loads(data)["products"].values()
-            for row in product["versions"].values()
-        ]
-        return [Entry.model_validate(row) for row in rows]
+                for product in json.loads(data)["products"].values()
+                for row in product["versions"].values()
+            ]
+            return [Entry.model_validate(row) for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{source}: not a list of this notebake's images: {str(error).splitlines()[0]}",
             "`notebake catalog verify --mend-index` writes it anew from the entries",
         ) from None
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python's collector waits: it would walk all that was read so far again and again, to find nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

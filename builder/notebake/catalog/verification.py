@@ -1,22 +1,20 @@
-"""Whether a catalog is what its makers signed, by their public key alone: every byte of every file."""
+"""Whether a catalog is what its makers signed: every byte of every file."""
 
 from __future__ import annotations
 
 from notebake import record as records
-from notebake import signing
 from notebake.catalog import Catalog, channels, provenance, streams
 from notebake.catalog import entry as entry_file
 from notebake.catalog.entry import PROVENANCE, Entry, File
 from notebake.errors import NotebakeError, RecordError
-from notebake.signing import SSlibKey
+from notebake.signing import Verifier
 
 
-def check(catalog: Catalog, entry: Entry, key: SSlibKey) -> None:
+def check(catalog: Catalog, entry: Entry, maker: Verifier) -> None:
     """One entry: its signature, each of its files, and what it says of itself. Raises RecordError."""
-    statement = signing.verify(
-        catalog.file(entry, PROVENANCE), provenance.PAYLOAD_TYPE, key, source=f"{entry.name}: {PROVENANCE}"
-    )
-    signed = provenance.subjects(statement, source=f"{entry.name}: {PROVENANCE}")
+    source = f"{entry.name}: {PROVENANCE}"
+    statement = maker.verify(catalog.file(entry, PROVENANCE), source=source)
+    signed = provenance.subjects(statement, source=source)
     for name, digest in signed.items():
         try:
             found, size = catalog.storage.digest(f"{entry.folder}/{name}")
@@ -35,7 +33,7 @@ def check(catalog: Catalog, entry: Entry, key: SSlibKey) -> None:
         raise RecordError(f"{entry.name}: its entry and its record differ")
 
 
-def problems(catalog: Catalog, key: SSlibKey) -> list[str]:
+def problems(catalog: Catalog, maker: Verifier) -> list[str]:
     """All that is wrong with a catalog, a line each; none when it is whole."""
     found = []
     listed = catalog.entries()
@@ -45,7 +43,7 @@ def problems(catalog: Catalog, key: SSlibKey) -> list[str]:
             path = entry_file.path(item.target, item.version)
             own = entry_file.parse(catalog.storage.read(path), source=item.name)
             rows.append(own)
-            check(catalog, own, key)
+            check(catalog, own, maker)
         except FileNotFoundError:
             found.append(f"{item.name}: the index names it, the catalog has it not")
         except NotebakeError as error:
@@ -57,15 +55,20 @@ def problems(catalog: Catalog, key: SSlibKey) -> list[str]:
             same = not rows
         if not same:
             found.append(f"{path}: not what follows from the entries")
-    there = {item.name for item in rows}
+    there = {item.name: item.files[item.disk].sha256 for item in rows if item.disk in item.files}
     for target in {item.target for item in rows}:
         try:
-            moves = channels.moves(catalog.storage, target, key)
+            moves = channels.moves(catalog.storage, target, maker)
         except NotebakeError as error:
             found.append(error.message)
             continue
         for channel in dict.fromkeys(move.channel for move in moves):
             version = channels.history(moves, channel)[-1]
-            if f"{target}@{version}" not in there:
+            disk = there.get(f"{target}@{version}")
+            if disk is None:
                 found.append(f"{target}@{channel}: points to {version}, which is not there")
+            elif disk not in {move.disk for move in moves if move.version == version}:
+                found.append(
+                    f"{target}@{channel}: was pointed to another {version} than the one that is there"
+                )
     return found

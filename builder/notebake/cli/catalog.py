@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from notebake.cli import options
+
+if TYPE_CHECKING:
+    from notebake.signing import Signer, Verifier
 
 
 @click.group("catalog")
@@ -41,17 +45,16 @@ def key(path: Path) -> None:
     help="What `notebake probe --json` printed: without it, the image cannot be promoted.",
 )
 @options.catalog
-@options.key
+@options.signer
 @options.as_json
-def add(image: Path, probe_path: Path | None, url: str, key_path: Path, as_json: bool) -> None:
+def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json: bool) -> None:
     """Put IMAGE, with the record beside it, into the catalog; its version follows from what changed.
 
     The very image that is the newest already is not added again.
     """
-    from notebake import record, signing
+    from notebake import record
     from notebake.catalog import Catalog, adding
 
-    signer = signing.private_key(key_path)
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
     added = adding.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe)
     if as_json:
@@ -113,27 +116,19 @@ def show(image: str, url: str) -> None:
 
 
 @command.command("verify")
-@click.option(
-    "--public-key",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    envvar="NOTEBAKE_PUBLIC_KEY",
-    show_envvar=True,
-    help="File of the makers' public key: nothing else is needed.",
-)
+@options.verifier
 @click.option("--mend-index", is_flag=True, help="First write the index anew from the entries.")
 @options.catalog
-def verify(public_key: Path, mend_index: bool, url: str) -> None:
+def verify(verifier: Verifier, mend_index: bool, url: str) -> None:
     """Read every byte of the catalog and check it against what was signed. Exit code 7 if any differs."""
-    from notebake import signing
     from notebake.catalog import Catalog, verification
     from notebake.errors import RecordError
 
-    catalog, maker = Catalog(url), signing.public_key(public_key)
+    catalog = Catalog(url)
     if mend_index:
         catalog.forget_index()
         catalog.write_index()
-    found = verification.problems(catalog, maker)
+    found = verification.problems(catalog, verifier)
     if found:
         raise RecordError("\n".join(found), "what is not named here is as it was signed")
     click.echo(f"{url}: {len(catalog.entries())} versions, all as they were signed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from notebake.keyless import Identity
     from notebake.plan import Plan
     from notebake.spec import Spec
 
@@ -71,15 +73,129 @@ catalog: Decorator = click.option(
     show_envvar=True,
     help="A folder, or a URL: s3://, gs://, az://, sftp://; https:// to read only.",
 )
-key: Decorator = click.option(
-    "--key",
-    "key_path",
-    envvar="NOTEBAKE_SIGNING_KEY",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    show_envvar=True,
-    help="File of the private key to sign with.",
+_by_identity = (
+    click.option(
+        "--identity",
+        envvar="NOTEBAKE_IDENTITY",
+        show_envvar=True,
+        help="Instead of a key, by sigstore: the job that signs, "
+        "as in https://github.com/me/images/.github/workflows/images.yml@refs/heads/main.",
+    ),
+    click.option(
+        "--issuer",
+        envvar="NOTEBAKE_ISSUER",
+        show_envvar=True,
+        help="Who vouches for that identity, as in https://token.actions.githubusercontent.com.",
+    ),
+    click.option(
+        "--trust-config",
+        "trust",
+        envvar="NOTEBAKE_TRUST_CONFIG",
+        type=click.Path(path_type=Path, dir_okay=False),
+        show_envvar=True,
+        help="sigstore's client trust config of services of your own.",
+    ),
 )
+
+
+def signer(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives the command a `signer`: of a private key, or of the CI's identity."""
+
+    @functools.wraps(command)
+    def with_signer(
+        *args: Any,
+        key_path: Path | None,
+        identity: str | None,
+        issuer: str | None,
+        trust: Path | None,
+        **more: Any,
+    ) -> Any:
+        maker = _maker("--key", key_path, identity, issuer, trust)
+        if maker is None:
+            from notebake import signing
+
+            assert key_path is not None
+            return command(*args, signer=signing.private_key(key_path), **more)
+        from notebake.keyless import Keyless
+
+        return command(*args, signer=Keyless(verifier=maker), **more)
+
+    return _with(
+        with_signer,
+        click.option(
+            "--key",
+            "key_path",
+            envvar="NOTEBAKE_SIGNING_KEY",
+            type=click.Path(path_type=Path, dir_okay=False),
+            show_envvar=True,
+            help="File of the private key to sign with.",
+        ),
+        *_by_identity,
+    )
+
+
+def verifier(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives the command a `verifier`: of a public key, or of a CI's identity."""
+
+    @functools.wraps(command)
+    def with_verifier(
+        *args: Any,
+        public_key: Path | None,
+        identity: str | None,
+        issuer: str | None,
+        trust: Path | None,
+        **more: Any,
+    ) -> Any:
+        maker = _maker("--public-key", public_key, identity, issuer, trust)
+        if maker is None:
+            from notebake import signing
+
+            assert public_key is not None
+            return command(*args, verifier=signing.public_key(public_key), **more)
+        return command(*args, verifier=maker, **more)
+
+    return _with(
+        with_verifier,
+        click.option(
+            "--public-key",
+            type=click.Path(path_type=Path, dir_okay=False),
+            envvar="NOTEBAKE_PUBLIC_KEY",
+            show_envvar=True,
+            help="File of the makers' public key: nothing else is needed.",
+        ),
+        *_by_identity,
+    )
+
+
+def _with(command: Callable[..., Any], *decorators: Decorator) -> Callable[..., Any]:
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+def _maker(
+    option: str, path: Path | None, identity: str | None, issuer: str | None, trust: Path | None
+) -> Identity | None:
+    """Who signs, when it is an identity; None when it is the key in `path`. Raises SpecError, MissingTool."""
+    from notebake.errors import MissingTool, SpecError
+
+    if (path is None) == (identity is None):
+        raise SpecError(
+            f"{option} FILE, or --identity with --issuer: one of both is needed",
+            "`notebake catalog key` makes a pair of keys; a CI service that knows sigstore offers an identity",
+        )
+    if identity is None:
+        return None
+    if issuer is None:
+        raise SpecError(
+            "--identity: needs the --issuer that vouches for it",
+            "of GitHub: https://token.actions.githubusercontent.com, of GitLab: https://gitlab.com",
+        )
+    try:
+        from notebake.keyless import Identity
+    except ModuleNotFoundError:
+        raise MissingTool("--identity: needs sigstore", "pip install 'notebake[sigstore]'") from None
+    return Identity(identity=identity, issuer=issuer, trust=trust)
 
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:

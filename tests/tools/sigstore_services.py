@@ -1,0 +1,256 @@
+"""A stand-in for sigstore's public services, which no test can reach: GitHub's token, Fulcio and Rekor.
+
+What it signs is signed for real, by keys of its own that its trust config names, so that sigstore's own client
+checks all of it: the certificate's chain and its timestamp (RFC 6962), the log's entry, proof and checkpoint.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import struct
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+import rfc8785
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+ISSUER = "https://token.actions.githubusercontent.com"
+IDENTITY = "https://github.com/me/images/.github/workflows/images.yml@refs/heads/main"
+# Fulcio's own, https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md, and RFC 6962's list of timestamps.
+_OID_ISSUER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
+_OID_TIMESTAMPS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+class _Key:
+    def __init__(self) -> None:
+        self._private = ec.generate_private_key(ec.SECP256R1())
+        self.private = self._private
+        self.public = self._private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.id = hashlib.sha256(self.public).digest()
+
+    def sign(self, data: bytes) -> bytes:
+        return self._private.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def trusted(self) -> dict[str, Any]:
+        return {"rawBytes": _b64(self.public), "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": _SINCE}
+
+
+_SINCE = {"start": "2020-01-01T00:00:00Z"}
+
+
+class Services:
+    """The services at `url`. `refuses`: Rekor takes nothing."""
+
+    def __init__(self) -> None:
+        self._ca, self._ctlog, self._rekor = _Key(), _Key(), _Key()
+        self.refuses = False
+        now = datetime.now(UTC)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in for Fulcio")])
+        self._root = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(self._ca.private.public_key())
+            .serial_number(1)
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(sign_certificates=True), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self._ca.private.public_key()), critical=False
+            )
+            .sign(self._ca.private, hashes.SHA256())
+        )
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def environment(self) -> dict[str, str]:
+        """What GitHub's runner gives to a job that may have a token."""
+        return {
+            "GITHUB_ACTIONS": "true",
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/token?",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x",
+        }
+
+    def trust_config(self) -> str:
+        service = {"majorApiVersion": 1, "validFor": _SINCE, "operator": "test"}
+        log = {"baseUrl": self.url, "hashAlgorithm": "SHA2_256"}
+        return json.dumps(
+            {
+                "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
+                "trustedRoot": {
+                    "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+                    "tlogs": [
+                        log | {"publicKey": self._rekor.trusted(), "logId": {"keyId": _b64(self._rekor.id)}}
+                    ],
+                    "ctlogs": [
+                        log | {"publicKey": self._ctlog.trusted(), "logId": {"keyId": _b64(self._ctlog.id)}}
+                    ],
+                    "certificateAuthorities": [
+                        {
+                            "subject": {"organization": "test", "commonName": "test"},
+                            "uri": self.url,
+                            "certChain": {"certificates": [{"rawBytes": _b64(self._root.public_bytes(Encoding.DER))}]},
+                            "validFor": _SINCE,
+                        }
+                    ],
+                    "timestampAuthorities": [],
+                },
+                "signingConfig": {
+                    "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+                    "caUrls": [service | {"url": self.url}],
+                    "oidcUrls": [],
+                    "rekorTlogUrls": [service | {"url": self.url}],
+                    "tsaUrls": [],
+                    "rekorTlogConfig": {"selector": "ANY"},
+                    "tsaConfig": {"selector": "ANY"},
+                },
+            }
+        )  # fmt: skip
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        answers: dict[str, Callable[[dict[str, Any], str], tuple[int, dict[str, Any]]]] = {
+            "/token": self._token,
+            "/api/v2/signingCert": self._certificate,
+            "/api/v1/log/entries": self._entry,
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
+                status, made = answers[self.path.partition("?")[0]](json.loads(body or b"{}"), bearer)
+                data = json.dumps(made).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        return Handler
+
+    def _token(self, _: dict[str, Any], bearer: str) -> tuple[int, dict[str, Any]]:
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER, "aud": "sigstore", "sub": "repo:me/images:ref:refs/heads/main", "iat": now,
+            "exp": now + 300, "job_workflow_ref": IDENTITY.removeprefix("https://github.com/"),
+        }  # fmt: skip
+        return 200, {"value": jwt.encode(claims, "nobody checks this signature here, Fulcio would")}
+
+    def _certificate(self, asked: dict[str, Any], bearer: str) -> tuple[int, dict[str, Any]]:
+        claims = jwt.decode(bearer, options={"verify_signature": False})
+        request = x509.load_pem_x509_csr(base64.b64decode(asked["certificateSigningRequest"]))
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([]))
+            .issuer_name(self._root.subject)
+            .public_key(request.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(seconds=5))
+            .not_valid_after(now + timedelta(minutes=10))
+            .add_extension(_usage(sign_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._ca.private.public_key()),
+                critical=False,
+            )
+            .add_extension(
+                x509.SubjectAlternativeName(
+                    [x509.UniformResourceIdentifier(f"https://github.com/{claims['job_workflow_ref']}")]
+                ),
+                critical=True,
+            )
+            .add_extension(x509.UnrecognizedExtension(_OID_ISSUER, claims["iss"].encode()), critical=False)
+        )
+        before = builder.sign(self._ca.private, hashes.SHA256()).tbs_certificate_bytes
+        stamps = x509.UnrecognizedExtension(_OID_TIMESTAMPS, self._timestamp(before))
+        whole = builder.add_extension(stamps, critical=False).sign(self._ca.private, hashes.SHA256())
+        chain = [each.public_bytes(Encoding.PEM).decode() for each in (whole, self._root)]
+        return 200, {"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}
+
+    def _timestamp(self, certificate: bytes) -> bytes:
+        """RFC 6962, 3.2 and 3.3: a list of one timestamp over a certificate that has none yet."""
+        issuer = hashlib.sha256(self._ca.public).digest()
+        at = struct.pack("!Q", int(time.time() * 1000))
+        signed = b"\0\0" + at + b"\0\1" + issuer + len(certificate).to_bytes(3, "big") + certificate + b"\0\0"
+        signature = self._ctlog.sign(signed)
+        stamp = (
+            b"\0" + self._ctlog.id + at + b"\0\0" + b"\4\3" + struct.pack("!H", len(signature)) + signature
+        )
+        listed = struct.pack("!H", len(stamp)) + stamp
+        listed = struct.pack("!H", len(listed)) + listed
+        return (
+            b"\4" + (bytes([len(listed)]) if len(listed) < 128 else b"\x81" + bytes([len(listed)])) + listed
+        )
+
+    def _entry(self, asked: dict[str, Any], bearer: str) -> tuple[int, dict[str, Any]]:
+        """Each entry is alone in a log of its own."""
+        if self.refuses:
+            return 503, {"message": "the log is closed"}
+        proposed = asked["spec"]["proposedContent"]
+        envelope = json.loads(proposed["envelope"])
+        body = rfc8785.dumps(
+            {
+                "apiVersion": "0.0.1",
+                "kind": "dsse",
+                "spec": {
+                    "envelopeHash": _sha256(proposed["envelope"].encode()),
+                    "payloadHash": _sha256(base64.b64decode(envelope["payload"])),
+                    "signatures": [
+                        {"signature": each["sig"], "verifier": proposed["verifiers"][0]}
+                        for each in envelope["signatures"]
+                    ],
+                },
+            }
+        )
+        root = hashlib.sha256(b"\0" + body).digest()
+        promised = {
+            "body": _b64(body), "integratedTime": int(time.time()), "logID": self._rekor.id.hex(), "logIndex": 0,
+        }  # fmt: skip
+        note = f"stand-in\n1\n{_b64(root)}\n"
+        signature = _b64(self._rekor.id[:4] + self._rekor.sign(note.encode()))
+        proof = {
+            "logIndex": 0, "rootHash": root.hex(), "treeSize": 1, "hashes": [],
+            "checkpoint": f"{note}\n\N{EM DASH} stand-in {signature}\n",
+        }  # fmt: skip
+        verification = {
+            "inclusionProof": proof, "signedEntryTimestamp": _b64(self._rekor.sign(rfc8785.dumps(promised))),
+        }  # fmt: skip
+        return 201, {root.hex(): promised | {"verification": verification}}
+
+
+def _sha256(data: bytes) -> dict[str, str]:
+    return {"algorithm": "sha256", "value": hashlib.sha256(data).hexdigest()}
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates, key_cert_sign=sign_certificates, crl_sign=sign_certificates,
+        content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
+        encipher_only=False, decipher_only=False,
+    )  # fmt: skip
