@@ -11,6 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from notebake import bases, mirrors, plan, process, spec, targets, wheels
 from notebake.launching import Source
 from notebake.plan import Plan
@@ -31,7 +33,15 @@ class Made:
 
 
 def make(name: str, steps: Steps, log: Path) -> Made:
-    """The shape `name` from the cache, made when it is not there. Raises MissingTool or CommandFailed."""
+    """The shape `name` from the cache, made when it is not there. Raises MissingTool or CommandFailed.
+
+    Two processes may ask for it at once: the second one waits.
+    """
+    with FileLock(bases.cache() / "shapes.lock"):
+        return _make(name, steps, log)
+
+
+def _make(name: str, steps: Steps, log: Path) -> Made:
     made = plan.make(spec.parse('mirrors = "host"', source="shapes"), targets.get(name, FOLDER), FOLDER)
     root = bases.root(made, steps, log)
     repository = root.with_name(root.name.removesuffix(".tar.zst") + "-repository")
