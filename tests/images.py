@@ -39,7 +39,6 @@ def small() -> Record:
 
 def changed(known: Record, change: Callable[[dict[str, Any]], None]) -> Record:
     """`known` with its software report changed in place by `change`."""
-    assert known.software is not None
     data = known.software.model_dump(mode="json")
     change(data)
     return known.model_copy(update={"software": Software.model_validate(data)})

@@ -44,6 +44,7 @@ _MILESTONES = (
     ("Waiting for WinRM", "install Windows"),
     ("WinRM connected", "install the notebook"),
     ("scripts/updates.ps1", "install updates"),
+    ("scripts/report.ps1", "report the software"),
     ("scripts/seal.ps1", "seal the image"),
     ("scripts/sysprep.ps1", "generalize"),
     ("scripts/report.sh", "report the software"),
@@ -205,16 +206,14 @@ def bake(
                 timeout=1800, log=log,
             )  # fmt: skip
         with steps.step("write the record"):
-            # A Windows machine does not report its software yet.
-            report = None if windows else software.load(work / "software.json")
+            report = software.load(work / "software.json")
             written = _record(
                 plan, packed, inputs, chosen, steps, now, base=base, report=report, commit=git.state(folder)
             )
             shutil.rmtree(work / "output")
             packed.replace(image)
             record.write(image, written)
-            if report is not None:
-                write_whole(sbom.path_for(image), sbom.render(written))
+            write_whole(sbom.path_for(image), sbom.render(written))
     return Baked(image=image, record=written, fresh=True)
 
 
@@ -227,7 +226,7 @@ def _record(
     now: datetime,
     *,
     base: str | None,
-    report: software.Software | None,
+    report: software.Software,
     commit: record.Commit | None,
 ) -> Record:
     status = image.stat()

@@ -55,8 +55,6 @@ def _bars(record: Record) -> list[dict[str, Any]]:
 
 def _software(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     found = record.software
-    if found is None:
-        return []
     return [
         ("Python packages", list(found.python_packages.items())),
         ("OS packages", list(found.os_packages.items())),

@@ -121,7 +121,7 @@ class Record(_Table):
     tools: dict[str, str]
     image: Image
     steps: tuple[Step, ...]
-    software: Software | None = None
+    software: Software
     probe: ProbeReport | None = None
 
     def to_json(self) -> bytes:

@@ -13,7 +13,6 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from notebake.errors import RecordError
 from notebake.record import Record
 from notebake.software import Software
 
@@ -51,10 +50,8 @@ def _components(software: Software) -> Iterator[Component]:
 
 
 def render(record: Record) -> bytes:
-    """The SBOM of a record's image; the same record gives the same bytes. Raises RecordError without a report."""
+    """The SBOM of a record's image; the same record gives the same bytes."""
     software = record.software
-    if software is None:
-        raise RecordError(f"{record.target}: its record has no software report to make an SBOM from")
     system = Component(
         name=record.target,
         version=record.version or record.content_id[:12],

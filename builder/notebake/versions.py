@@ -86,14 +86,6 @@ def _between(old: Mapping[str, str], new: Mapping[str, str]) -> Changes:
     )
 
 
-def _software(record: Record, name: str) -> Software:
-    if record.software is None:
-        raise RecordError(
-            f"{name}: its record has no software report", "bake the image anew: notebake bake --force"
-        )
-    return record.software
-
-
 def _lines(lines: Iterable[str]) -> dict[str, str]:
     return dict.fromkeys(lines, "")
 
@@ -133,8 +125,8 @@ def _level(old: Record, kinds: Mapping[str, Changes], before: Software, after: S
 
 
 def difference(old: Record, new: Record, *, names: tuple[str, str] = ("old", "new")) -> Difference:
-    """What changed from `old` to `new`, called `names` in messages. Raises RecordError without a report."""
-    before, after = _software(old, names[0]), _software(new, names[1])
+    """What changed from `old` to `new`, called `names`."""
+    before, after = old.software, new.software
     kinds = {
         "system": _between(
             {"os": f"{before.system.id} {before.system.version}", "python": before.python},

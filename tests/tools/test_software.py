@@ -12,7 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from tests import images
 
-from notebake import process, resources, sbom, software
+from notebake import process, resources, sbom, software, versions
 
 REPORT = resources.folder("images") / "_shared/linux/scripts/report.py"
 
@@ -60,6 +60,28 @@ def test_rpm_packages_by_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
 
 
+# A stand-in, written by hand after report.ps1, as PowerShell would write it.
+_WINDOWS = """{"system": {"id": "windows", "version": "10.0.26100", "title": "Windows Server 2025", "packages": "generic"},
+ "python": "3.13.5", "os_packages": {"windows": "10.0.26100.2894", "Python 3.13.5 (64-bit)": "3.13.5150.0",
+ "KB5044284": "Security Update"}, "python_packages": {"numpy": "2.3.1"}, "units": {"notebake": "automatic"},
+ "ports": ["tcp 0.0.0.0 9999"], "users": {"Administrator": "500 disabled"}, "setuid": {},
+ "firewall": ["Allow Any TCP 9999: notebake"]}"""
+
+
+def test_a_windows_machines_report_is_read_and_compared(tmp_path: Path) -> None:
+    path = tmp_path / "software.json"
+    path.write_text(_WINDOWS)
+    old = images.real().model_copy(update={"target": "windows-2025", "software": software.load(path)})
+    made = sbom.render(old)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made.decode()) is None
+    purls = {row["purl"] for row in json.loads(made)["components"]}
+    assert "pkg:generic/windows/KB5044284@Security%20Update?distro=windows-10.0.26100" in purls
+    path.write_text(_WINDOWS.replace("26100.2894", "26100.3194").replace("KB5044284", "KB5051987"))
+    new = old.model_copy(update={"software": software.load(path)})
+    found = versions.difference(old, new)
+    assert found.level == "minor" and "KB5051987" in versions.text(found)
+
+
 def test_the_sbom_is_cyclonedx_1_6_and_the_same_each_time() -> None:
     record = images.real()
     made = sbom.render(record)
@@ -68,7 +90,6 @@ def test_the_sbom_is_cyclonedx_1_6_and_the_same_each_time() -> None:
     assert validator.validate_str(made.decode()) is None
     assert validator.validate_str(made.decode().replace('"library"', '"libary"')) is not None
     found = json.loads(made)
-    assert record.software is not None
     assert len(found["components"]) == len(record.software.os_packages) + len(record.software.python_packages)
     purls = {row["purl"] for row in found["components"]}
     assert f"pkg:pypi/numpy@{record.software.python_packages['numpy']}" in purls

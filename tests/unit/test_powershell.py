@@ -13,6 +13,7 @@ from tests.powershell.lint import lint
 
 from notebake import resources
 from notebake.plan import Plan
+from notebake.software import Software, System
 from notebake.windows import forms
 
 SCRIPTS = sorted(path for name in ("images", "cloud-init") for path in resources.folder(name).rglob("*.ps1"))
@@ -114,3 +115,12 @@ def test_sysprep_failures_are_recognized() -> None:
     for failure, line in zip(failures, said, strict=True):
         assert re.search(failure["pattern"], line) and failure["advice"].endswith(".")
         assert not re.search(failure["pattern"], "SYSPRP Sysprep_Generalize: all is well")
+
+
+def test_the_report_has_each_key_of_a_software_report() -> None:
+    text = (resources.folder("images") / "_shared/windows/scripts/report.ps1").read_text()
+    keys = re.findall(r"^  (\w+) +=", text[text.index("$report =") :], re.MULTILINE)
+    assert keys == list(Software.model_fields)
+    system = re.search(r"^  system +=(.*)", text, re.MULTILINE)
+    assert system is not None
+    assert re.findall(r"(\w+) = ", system[1]) == list(System.model_fields)

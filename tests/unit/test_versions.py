@@ -88,12 +88,6 @@ def test_three_ways_to_read_it() -> None:
     assert "the same software" in versions.text(versions.difference(old, old))
 
 
-def test_a_record_without_a_report_is_named() -> None:
-    old = images.real()
-    with pytest.raises(RecordError, match="new: its record has no software report"):
-        versions.difference(old, old.model_copy(update={"software": None}))
-
-
 def test_the_content_id_is_the_same_for_the_same_and_names_what_changed(
     make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,11 +146,14 @@ def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> No
     template = made["windows.pkr.hcl"].decode()
     for path in re.findall(r"\$\{path\.root\}/([\w./-]+)", template + made["clouds.pkr.hcl"].decode()):
         assert path in made, path
-    for upload in re.findall(
+    (download,) = re.findall(r'direction += "download"\n +source += "C:/Windows/Temp/([\w.]+)"', template)
+    for named in re.findall(
         r"C:\\Windows\\Temp\\([\w-]+\.(?:json|xml))",
         "".join(data.decode() for path, data in made.items() if path.endswith(".ps1")),
     ):
-        assert upload in made, upload
+        assert named in made or named == download, named
+    assert f"\\{download}'" in made["scripts/report.ps1"].decode()
+    assert f"'{download}'" in made["scripts/seal.ps1"].decode(), "the report stays in the image"
 
 
 @given(

@@ -59,6 +59,7 @@ def prepared(
         "output_directory": str(work / "output"),
         "answer_directory": str(answer),
         "console_log": str(work / "console.log"),
+        "software_report": str(work / "software.json"),
         "wheelhouse": str(wheelhouse),
         "firmware": str(needs.FIRMWARE),
     }

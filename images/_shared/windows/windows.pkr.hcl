@@ -39,6 +39,12 @@ variable "updates" {
   default = true
 }
 
+# Where the report on what is in the machine goes, on this computer.
+variable "software_report" {
+  type    = string
+  default = "software.json"
+}
+
 build {
   sources = [
     "source.qemu.image",
@@ -86,6 +92,17 @@ build {
     only    = ["qemu.image", "hyperv-iso.image"]
     script  = "${path.root}/scripts/cloudbase-init.ps1"
     timeout = "30m"
+  }
+
+  provisioner "powershell" {
+    script  = "${path.root}/scripts/report.ps1"
+    timeout = "30m"
+  }
+
+  provisioner "file" {
+    direction   = "download"
+    source      = "C:/Windows/Temp/software.json"
+    destination = var.software_report
   }
 
   provisioner "powershell" {

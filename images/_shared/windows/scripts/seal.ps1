@@ -9,7 +9,7 @@ foreach ($name in 'data\tls', 'data\token', 'data\ready', 'data\jupyter', 'data\
   Remove-Item -Path (Join-Path $state $name) -Recurse -Force -ErrorAction SilentlyContinue
 }
 Get-ChildItem -LiteralPath (Join-Path $state 'logs') -File | Remove-Item -Force
-foreach ($name in 'guest.tar.gz', 'notebake-updates.ps1', 'notebake-updates.txt', 'cloudbase-init-msi.log') {
+foreach ($name in 'guest.tar.gz', 'notebake-updates.ps1', 'notebake-updates.txt', 'cloudbase-init-msi.log', 'software.json') {
   Remove-Item -LiteralPath "C:\Windows\Temp\$name" -Force -ErrorAction SilentlyContinue
 }
 foreach ($name in 'key.pem', 'token') {

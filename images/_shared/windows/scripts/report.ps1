@@ -1,0 +1,97 @@
+# What is in this machine, as JSON for notebake.software: programs and updates, Python packages, services, ports,
+# users, firewall rules. The build's own way in, which close.ps1 takes away, is left out.
+Set-StrictMode -Version Latest
+$ErrorActionPreference = 'Stop'
+
+$python = Join-Path $env:ProgramFiles 'notebake\env\Scripts\python.exe'
+# From here on Windows hands out ports to clients.
+$ephemeral = 49152
+$winrm = 5986
+$wide = '0.0.0.0', '::', '127.0.0.1', '::1'
+
+function Get-Program {
+  $system = Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion'
+  $found = [ordered]@{ 'windows' = '{0}.{1}' -f $script:release.Version, $system.UBR }
+  $branch = 'Microsoft\Windows\CurrentVersion\Uninstall\*'
+  $rows = Get-ItemProperty -Path "HKLM:\SOFTWARE\$branch", "HKLM:\SOFTWARE\WOW6432Node\$branch"
+  foreach ($row in $rows) {
+    if (-not $row.PSObject.Properties['DisplayName']) { continue }
+    $name = [string]$row.DisplayName
+    $version = ''
+    if ($row.PSObject.Properties['DisplayVersion']) { $version = [string]$row.DisplayVersion }
+    if ($found.Contains($name)) { $name = '{0}:{1}' -f $name, $version }
+    $found[$name] = $version
+  }
+  foreach ($update in Get-HotFix) { $found[$update.HotFixID] = [string]$update.Description }
+  return $found
+}
+
+function Get-PythonFact([string] $Expression) {
+  $said = & $python -I -c "import importlib.metadata as m, json, re, sys; print(json.dumps($Expression))"
+  if ($LASTEXITCODE -ne 0) { throw "python.exe: exit code $LASTEXITCODE" }
+  return ($said | ConvertFrom-Json)
+}
+
+function Get-Unit {
+  $found = [ordered]@{}
+  foreach ($service in Get-CimInstance -ClassName 'Win32_Service' -Filter "StartMode='Auto'" | Sort-Object -Property 'Name') {
+    # A session's own services have a number that is another one at each boot.
+    if ($service.Name -notmatch '_[0-9a-f]{4,}$') { $found[$service.Name] = 'automatic' }
+  }
+  return $found
+}
+
+function Get-Listener {
+  $rows = @()
+  foreach ($row in Get-NetTCPConnection -State 'Listen') { $rows += , @('tcp', $row.LocalAddress, $row.LocalPort) }
+  foreach ($row in Get-NetUDPEndpoint) { $rows += , @('udp', $row.LocalAddress, $row.LocalPort) }
+  $lines = @()
+  foreach ($row in $rows) {
+    if ($row[2] -ge $ephemeral -or $row[2] -eq $winrm) { continue }
+    $address = '*'
+    if ($row[1] -in $wide) { $address = $row[1] }
+    $lines += '{0} {1} {2}' -f $row[0], $address, $row[2]
+  }
+  return @($lines | Sort-Object -Unique)
+}
+
+function Get-Account {
+  $found = [ordered]@{}
+  foreach ($user in Get-LocalUser) {
+    # close.ps1 switches the build's account off.
+    $state = 'disabled'
+    if ($user.Enabled -and $user.Name -ne 'Administrator') { $state = 'enabled' }
+    $found[$user.Name] = '{0} {1}' -f $user.SID.Value.Split('-')[-1], $state
+  }
+  return $found
+}
+
+function Get-Rule {
+  $lines = @()
+  foreach ($item in Get-NetFirewallProfile) {
+    $lines += '{0}: enabled {1}, inbound {2}' -f $item.Name, $item.Enabled, $item.DefaultInboundAction
+  }
+  $ports = @{}
+  foreach ($filter in Get-NetFirewallPortFilter) { $ports[$filter.InstanceID] = $filter }
+  foreach ($rule in Get-NetFirewallRule -Enabled 'True' -Direction 'Inbound' | Sort-Object -Property 'Name') {
+    if ($rule.Name -eq 'notebake-winrm') { continue }
+    $filter = $ports[$rule.InstanceID]
+    $lines += '{0} {1} {2} {3}: {4}' -f $rule.Action, $rule.Profile, $filter.Protocol, ($filter.LocalPort -join ','), $rule.Name
+  }
+  return $lines
+}
+
+$release = Get-CimInstance -ClassName 'Win32_OperatingSystem'
+$report = [ordered]@{
+  system          = [ordered]@{ id = 'windows'; version = $release.Version; title = $release.Caption; packages = 'generic' }
+  python          = Get-PythonFact "'%d.%d.%d' % sys.version_info[:3]"
+  os_packages     = Get-Program
+  python_packages = Get-PythonFact "{re.sub('[-_.]+', '-', d.name).lower(): d.version for d in m.distributions()}"
+  units           = Get-Unit
+  ports           = @(Get-Listener)
+  users           = Get-Account
+  setuid          = @{}
+  firewall        = @(Get-Rule)
+}
+# Set-Content would begin the file with a byte order mark.
+[IO.File]::WriteAllText('C:\Windows\Temp\software.json', (ConvertTo-Json -InputObject $report -Depth 4))
