@@ -8,6 +8,9 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +118,15 @@ class Runner:
         self.service: dict[str, str] = {}
         self.ran: list[str] = []
 
+    def bash(self, script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        """A script as all three services run it, with this computer's linters and the stand-ins."""
+        found = f"{self.stand_ins}:{env.get('PATH', '')}:{os.environ['PATH']}:{Path(sys.executable).parent}"
+        return subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            cwd=self.folder / "repository", env={"HOME": str(self.folder / "home")} | env | {"PATH": found},
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+
     def job(self, name: str, contexts: dict[str, Any]) -> dict[str, str]:
         job, paths = self.made["jobs"][name], self.folder / "paths"
         contexts = {**contexts, "steps": {}}
@@ -125,18 +137,13 @@ class Runner:
             out = self.folder / "output"
             out.write_text("")
             settings = self.made.get("env", {}) | job.get("env", {}) | step.get("env", {})
-            found = reversed(paths.read_text().split())
             env = {
-                "HOME": str(self.folder / "home"),
-                "PATH": ":".join([str(self.stand_ins), *found, os.environ["PATH"]]),
+                "PATH": ":".join(reversed(paths.read_text().split())),
                 "GITHUB_OUTPUT": str(out), "GITHUB_PATH": str(paths),
                 "GITHUB_STEP_SUMMARY": str(self.folder / "summary"), "RUNNER_TEMP": str(self.folder / "temp"),
                 "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1",
             } | self.service | {key: filled(value, contexts) for key, value in settings.items()}  # fmt: skip
-            done = subprocess.run(
-                ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", filled(step["run"], contexts)],
-                cwd=self.folder / "repository", env=env, capture_output=True, text=True, timeout=300,
-            )  # fmt: skip
+            done = self.bash(filled(step["run"], contexts), env)
             assert done.returncode == 0, (step["name"], done.stdout, done.stderr)
             self.ran.append(step["name"])
             outputs = dict(line.split("=", 1) for line in out.read_text().splitlines())
@@ -183,9 +190,11 @@ def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
     gh = tmp_path / "stand-ins/gh"
     gh.write_text(f"#!/bin/sh\ncat comment.md > {shlex.quote(str(tmp_path / 'comment'))}\n")
     sudo = tmp_path / "stand-ins/sudo"
-    # Not chmod of the real /dev/kvm.
-    sudo.write_text('#!/bin/sh\ncase $1 in\nchmod) ;;\n*) exec "$@" ;;\nesac\n')
-    for item in (stand_in, gh, sudo):
+    # Not chmod of the real /dev/kvm, and no packages: they are here.
+    sudo.write_text('#!/bin/sh\ncase $1 in\nchmod | apt-get) ;;\n*) exec "$@" ;;\nesac\n')
+    apt = tmp_path / "stand-ins/apt-get"
+    apt.write_text("#!/bin/sh\n")
+    for item in (stand_in, gh, sudo, apt):
         item.chmod(0o755)
     git = ["git", "-C", tmp_path / "repository", "-c", "user.name=A", "-c", "user.email=a@example.com"]
     (tmp_path / "repository/notebake.toml").write_text('[notebook]\nprofile = "old"\n')
@@ -203,6 +212,7 @@ def on_main(folder: Path) -> dict[str, Any]:
             "workflow_ref": workflow_ref,
         },
         "matrix": {"target": "debian-13"}, "vars": {"NOTEBAKE_CATALOG": str(folder / "catalog")},
+        "secrets": {},
     }  # fmt: skip
 
 
@@ -213,6 +223,21 @@ def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path
     github = {"event_name": "pull_request", "event": {"pull_request": request}, "token": "t"}
     outputs = runner.job("check", {"github": github})
     assert "debian-13" in json.loads(outputs["targets"]) and "windows-2025" not in outputs["targets"]
+    (lint,) = (
+        step["run"]
+        for step in runner.made["jobs"]["check"]["steps"]
+        if step.get("name") == "Lint what was rendered"
+    )
+    assert runner.bash(lint, {}).returncode == 0
+    rendered = tmp_path / "repository/rendered/new/debian-13"
+    for path, fault in (
+        ("packer/scripts/seal.sh", "rm -r $unquoted"),
+        ("user-data.yaml", "hostname: [1]"),
+    ):
+        whole = (rendered / path).read_text()
+        (rendered / path).write_text(f"{whole}{fault}\n")
+        assert runner.bash(lint, {}).returncode != 0, path
+        (rendered / path).write_text(whole)
     comment = (tmp_path / "comment").read_text()
     assert '-  "profile": "old"' in re.sub(r"\\\"|\\n", '"', comment) or "old" in comment
 
@@ -248,3 +273,99 @@ def test_githubs_workflow_signs_as_itself(runner: Runner, tmp_path: Path) -> Non
     assert verification.problems(catalog, Identity(identity=IDENTITY, issuer=ISSUER, trust=trust)) == []
     stranger = Identity(identity=IDENTITY.replace("main", "fork"), issuer=ISSUER, trust=trust)
     assert len(verification.problems(catalog, stranger)) == 2
+
+
+class Comments:
+    """A stand-in for a service's API: takes comments."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, dict[str, str], Any]] = []
+        taken = self.taken
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                taken.append((self.path, dict(self.headers), body))
+                self.send_response(201)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def comments() -> Iterator[Comments]:
+    made = Comments()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def changed(runner: Runner) -> str:
+    """The commit before a change of the spec, in the runner's repository; its notebake is this one."""
+    (runner.folder / "home/notebake/bin").mkdir(parents=True)
+    python = runner.folder / "home/notebake/bin/python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    repository = runner.folder / "repository"
+    before = process.run(["git", "-C", repository, "rev-parse", "HEAD"], timeout=60).stdout.decode().strip()
+    (repository / "notebake.toml").write_text('[notebook]\nprofile = "new"\n')
+    return before
+
+
+def test_gitlab_comments_with_the_difference(
+    runner: Runner, changed: str, comments: Comments, tmp_path: Path
+) -> None:
+    made = yaml.safe_load(written("gitlab", tmp_path).read_text())
+    script = "\n".join(made["difference"]["script"])
+    env = {
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": changed, "CI_API_V4_URL": f"{comments.url}/api/v4",
+        "CI_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "3",
+    }  # fmt: skip
+    done = runner.bash(script, env | {"GITLAB_TOKEN": "secret"})
+    assert done.returncode == 0, done.stderr
+    ((path, headers, body),) = comments.taken
+    assert path == "/api/v4/projects/7/merge_requests/3/notes" and headers["PRIVATE-TOKEN"] == "secret"
+    assert body["body"].startswith("### What would be rendered\n```diff\n") and "new" in body["body"]
+    process.run(["git", "-C", tmp_path / "repository", "worktree", "remove", "../base"], timeout=60)
+    assert runner.bash(script, env).returncode == 0
+    assert len(comments.taken) == 1
+
+
+def test_azure_pipelines_comments_with_the_difference(
+    runner: Runner, changed: str, comments: Comments, tmp_path: Path
+) -> None:
+    made = yaml.safe_load(written("azure-pipelines", tmp_path).read_text())
+    named = {step.get("displayName"): step for step in made["jobs"][0]["steps"]}
+    git = ["git", "-C", tmp_path / "repository", "update-ref", "refs/remotes/origin/main", changed]
+    process.run(git, timeout=60)
+    values = {
+        "System.PullRequest.TargetBranch": "refs/heads/main", "System.CollectionUri": f"{comments.url}/us/",
+        "System.TeamProject": "images", "Build.Repository.ID": "9", "System.PullRequest.PullRequestId": "3",
+        "System.AccessToken": "secret",
+    }  # fmt: skip
+    step = named["Comment with the difference"]
+    env = {
+        name: re.sub(r"\$\(([\w.]+)\)", lambda found: values[found[1]], value)
+        for name, value in step["env"].items()
+    }
+    for script in (
+        named["Render every target"]["script"],
+        named["Lint what was rendered"]["script"],
+        step["script"],
+    ):
+        done = runner.bash(script, env)
+        assert done.returncode == 0, done.stderr
+    ((path, headers, body),) = comments.taken
+    assert path == "/us/images/_apis/git/repositories/9/pullRequests/3/threads?api-version=7.1"
+    assert headers["Authorization"] == "Bearer secret"
+    assert "```diff" in body["comments"][0]["content"] and "new" in body["comments"][0]["content"]

@@ -67,7 +67,7 @@ def command(
         where,
         password=password,
         token=token,
-        ask=lambda: str(click.prompt("Password", hide_input=True, err=True)),
+        ask=_ask,
         **known,
     )
     steps = Steps()
@@ -89,3 +89,11 @@ def command(
 
         Console().print(report.table())
     return 0 if report.passed else CheckFailed.exit_code
+
+
+def _ask() -> str:
+    from notebake.errors import SpecError
+
+    if not sys.stdin.isatty():
+        raise SpecError("a password or token is needed", "--password-stdin or --token-stdin reads it")
+    return str(click.prompt("Password", hide_input=True, err=True))
