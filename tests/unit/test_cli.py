@@ -71,6 +71,7 @@ def test_render_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
         (["ssh", "nobody-1"], 2, "nobody-1"),
         (["stop", "nobody-1"], 2, "nobody-1"),
         (["stop"], 2, "--all"),
+        (["probe", "https://127.0.0.1:1/"], 2, "password or token is needed"),
         (["probe", "nobody-1"], 2, "no such machine"),
         (["probe", "http://127.0.0.1/", "--token-stdin"], 2, "https"),
         (["probe", "https://127.0.0.1:1/", "--token-stdin", "--fingerprint", "abc"], 2, "fingerprint"),
