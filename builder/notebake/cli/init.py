@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 
 import click
 
-
-def ask_password(from_stdin: bool) -> str:
-    """The password, from standard input's first line or asked twice without echo. May be empty."""
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    return str(
-        click.prompt(
-            "Password (empty: each machine makes a token)",
-            hide_input=True,
-            default="",
-            show_default=False,
-            confirmation_prompt="The same again",
-            err=True,
-        )
-    )
+from notebake.cli import password as passwords
 
 
 @click.command("init")
@@ -53,9 +38,8 @@ def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | 
         )
     if password_stdin and no_password:
         raise click.UsageError("--password-stdin and --no-password exclude each other")
-    password = "" if no_password else ask_password(password_stdin)
-    if password_stdin and not password:
-        raise SpecError("--password-stdin: the password is empty", "--no-password if that is what you want")
+    instead = "--password-stdin reads it; --no-password if that is what you want"
+    password = "" if no_password else passwords.new(from_stdin=password_stdin, instead=instead)
     hashed = auth.password_hash(password, salt=secrets.token_bytes(16)) if password else None
     write_whole(path, example.text(password=hashed, mirrors=mirrors).encode())
     click.echo(f"wrote {path}; next: notebake bake debian-13, or notebake launch debian-13")

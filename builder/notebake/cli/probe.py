@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from notebake.cli import options
+from notebake.cli import password as passwords
 
 
 @click.command("probe")
@@ -67,7 +68,7 @@ def command(
         where,
         password=password,
         token=token,
-        ask=_ask,
+        ask=lambda: passwords.ask("Password", instead="--password-stdin or --token-stdin reads it"),
         **known,
     )
     steps = Steps()
@@ -89,11 +90,3 @@ def command(
 
         Console().print(report.table())
     return 0 if report.passed else CheckFailed.exit_code
-
-
-def _ask() -> str:
-    from notebake.errors import SpecError
-
-    if not sys.stdin.isatty():
-        raise SpecError("a password or token is needed", "--password-stdin or --token-stdin reads it")
-    return str(click.prompt("Password", hide_input=True, err=True))
