@@ -1,14 +1,15 @@
-"""Shared by all layers: a spec that names no real host, and plans made from it."""
+"""Shared by all layers: a spec that names no real host, plans made from it, the command."""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from notebake import plan, resources, spec, targets
+from notebake import cli, plan, resources, spec, targets
 from notebake.plan import Plan
 
 # The guest's programs run on the machine and are no part of the package; tests import them as they are.
@@ -30,6 +31,9 @@ password = "{HASH}"
 """
 
 
+Run = Callable[..., tuple[int, str, str]]
+
+
 @pytest.fixture
 def make_plan(tmp_path: Path) -> Callable[..., Plan]:
     """Makes a plan from TOML text for a target; files the spec names are looked for in tmp_path."""
@@ -38,6 +42,24 @@ def make_plan(tmp_path: Path) -> Callable[..., Plan]:
         return plan.make(spec.parse(text, source="notebake.toml"), targets.get(target), tmp_path)
 
     return make
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `notebake ARGS` in an empty folder; returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def invoke(*args: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as caught:
+            cli.main(list(args))
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return int(caught.value.code or 0), out, err
+
+    return invoke
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

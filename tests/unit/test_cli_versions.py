@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from tests import images
-from tests.unit.conftest import Run
+from tests.conftest import Run
 
 from notebake import launching, record
 from notebake.launch import Request

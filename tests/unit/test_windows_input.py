@@ -18,7 +18,7 @@ import pycdlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.conftest import Run
+from tests.conftest import Run
 
 from notebake import doctor, guest, plan, render, spec, targets
 from notebake.errors import SpecError
