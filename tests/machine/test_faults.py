@@ -47,15 +47,14 @@ def boot_again(machine: Machine) -> Machine:
     """
     old = machine.network
     assert old is not None
-    with FileLock(
-        nspawn._HOST_LOCK
-    ):  # another test's machine would take the address that is free for a moment
+    # Its seed names its address, and another test's machine may come or go in between.
+    with FileLock(nspawn._HOST_LOCK), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subnet, "free", lambda used: (old.host, old.guest))
         subnet.remove(old)
         network = subnet.create(
             subnet.names(machine.folder), cgroups=old.cgroups, public=machine.address.port,
             inside=machine.notebook_port, offline=True,
         )  # fmt: skip
-    assert network.guest == old.guest, "another address than the seed names"
     machine.console.unlink()
     argv = nspawn.arguments(machine.folder / "root", network, machine.name)
     pid = process.spawn(argv, log=machine.console, env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
