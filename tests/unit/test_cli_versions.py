@@ -99,6 +99,7 @@ def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
         (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7, "not a probe report"),
         (["catalog", "add", "x.qcow2"], 2, "--key"),
         (["catalog", "verify", "--public-key", "k"], 2, "not an Ed25519 public key"),
+        (["catalog", "verify", "--public-key", "k.pub", "--catalog", "elsewhere"], 2, "nothing is there to verify"),
         (["catalog", "list", "--catalog", "nonsense://x"], 3, "nonsense"),
         (["promote", "debian-13", "--key", "k"], 2, "TARGET@CHANNEL"),
         (["promote", "debian-13@stable", "--key", "k"], 2, "no such channel"),

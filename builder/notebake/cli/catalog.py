@@ -122,7 +122,7 @@ def show(image: str, url: str) -> None:
 def verify(verifier: Verifier, mend_index: bool, url: str) -> None:
     """Read every byte of the catalog and check it against what was signed. Exit code 7 if any differs."""
     from notebake.catalog import Catalog, verification
-    from notebake.errors import RecordError
+    from notebake.errors import RecordError, SpecError
 
     catalog = Catalog(url)
     if mend_index:
@@ -131,7 +131,10 @@ def verify(verifier: Verifier, mend_index: bool, url: str) -> None:
     found = verification.problems(catalog, verifier)
     if found:
         raise RecordError("\n".join(found), "what is not named here is as it was signed")
-    click.echo(f"{url}: {len(catalog.entries())} versions, all as they were signed")
+    count = len(catalog.entries())
+    if not count:
+        raise SpecError(f"{url}: nothing is there to verify", "--catalog names another place")
+    click.echo(f"{url}: {count} versions, all as they were signed")
 
 
 @command.command("prune")
