@@ -6,6 +6,7 @@ import base64
 import os
 import pty
 import select
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -19,6 +20,8 @@ def converse(folder: Path, command: str, answers: list[tuple[str, str]]) -> tupl
     """notebake's exit code, and all that a person saw who gave each answer when its question came."""
     pid, terminal = pty.fork()
     if pid == 0:
+        # A shell's background job ignores Ctrl-C, and so would what it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         os.execv(sys.executable, [sys.executable, "-c", "from notebake.cli import main; main()", command])
     seen = rest = ""
