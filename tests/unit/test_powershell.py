@@ -124,3 +124,13 @@ def test_the_report_has_each_key_of_a_software_report() -> None:
     system = re.search(r"^  system +=(.*)", text, re.MULTILINE)
     assert system is not None
     assert re.findall(r"(\w+) = ", system[1]) == list(System.model_fields)
+
+
+def test_the_report_looks_for_the_environment_where_set_up_makes_it() -> None:
+    scripts = resources.folder("images") / "_shared/windows/scripts"
+    report, install = (scripts / "report.ps1").read_text(), (scripts / "install.ps1").read_text()
+    set_up = (resources.folder("cloud-init") / "windows/setup.ps1").read_text()
+    # set-up's own folder is one below.
+    (root,) = re.findall(r"Join-Path \$env:ProgramFiles '(.*)\\guest'", install)
+    (prefix,) = re.findall(r'Join-Path \$root "(.*?)\$\(', set_up)
+    assert f"(Join-Path $env:ProgramFiles '{root}') -Directory -Filter '{prefix}*'" in report

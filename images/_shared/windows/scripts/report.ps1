@@ -3,7 +3,10 @@
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
-$python = Join-Path $env:ProgramFiles 'notebake\env\Scripts\python.exe'
+# setup.ps1 names the environment after its lock.
+$environments = @(Get-ChildItem -Path (Join-Path $env:ProgramFiles 'notebake') -Directory -Filter 'env-*')
+if ($environments.Count -ne 1) { throw "there are $($environments.Count) environments, not one" }
+$python = Join-Path $environments[0].FullName 'Scripts\python.exe'
 # From here on Windows hands out ports to clients.
 $ephemeral = 49152
 $winrm = 5986
