@@ -18,7 +18,7 @@ from sigstore.sign import Signer, SigningContext
 from sigstore.verify import Verifier, policy
 
 from notebake.errors import CommandFailed, NotebakeError, RecordError, SpecError
-from notebake.signing import PAYLOAD_TYPE
+from notebake.signing import check_type
 
 
 @functools.cache
@@ -57,8 +57,7 @@ class Identity:
             raise RecordError(
                 f"{source}: not signed by {self.identity} of {self.issuer}, or changed: {_first(error)}"
             ) from None
-        if kind != PAYLOAD_TYPE:
-            raise RecordError(f"{source}: holds {kind!r}, not {PAYLOAD_TYPE!r}")
+        check_type(kind, source)
         return payload
 
 

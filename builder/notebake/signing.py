@@ -81,13 +81,14 @@ def unverified(data: bytes, *, source: str) -> bytes:
         made = json.loads(data)
         # sigstore has an envelope inside of a bundle.
         envelope = made.get("dsseEnvelope", made)
-        _check_type(envelope["payloadType"], source)
+        check_type(envelope["payloadType"], source)
         return base64.b64decode(envelope["payload"], validate=True)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{source}: not a signed envelope: {error}") from None
 
 
-def _check_type(payload_type: str, source: str) -> None:
+def check_type(payload_type: str, source: str) -> None:
+    """RecordError, naming `source`, for an envelope that holds no statement."""
     if payload_type != PAYLOAD_TYPE:
         raise RecordError(f"{source}: holds {payload_type!r}, not {PAYLOAD_TYPE!r}")
 
@@ -184,5 +185,5 @@ def _envelope(data: bytes, source: str) -> Envelope:
             f"{source}: not an envelope that a key signed: {error}",
             "signed by an identity? --identity, --issuer",
         ) from None
-    _check_type(envelope.payload_type, source)
+    check_type(envelope.payload_type, source)
     return envelope

@@ -10,11 +10,11 @@ import base64
 import hashlib
 import json
 import struct
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tests.loopback import Quiet, serving
 
 ISSUER = "https://token.actions.githubusercontent.com"
 IDENTITY = "https://github.com/me/images/.github/workflows/images.yml@refs/heads/main"
@@ -76,13 +77,7 @@ class Services:
             )
             .sign(self._ca.private, hashes.SHA256())
         )
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.url = ""
 
     def environment(self) -> dict[str, str]:
         """What GitHub's runner gives to a job that may have a token."""
@@ -128,14 +123,14 @@ class Services:
             }
         )  # fmt: skip
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def handler(self) -> type[BaseHTTPRequestHandler]:
         answers: dict[str, Callable[[dict[str, Any], str], tuple[int, dict[str, Any]]]] = {
             "/token": self._token,
             "/api/v2/signingCert": self._certificate,
             "/api/v1/log/entries": self._entry,
         }
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -147,9 +142,6 @@ class Services:
                 self.wfile.write(data)
 
             do_GET = do_POST
-
-            def log_message(self, *words: object) -> None:
-                pass
 
         return Handler
 
@@ -242,6 +234,14 @@ class Services:
             "inclusionProof": proof, "signedEntryTimestamp": _b64(self._rekor.sign(rfc8785.dumps(promised))),
         }  # fmt: skip
         return 201, {root.hex(): promised | {"verification": verification}}
+
+
+@contextmanager
+def running() -> Iterator[Services]:
+    """The services, on the loopback."""
+    made = Services()
+    with serving(made.handler()) as made.url:
+        yield made
 
 
 def _sha256(data: bytes) -> dict[str, str]:

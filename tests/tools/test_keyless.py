@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests import images
 from tests.conftest import Run
-from tests.tools.sigstore_services import IDENTITY, ISSUER, Services
+from tests.tools.sigstore_services import IDENTITY, ISSUER, Services, running
 
 from notebake import keyless
 from notebake.keyless import Identity
@@ -18,18 +18,17 @@ from notebake.keyless import Identity
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Services]:
     """A job of GitHub's that may sign."""
-    made = Services()
-    (tmp_path / "trust.json").write_text(made.trust_config())
     settings = {
         "NOTEBAKE_IDENTITY": IDENTITY, "NOTEBAKE_ISSUER": ISSUER,
         "NOTEBAKE_TRUST_CONFIG": str(tmp_path / "trust.json"), "NOTEBAKE_CATALOG": str(tmp_path / "catalog"),
     }  # fmt: skip
-    for name, value in (made.environment() | settings).items():
-        monkeypatch.setenv(name, value)
     keyless._trust.cache_clear()
     keyless._signer.cache_clear()
-    yield made
-    made.close()
+    with running() as made:
+        (tmp_path / "trust.json").write_text(made.trust_config())
+        for name, value in (made.environment() | settings).items():
+            monkeypatch.setenv(name, value)
+        yield made
 
 
 @pytest.fixture
@@ -38,8 +37,8 @@ def image(tmp_path: Path) -> Path:
     return images.write(tmp_path / "baked", 1)
 
 
-def add(run: Run, image: Path) -> tuple[int, str, str]:
-    return run("catalog", "add", str(image), "--probe", str(image.parents[2] / "probe.json"))
+def add(run: Run, image: Path, *more: str) -> tuple[int, str, str]:
+    return run("catalog", "add", str(image), "--probe", str(image.parents[2] / "probe.json"), *more)
 
 
 def test_added_promoted_and_verified_by_who_signed(
@@ -80,21 +79,20 @@ def test_a_changed_part_of_the_bundle_is_found(
         verifier.verify(changed.encode(), source="x")
 
 
-def test_a_log_that_takes_nothing_leaves_the_catalog_as_it_was(
-    services: Services, run: Run, image: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("refuses", "ref", "code", "says"),
+    [
+        (True, "main", 4, "sigstore: nothing was signed"),
+        (False, "release", 7, "the new signature: not signed by"),  # by whom it shall be verified
+    ],
+    ids=["the log takes nothing", "another identity than the job has"],
+)
+def test_what_is_not_well_signed_leaves_the_catalog_as_it_was(
+    refuses: bool, ref: str, code: int, says: str, services: Services, run: Run, image: Path, tmp_path: Path
 ) -> None:
-    services.refuses = True
-    code, _, said = add(run, image)
-    assert code == 4 and "sigstore: nothing was signed" in said
-    assert not [path for path in (tmp_path / "catalog").rglob("*") if path.is_file()]
-
-
-def test_another_identity_than_the_job_has_is_found_before_anything_is_added(
-    services: Services, run: Run, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NOTEBAKE_IDENTITY", IDENTITY.replace("main", "release"))
-    code, _, said = add(run, image)
-    assert code == 7 and "the new signature: not signed by" in said
+    services.refuses = refuses
+    found, _, said = add(run, image, "--identity", IDENTITY.replace("main", ref))
+    assert (found, says in said) == (code, True), said
     assert not [path for path in (tmp_path / "catalog").rglob("*") if path.is_file()]
 
 

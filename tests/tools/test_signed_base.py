@@ -7,11 +7,11 @@ import hashlib
 import http.server
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.loopback import Quiet, serving
 
 from notebake import process, resources, targets
 from notebake.bases import download
@@ -77,16 +77,11 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url(site: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+    class Site(Quiet, http.server.SimpleHTTPRequestHandler):
+        pass
 
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))
-    ) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with serving(functools.partial(Site, directory=str(site))) as where:
+        yield where
 
 
 def test_a_signed_image_is_fetched(site: Path, url: str, home: Callable[[], Path], tmp_path: Path) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 from tests import images
+from tests.loopback import Quiet, serving
 
 from notebake import record, signing
 from notebake.catalog import Catalog, adding, channels, moving, verification
@@ -72,20 +72,12 @@ def test_a_remote_that_goes_away_leaves_the_catalog_as_it_was(
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
+    class Unlisted(Quiet, SimpleHTTPRequestHandler):
         def list_directory(self, path: Any) -> None:
             self.send_error(403)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "catalog")))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(partial(Unlisted, directory=str(tmp_path / "catalog"))) as url:
+        yield url
 
 
 def test_a_web_server_is_enough_to_read(web: str, catalog: Catalog, tmp_path: Path, signer: Signer) -> None:

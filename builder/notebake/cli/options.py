@@ -11,8 +11,9 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from notebake.keyless import Identity
+    from notebake.errors import NotebakeError
     from notebake.plan import Plan
+    from notebake.signing import Signer, Verifier
     from notebake.spec import Spec
 
 
@@ -73,7 +74,7 @@ catalog: Decorator = click.option(
     show_envvar=True,
     help="A folder, or a URL: s3://, gs://, az://, sftp://; https:// to read only.",
 )
-_by_identity = (
+_identity = (
     click.option(
         "--identity",
         envvar="NOTEBAKE_IDENTITY",
@@ -98,104 +99,75 @@ _by_identity = (
 )
 
 
-def signer(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives the command a `signer`: of a private key, or of the CI's identity."""
+def _maker(name: str, option: str, variable: str, key_help: str) -> Decorator:
+    """Gives the command a `name`, signer or verifier: of the key in a file, or of a CI's identity."""
 
-    @functools.wraps(command)
-    def with_signer(
-        *args: Any,
-        key_path: Path | None,
-        identity: str | None,
-        issuer: str | None,
-        trust: Path | None,
-        **more: Any,
-    ) -> Any:
-        maker = _maker("--key", key_path, identity, issuer, trust)
-        if maker is None:
-            from notebake import signing
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def made(
+            *args: Any, key_path: Path | None, identity: str | None, issuer: str | None, trust: Path | None, **more: Any
+        ) -> Any:  # fmt: skip
+            if key_path is not None and identity is None:
+                maker = _by_key(name, key_path)
+            elif identity is not None and key_path is None:
+                maker = _by_identity(name, identity, issuer, trust)
+            else:
+                raise _one_of_both(option)
+            return command(*args, **more, **{name: maker})
 
-            assert key_path is not None
-            return command(*args, signer=signing.private_key(key_path), **more)
-        from notebake.keyless import Keyless
-
-        return command(*args, signer=Keyless(verifier=maker), **more)
-
-    return _with(
-        with_signer,
-        click.option(
-            "--key",
+        key = click.option(
+            option,
             "key_path",
-            envvar="NOTEBAKE_SIGNING_KEY",
+            envvar=variable,
             type=click.Path(path_type=Path, dir_okay=False),
             show_envvar=True,
-            help="File of the private key to sign with.",
-        ),
-        *_by_identity,
-    )
+            help=key_help,
+        )
+        for add in (*reversed(_identity), key):
+            made = add(made)
+        return made
+
+    return decorate
 
 
-def verifier(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives the command a `verifier`: of a public key, or of a CI's identity."""
-
-    @functools.wraps(command)
-    def with_verifier(
-        *args: Any,
-        public_key: Path | None,
-        identity: str | None,
-        issuer: str | None,
-        trust: Path | None,
-        **more: Any,
-    ) -> Any:
-        maker = _maker("--public-key", public_key, identity, issuer, trust)
-        if maker is None:
-            from notebake import signing
-
-            assert public_key is not None
-            return command(*args, verifier=signing.public_key(public_key), **more)
-        return command(*args, verifier=maker, **more)
-
-    return _with(
-        with_verifier,
-        click.option(
-            "--public-key",
-            type=click.Path(path_type=Path, dir_okay=False),
-            envvar="NOTEBAKE_PUBLIC_KEY",
-            show_envvar=True,
-            help="File of the makers' public key: nothing else is needed.",
-        ),
-        *_by_identity,
-    )
+signer = _maker("signer", "--key", "NOTEBAKE_SIGNING_KEY", "File of the private key to sign with.")
+verifier = _maker(
+    "verifier",
+    "--public-key",
+    "NOTEBAKE_PUBLIC_KEY",
+    "File of the makers' public key: nothing else is needed.",
+)
 
 
-def _with(command: Callable[..., Any], *decorators: Decorator) -> Callable[..., Any]:
-    for decorate in reversed(decorators):
-        command = decorate(command)
-    return command
+def _by_key(name: str, path: Path) -> Signer | Verifier:
+    from notebake import signing
+
+    return signing.private_key(path) if name == "signer" else signing.public_key(path)
 
 
-def _maker(
-    option: str, path: Path | None, identity: str | None, issuer: str | None, trust: Path | None
-) -> Identity | None:
-    """Who signs, when it is an identity; None when it is the key in `path`. Raises SpecError, MissingTool."""
+def _by_identity(name: str, identity: str, issuer: str | None, trust: Path | None) -> Signer | Verifier:
     from notebake.errors import MissingTool, SpecError
 
-    if (path is None) == (identity is None):
-        raise SpecError(
-            f"{option} FILE, or --identity with --issuer: one of both is needed",
-            "`notebake catalog key` makes a pair of keys; a CI service that knows sigstore offers an identity",
-        )
-    if identity is None:
-        return None
     if issuer is None:
         raise SpecError(
             "--identity: needs the --issuer that vouches for it",
             "of GitHub: https://token.actions.githubusercontent.com, of GitLab: https://gitlab.com",
         )
     try:
-        from notebake.keyless import Identity
+        from notebake.keyless import Identity, Keyless
     except ModuleNotFoundError:
         raise MissingTool("--identity: needs sigstore", "pip install 'notebake[sigstore]'") from None
-    return Identity(identity=identity, issuer=issuer, trust=trust)
+    maker = Identity(identity=identity, issuer=issuer, trust=trust)
+    return Keyless(verifier=maker) if name == "signer" else maker
+
+
+def _one_of_both(option: str) -> NotebakeError:
+    from notebake.errors import SpecError
+
+    return SpecError(
+        f"{option} FILE, or --identity with --issuer: one of both is needed",
+        "`notebake catalog key` makes a pair of keys; a CI service that knows sigstore offers an identity",
+    )
 
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:

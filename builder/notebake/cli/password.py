@@ -12,7 +12,7 @@ def ask(title: str, *, instead: str, twice: bool = False) -> str:
     from notebake.errors import SpecError
 
     if not sys.stdin.isatty():
-        raise SpecError(f"{title.split(' (')[0].lower()}: nobody can be asked, there is no terminal", instead)
+        raise SpecError("a password is needed, and nobody can be asked: there is no terminal", instead)
     return str(
         click.prompt(
             title,
