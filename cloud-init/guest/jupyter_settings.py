@@ -15,10 +15,23 @@ def kernel(python, name):
     return json.dumps(spec, indent=1)
 
 
+# `pylab` imports all of NumPy over Python's own abs, all, any, bool, divmod, max, min, pow, round and sum,
+# which then give other answers. Kernels run this after it, and before any cell.
+KEEP_BUILTINS = (
+    "globals().update({name: value for name, value in vars(__import__('builtins')).items()"
+    " if name[0] != '_' and name in dir(globals().get('pylab'))})"
+)
+
+
 def profile(config):
     """ipython_kernel_config.py of the profile."""
-    pylab = "" if config["pylab"] == "none" else f"c.IPKernelApp.pylab = {json.dumps(config['pylab'])}\n"
-    return "c = get_config()  # noqa: F821\n" + pylab
+    lines = ["c = get_config()  # noqa: F821"]
+    if config["pylab"] != "none":
+        lines += [
+            f"c.IPKernelApp.pylab = {json.dumps(config['pylab'])}",
+            f"c.IPKernelApp.exec_lines = [{json.dumps(KEEP_BUILTINS)}]",
+        ]
+    return "\n".join([*lines, ""])
 
 
 def server(config, notebooks, tls):

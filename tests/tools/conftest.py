@@ -49,7 +49,11 @@ def farm() -> Iterator[Farm]:
         kernels = env / "share/jupyter/kernels"
         spec = json.loads((kernels / "nbserver/kernel.json").read_text())
         at = spec["argv"].index("--profile")
-        for name, words in (("nopylab", ["--profile", "nopylab"]), ("plain", [])):
+        for name, words in (
+            ("nopylab", ["--profile", "nopylab"]),
+            ("numpys", ["--profile", "numpys"]),
+            ("plain", []),
+        ):
             (kernels / name).mkdir()
             other = spec | {"argv": spec["argv"][:at] + words + spec["argv"][at + 2 :], "display_name": name}
             (kernels / name / "kernel.json").write_text(json.dumps(other))

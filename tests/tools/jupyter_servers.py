@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jupyter_settings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -34,12 +35,13 @@ from notebake.progress import Steps
 PASSWORD = "correct horse"
 TOKEN = "0123456789abcdef0123456789abcdef"
 DAY = datetime.timedelta(days=1)
-OUTSIDE = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "not_root")
+OUTSIDE = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "builtins", "not_root")
 # profile (which is the kernel's name), and the config file of that profile.
 KERNELS = {
-    "nbserver": "c.IPKernelApp.pylab = 'inline'\n",
-    "nopylab": "",
-    "default": "c.IPKernelApp.pylab = 'inline'\n",
+    "nbserver": jupyter_settings.profile({"pylab": "inline"}),
+    "nopylab": jupyter_settings.profile({"pylab": "none"}),
+    "numpys": "c = get_config()\nc.IPKernelApp.pylab = 'inline'\n",
+    "default": jupyter_settings.profile({"pylab": "inline"}),
 }
 
 
@@ -123,7 +125,7 @@ class Farm:
         for profile, settings_of in KERNELS.items():
             folder = home / f".ipython/profile_{profile}"
             folder.mkdir(parents=True)
-            (folder / "ipython_kernel_config.py").write_text("c = get_config()\n" + settings_of)
+            (folder / "ipython_kernel_config.py").write_text(settings_of)
         fingerprint = certificate(home)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

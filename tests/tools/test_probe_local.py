@@ -101,19 +101,28 @@ def test_wrong_password(good: Subject) -> None:
     report = run(replace(good, password="wrong horse"))
     assert red(report).keys() == {"login"}
     needs = {r.name for r in report.failed if r.detail.startswith("needs login: ")}
-    assert needs == {"plot", "profile", "not_root"}
+    assert needs == {"plot", "profile", "builtins", "not_root"}
 
 
 def test_pylab_not_set(good: Subject) -> None:
     """The profile is loaded and holds no pylab: no plot, and the setting is not what the spec says."""
     faults = red(run(replace(good, profile="nopylab"), *OUTSIDE))
-    assert faults.keys() == {"plot", "profile"}
+    assert faults.keys() == {"plot", "profile", "builtins"}
+    assert "plot is not defined" in faults["builtins"]
     assert "NameError: name 'plot' is not defined" in faults["plot"]
     assert "pylab is 'none'" in faults["profile"]
     # A spec that asks for no pylab gets its profile proven and no plot demanded.
     report = run(replace(good, profile="nopylab", pylab="none"), *OUTSIDE)
     assert report.passed
     assert states(report, "skipped") == {"plot"}
+
+
+def test_numpys_names_in_the_place_of_builtins(good: Subject) -> None:
+    """What `pylab` does by itself: a plot works, and `max(1, 2)` does not."""
+    faults = red(run(replace(good, profile="numpys"), *OUTSIDE))
+    assert faults.keys() == {"builtins"}
+    for name in ("abs", "all", "any", "bool", "divmod", "max", "min", "pow", "round", "sum"):
+        assert f"{name} is not Python's own" in faults["builtins"]
 
 
 def test_kernel_with_the_default_profile(good: Subject) -> None:
@@ -125,7 +134,7 @@ def test_kernel_with_the_default_profile(good: Subject) -> None:
 def test_no_such_kernel(good: Subject) -> None:
     report = run(replace(good, profile="missing"), *OUTSIDE)
     assert red(report).keys() == {"plot"}
-    assert states(report, "failed") == {"plot", "profile", "not_root"}
+    assert states(report, "failed") == {"plot", "profile", "builtins", "not_root"}
 
 
 def drip(line: socket.socket) -> None:

@@ -28,7 +28,7 @@ from notebake.plan import Plan
 from notebake.probe import Address, Subject
 from notebake.progress import Steps
 
-CHECKS = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "not_root")
+CHECKS = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "builtins", "not_root")
 
 
 @pytest.fixture

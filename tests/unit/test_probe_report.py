@@ -119,7 +119,16 @@ def test_one_fault_is_named_once_and_the_rest_need_it(monkeypatch: pytest.Monkey
     assert tries == [2.0], "a machine that does not answer costs one time limit, not eight"
     details = {result.name: result.detail for result in report.failed}
     assert details.pop("tls") == "nb.example:9999: no answer within 2 s"
-    assert details.keys() == {"fingerprint", "san", "login_refused", "login", "plot", "profile", "not_root"}
+    assert details.keys() == {
+        "fingerprint",
+        "san",
+        "login_refused",
+        "login",
+        "plot",
+        "profile",
+        "builtins",
+        "not_root",
+    }
     assert all(detail.startswith("needs tls: ") for detail in details.values())
 
 
@@ -134,6 +143,7 @@ def test_what_cannot_be_run_is_skipped_with_its_reason(monkeypatch: pytest.Monke
         "login",
         "plot",
         "profile",
+        "builtins",
         "not_root",
         "cloud_init",
         "port_closed",

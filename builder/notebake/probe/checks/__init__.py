@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from notebake.probe.checks import (
+    builtins,
     cloud_init,
     fingerprint,
     kill,
@@ -65,6 +66,7 @@ CATALOGUE: tuple[Check, ...] = (
     Check(name="login", title="entry with the password", run=login.run, unless=_no_login),
     Check(name="plot", title="plot(randn(50)) gives a picture", run=plot.run, unless=_no_plot),
     Check(name="profile", title="the kernel has its profile", run=profile.run, unless=_no_login),
+    Check(name="builtins", title="Python's builtins are its own", run=builtins.run, unless=_no_login),
     Check(name="not_root", title="the kernel is not root", run=not_root.run, unless=_no_login),
     Check(name="cloud_init", title="cloud-init came to its end", run=cloud_init.run, unless=_outside_only),
     Check(name="port_closed", title="another port is closed", run=port_closed.run, unless=_no_canary),
