@@ -48,6 +48,8 @@ def server(config, notebooks, tls):
             "keyfile": str(tls / "key.pem"),
             "jpserver_extensions": {"notebook": True, "jupyter_lsp": False},
         },
+        # Its trash would be above the root folder, where nobody can see or empty it.
+        "FileContentsManager": {"delete_to_trash": False, "always_delete_dir": True},
         "MultiKernelManager": {"default_kernel_name": config["profile"]},
         # A kernel's first start imports NumPy and matplotlib: on a small or emulated machine that is
         # more than the minute after which the server would close the page's connection.

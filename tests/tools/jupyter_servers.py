@@ -130,16 +130,12 @@ class Farm:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         hashed = {"hashed_password": password_hash(PASSWORD, salt=b"sixteen bytes!!!")}
-        config = {
-            "ServerApp": {
-                "ip": "127.0.0.1", "port": port, "port_retries": 0, "open_browser": False,
-                "root_dir": str(notebooks),
-                "certfile": str(home / "cert.pem"), "keyfile": str(home / "key.pem"),
-                "jpserver_extensions": {"notebook": True, "jupyter_lsp": False},
-            },
-            "LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},
-            **({"PasswordIdentityProvider": hashed} if auth is None else auth),
-        }  # fmt: skip
+        settings = jupyter_settings.server(
+            {"port": port, "profile": "nbserver", "password": None}, notebooks, home
+        )
+        settings["ServerApp"]["ip"] = "127.0.0.1"
+        settings["KernelSpecManager"] = {}  # not the good kernel alone
+        config = settings | ({"PasswordIdentityProvider": hashed} if auth is None else auth)
         (home / "jupyter_server_config.json").write_text(json.dumps(config))
         give(home)
         self.launch(name)

@@ -48,6 +48,22 @@ def test_the_kernel_is_gone_afterwards(good: Subject) -> None:
     assert session.request("GET", "/api/kernels", seconds=10).json("kernels") == []
 
 
+def test_what_is_deleted_is_gone_from_the_disk(good: Subject, farm: Farm) -> None:
+    """A trash above the notebooks' folder would fill the disk, and nobody could empty it."""
+    session = Visit(subject=good, now=datetime.datetime.now(datetime.UTC)).session()
+    path, home = "/api/contents/large", farm.root / "good"
+    for name, data in {
+        path: {"type": "directory"},
+        f"{path}/a.txt": {"type": "file", "format": "text", "content": "x" * 100_000},
+        "/api/contents/b.txt": {"type": "file", "format": "text", "content": "x" * 100_000},
+    }.items():
+        assert session.request("PUT", name, seconds=10, data=data).status == 201
+    assert {file.name for file in home.rglob("*.txt")} == {"a.txt", "b.txt"}
+    for name in (path, "/api/contents/b.txt"):
+        assert session.request("DELETE", name, seconds=10).status == 204
+    assert not list(home.rglob("*.txt"))
+
+
 def test_wrong_fingerprint(good: Subject) -> None:
     report = run(replace(good, fingerprint="AB" * 32))
     assert red(report).keys() == {"fingerprint"}
