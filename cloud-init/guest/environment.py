@@ -117,6 +117,14 @@ def environment(config, bake):
     link.replace(HOME / "env")
 
 
+def remove_unused():
+    """Remove the environments that `env` does not lead to."""
+    current = (HOME / "env").resolve()
+    for path in HOME.glob("env-*"):
+        if path != current:
+            shutil.rmtree(path)
+
+
 def fonts(config):
     """matplotlib's list of fonts, made once here and not in the first plot of each user."""
     account = pwd.getpwnam(config["user"])

@@ -12,27 +12,36 @@ import sys
 import time
 from pathlib import Path
 
-from environment import environment, fonts, warm
+from environment import environment, fonts, remove_unused, warm
 from jupyter_files import profile
 from machine import GUEST, HOME, STATE, run, say, write
 from system import cloud, firewall, labels, programs, trust, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
+SERVED = Path("/run/notebake/served")  # what DONE said when the server was started
+
+
+def digest():
+    """What this folder was delivered as; the same for the same machine."""
+    return (GUEST / "digest").read_text()
+
+
+def names():
+    return sorted(path.name for path in (GUEST / "units").iterdir() if path.name != "notebake-setup.service")
 
 
 def services(config, bake):
     for source in sorted((GUEST / "units").iterdir()):
         write(UNITS / source.name, source.read_text().replace("@user@", config["user"]))
     run("systemctl", "daemon-reload")
-    names = sorted(
-        source.name for source in (GUEST / "units").iterdir() if source.name != "notebake-setup.service"
-    )
-    run("systemctl", "enable", "--quiet", *names)
+    run("systemctl", "enable", "--quiet", *names())
     if bake:
         write(HOME / "env/warm", "")
-    else:
-        run("systemctl", "start", "--no-block", *names)
+    elif not SERVED.exists() or SERVED.read_text() != digest():
+        # A server of older files ends here, before its environment goes; `start` brings the new one.
+        run("systemctl", "stop", "notebake-notebook.service")
+    remove_unused()
 
 
 def main():
@@ -64,7 +73,9 @@ def main():
             raise
         say(f"setup {name} {time.monotonic() - started:.1f} s")
     os.sync()
-    write(DONE, "")
+    write(DONE, digest())
+    if not bake:
+        run("systemctl", "start", "--no-block", *names())
 
 
 if __name__ == "__main__":

@@ -82,6 +82,13 @@ def service(env):
         run(argv)
 
 
+def remove_unused(env):
+    """Remove the environments that the service does not use; what a program still holds stays."""
+    for path in HOME.glob("env-*"):
+        if path != env:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def folders():
     """The folders and who may read them; after `service`, whose account they name."""
     for path in (CONFIG, LOG.parent, TLS, DATA):
@@ -112,6 +119,7 @@ def jupyter(config, env):
 def main(env):
     config = json.loads((GUEST / "config.json").read_text("utf-8"))
     service(env)
+    remove_unused(env)
     folders()
     jupyter(config, env)
 

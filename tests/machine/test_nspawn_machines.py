@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import tenacity
 
-from notebake import launch, plan, probe, spec, targets
+from notebake import launch, plan, probe, process, render, spec, targets
+from notebake.auth import password_hash
 from notebake.launch import Machine, wait
+from notebake.plan import Plan
 from notebake.progress import Steps
 
 FACTS = {
@@ -83,12 +86,52 @@ def test_the_probe_turns_red_on_a_real_machine(
     profile = "/home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py"
     inside(machine, "sed", "-i", "/pylab/d", profile)
     assert red() == {"plot", "profile", "builtins"}
+    server = ("systemctl", "show", "-P", "MainPID", "notebake-notebook")
+    before = inside(machine, *server)
     inside(machine, "rm", "/opt/notebake/guest/complete")
     inside(machine, "systemctl", "start", "notebake-setup")  # every step runs twice, and mends what is broken
+    assert inside(machine, *server) == before, "a server that was started from the same files goes on"
     assert red() == set()
     inside(machine, "rm", "-r", "/var/lib/notebake/tls")
     inside(machine, "systemctl", "start", "notebake-certificate")
     assert "fingerprint" in red()
+
+
+def test_new_user_data_is_served_from_the_first_boot_that_has_it(
+    the_plan: Plan,
+    start: Callable[..., Machine],
+    look: Callable[..., probe.Report],
+    inside: Callable[..., str],
+) -> None:
+    """The server starts early in a boot, from what the boot before left: set-up must start it again."""
+    machine = start("nspawn")
+    password = "another horse"
+    spec_ = the_plan.spec.model_copy(
+        update={
+            "notebook": the_plan.spec.notebook.model_copy(
+                update={"password": password_hash(password, salt=bytes(16))}
+            )
+        }
+    )
+    lines = tuple(line for line in the_plan.lock.lines if not line.startswith("pandas=="))
+    changed = replace(the_plan, spec=spec_, lock=replace(the_plan.lock, lines=lines))
+    seed = "/var/lib/cloud/seed/nocloud"
+    ssh = launch.ssh_argv(machine, ["sudo", "-n", "tee", f"{seed}/user-data"])
+    process.run(ssh, timeout=60, stdin=render.user_data(changed))
+    inside(machine, "sed", "-i", "'s/^instance-id: .*/instance-id: another/'", f"{seed}/meta-data")
+    process.run(launch.ssh_argv(machine, ["sudo", "-n", "reboot"]), timeout=60, check=False)
+    machine.ssh.known_hosts.unlink()  # another instance has other host keys
+
+    @tenacity.retry(wait=tenacity.wait_fixed(2), stop=tenacity.stop_after_delay(300), reraise=True)
+    def served() -> None:
+        assert look(machine, "login", password=password).passed
+
+    served()
+    assert not look(machine, "login").passed, "the old password lets in"
+    assert look(machine, "plot", "builtins", password=password).passed
+    (environment,) = inside(machine, "sh", "-c", "'ls -d /opt/notebake/env-*'").split()
+    pid = inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook").strip()
+    assert environment in inside(machine, "cat", f"/proc/{pid}/maps")
 
 
 def test_a_renewed_certificate_is_served_without_a_restart(

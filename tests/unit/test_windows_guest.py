@@ -99,6 +99,14 @@ def test_set_up_writes_what_jupyter_reads_and_twice_is_once(machine: Callable[..
     assert (box.paths.DATA / "notebooks").is_dir()
 
 
+def test_set_up_removes_the_environments_of_older_locks(machine: Callable[..., Windows]) -> None:
+    box = machine()
+    (box.home / "env-4567/Scripts").mkdir(parents=True)
+    (box.home / "env-4567/Scripts/python.exe").write_bytes(b"MZ")
+    box.set_up.main(box.env)
+    assert list(box.home.glob("env-*")) == [box.env]
+
+
 def test_only_administrators_and_the_service_may_read(machine: Callable[..., Windows]) -> None:
     box = machine()
     box.set_up.main(box.env)
