@@ -13,10 +13,13 @@ import tenacity
 from tests.machine.conftest import PASSWORD
 
 from notebake import launch, launching, probe, probing, process
+from notebake.errors import CheckFailed
 from notebake.launch import Machine, pids, qemu, wait
 from notebake.launch import machine as record
 from notebake.plan import Plan
 from notebake.probe import browser
+from notebake.probe.kernel import Kernel
+from notebake.probe.visit import Visit
 from notebake.progress import Steps
 
 
@@ -76,8 +79,22 @@ def test_user_data_alone_in_one_gib_survives_a_power_cut(
         assert int(memory["MemTotal"].split()[0]) < 1024 * 1024
         assert memory["SwapTotal"].split()[0] == "0"
         assert "Out of memory" not in inside(machine, "dmesg")
+        a_greedy_kernel_ends_alone(machine)
     finally:
         launch.stop("cut")
+
+
+def a_greedy_kernel_ends_alone(machine: Machine) -> None:
+    """One kernel is killed for memory; another one still has its variable, and the server goes on."""
+    subject = probing.subject(
+        machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=3.0, ask=str
+    )
+    session = Visit(subject=subject, now=datetime.now(UTC)).session()
+    innocent, greedy = (Kernel.start(session, "nbserver", seconds=600) for _ in range(2))
+    assert innocent.execute("kept = 42", seconds=600).error is None
+    with pytest.raises(CheckFailed, match="the kernel died"):
+        greedy.execute("eaten = [bytearray(b'x') * 100_000_000 for _ in range(20)]", seconds=600)
+    assert innocent.execute("print(kept)", seconds=600).text == "42\n"
 
 
 def test_a_machine_that_learns_the_date_late_makes_another_certificate(
