@@ -31,7 +31,13 @@ def _image(given: str, url: str) -> Path:
 )
 @options.catalog
 @options.spec_file
-@click.option("--platform", type=click.Choice(["qemu", "nspawn"]), default="qemu", show_default=True)
+@click.option(
+    "--platform",
+    type=click.Choice(["qemu", "nspawn"]),
+    default="qemu",
+    show_default=True,
+    help="Where the machine runs: qemu (any user), nspawn (root, a target whose base image is made here).",
+)
 @click.option("--name", help="The machine's name and host name.  [default: TARGET-1, TARGET-2, ...]")
 @click.option("--port", "public_port", type=click.IntRange(1, 65535),
               help="Port on this computer (qemu).  [default: the endpoint's, or a free one when it is used]")  # fmt: skip

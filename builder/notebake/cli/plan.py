@@ -20,6 +20,7 @@ from notebake.cli import options
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("baked"),
     show_default=True,
+    help="Folder with the baked image.",
 )
 @click.option(
     "--diff", "show_diff", is_flag=True, help="Name each input that changed since that image was baked."

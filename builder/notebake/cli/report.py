@@ -20,7 +20,8 @@ from notebake.cli import options
     help="The notebook's picture (PNG): 4-plot.png of `notebake probe --browser`.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True,
+    help="HTML file to write.",
 )  # fmt: skip
 @options.catalog
 def command(image: str, before: str | None, screenshot: Path | None, output: Path, url: str) -> None:
