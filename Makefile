@@ -6,9 +6,14 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 
-.PHONY: setup packages test-packages bake test test-unit test-tools test-machines machines lint golden bench lock clean
+.PHONY: help setup packages test-packages bake test test-unit test-tools test-machines machines lint docs man golden \
+	bench lock clean
 
-setup: packages $(BIN)/notebake
+# The first target is the default one.
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: packages $(BIN)/notebake ## Install Debian packages and .venv
 
 packages:
 	@sh builder/install-packages.sh
@@ -22,7 +27,7 @@ $(BIN)/notebake: requirements.txt pyproject.toml
 	@touch $@
 
 # Bakes debian-13 and launches it: prints the address and, without a password, the token.
-bake: setup notebake.toml
+bake: setup notebake.toml ## Bake debian-13 and launch it
 	$(BIN)/notebake doctor
 	$(BIN)/notebake bake debian-13
 	$(BIN)/notebake launch --image baked/debian-13.qcow2
@@ -30,9 +35,9 @@ bake: setup notebake.toml
 notebake.toml: | $(BIN)/notebake
 	$(BIN)/notebake init --mirrors host --no-password
 
-test: lint test-unit test-tools test-machines
+test: lint test-unit test-tools test-machines ## Run all of the tests below (45 minutes)
 
-lint: setup
+lint: setup docs ## Run all linters and build the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -40,7 +45,14 @@ lint: setup
 	$(BIN)/shellcheck $$(git ls-files '*.sh') .ci/run
 	$(BIN)/shfmt -d -i 2 $$(git ls-files '*.sh') .ci/run
 
-test-unit: setup
+# Strict: a broken link, an option without help or a field without description is an error.
+docs: setup ## Build the documentation into build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
+
+man: setup ## Build the man pages into build/man
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b man docs build/man
+
+test-unit: setup ## Unit tests (20 seconds)
 	$(BIN)/pytest tests/unit
 
 # What only tests need: for Windows a service manager for NSSM's own program, firmware, a TPM; for workflows jq; gpg to sign.
@@ -50,30 +62,30 @@ test-packages:
 	@dpkg-query -W $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(TEST_PACKAGES); }
 
-test-tools: setup test-packages
+test-tools: setup test-packages ## Tests with real tools (6 minutes)
 	$(BIN)/pytest tests/tools
 
 # The roots in Ubuntu's and openSUSE's shape; the tests make them too, when they are not in the cache.
-machines: setup
+machines: setup ## Make the test root file systems shaped like Ubuntu and openSUSE
 	$(BIN)/python -m tests.machine.shapes
 
 # Real machines, TCG: about 35 minutes on two cores. Writes test-report/machines.html. Faults are many short
 # boots that wait for each other's disk and network: two at a time.
-test-machines: setup test-packages
+test-machines: setup test-packages ## Tests on real machines (35 minutes)
 	$(BIN)/pytest tests/machine --ignore tests/machine/test_faults.py
 	$(BIN)/pytest tests/machine/test_faults.py --numprocesses 2 --dist loadgroup
 
-golden: setup
+golden: setup ## Write the golden files again
 	$(BIN)/pytest -q tests/unit/test_render.py --golden
 
-bench: setup
+bench: setup ## Measure speed and memory
 	$(BIN)/python -m bench
 
 # Every pin is renewed here, and the difference is reviewed.
-lock: setup
+lock: setup ## Renew every pin
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --upgrade \
 		--no-header --no-annotate --quiet --output-file requirements.txt
 	$(BIN)/notebake lock --shipped
 
-clean:
-	rm -rf $(VENV) baked rendered .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## Remove .venv and everything built
+	rm -rf $(VENV) baked rendered build .pytest_cache .mypy_cache .ruff_cache .hypothesis
