@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
-from rich.console import Console
+from rich.text import Text
 
 from bench import bakes, boots, host, images, quick, rows, workshop
 from bench.rows import Outcome, Promise
 from bench.workshop import Workshop
+from notebake import terminal
 from notebake.errors import NotebakeError
 from notebake.launch import Platform
 from notebake.progress import Steps
@@ -55,17 +56,17 @@ NAMES = tuple(promise.name for promise, _ in BENCHES)
 )
 def main(only: tuple[str, ...], runs: int, image: Path | None, platform: str) -> None:
     """Measure what notebake promises, and keep it in bench/results.md and bench/results.json."""
-    console = Console(highlight=False)
+    console = terminal.console()
     chosen = [(promise, run) for promise, run in BENCHES if not only or promise.name in only]
     if host.busy():
-        console.print("[yellow]others are at work on this computer: these figures will be too high[/]")
+        console.print(Text("others are at work on this computer: these figures will be too high", "yellow"))
     facts = host.facts()
     measured: list[dict[str, Any]] = []
     steps = Steps()
     with workshop.opened(platform=cast(Platform, platform), runs=runs, given=image, steps=steps) as place:
         try:
             for promise, run in chosen:
-                console.print(f"\n[bold]{promise.name}[/]: {promise.what}")
+                console.print(Text.assemble("\n", (promise.name, "bold"), f": {promise.what}"))
                 made = rows.row(promise, _measure(run, place), facts)
                 measured.append(made)
                 console.print(rows.table([made]))

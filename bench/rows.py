@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from notebake import files
+from notebake import files, terminal
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -60,11 +60,11 @@ def row(promise: Promise, outcome: Outcome, host: Mapping[str, Any]) -> dict[str
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """The rows for a terminal."""
-    made = Table("what", "value", "target", "reached", "detail", title="notebake bench")
+    made = terminal.table("what", "value", "target", "reached", "detail", title="notebake bench")
     for each in rows:
         value, target, mark = _cells(each)
         colour = "green" if each["reached"] else "red"
-        made.add_row(escape(each["what"]), value, target, f"[{colour}]{mark}[/]", escape(each["detail"]))
+        made.add_row(each["what"], value, target, Text(mark, colour), each["detail"])
     return made
 
 

@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
-from rich.markup import escape
 from rich.status import Status
+from rich.text import Text
+
+from notebake import terminal
 
 
 @dataclass
@@ -20,7 +23,7 @@ class Steps:
     the running step, and after a failure that of the one that failed.
     """
 
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    console: Console = field(default_factory=partial(terminal.console, stderr=True))
     taken: list[tuple[str, float]] = field(default_factory=list)
     current: str | None = None
     _started: float = 0.0
@@ -33,7 +36,7 @@ class Steps:
             self.end()
         self.current, self._started, self._running = title, time.monotonic(), True
         if self.console.is_terminal:
-            self._status = self.console.status(escape(title))
+            self._status = self.console.status(Text(title))
             self._status.start()
 
     def end(self, *, ok: bool = True) -> None:
@@ -46,8 +49,9 @@ class Steps:
         if ok:
             self.taken.append((title, round(seconds, 3)))
             self.current = None
-        mark = "[green]✓[/]" if ok else "[red]✗[/]"
-        self.console.print(f"{mark} {escape(title)} [dim]{seconds:.1f} s[/]")
+        mark = ("✓", "green") if ok else ("✗", "red")
+        line = Text.assemble(mark, f" {title} ", (f"{seconds:.1f} s", "dim"))
+        self.console.print(line, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -63,4 +67,4 @@ class Steps:
 
     def note(self, text: str) -> None:
         """Show one plain line between or inside steps."""
-        self.console.print(f"  [dim]{escape(text)}[/]")
+        self.console.print(Text(f"  {text}", "dim"), soft_wrap=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from tests.machine import families, shapes
 from tests.machine.families import Family, Sealed
 from tests.machine.shapes.depot import Depot
@@ -42,7 +41,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def steps() -> Steps:
-    return Steps(console=Console(stderr=True, highlight=False))
+    return Steps()
 
 
 @pytest.fixture(scope="session")

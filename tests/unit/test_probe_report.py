@@ -11,7 +11,7 @@ import pytest
 from junitparser import Failure, JUnitXml, Skipped, TestSuite
 from rich.console import Console
 
-from notebake import probe
+from notebake import probe, terminal
 from notebake.errors import CheckFailed, NotReady, SpecError
 from notebake.probe import Address, Report, Result, Subject, wire
 from notebake.probe.report import clean
@@ -58,11 +58,14 @@ def test_junit_counts(tmp_path: Path) -> None:
     assert isinstance(skipped.result[0], Skipped)
 
 
-def test_table_shows_hostile_text_as_text() -> None:
-    out = io.StringIO()
-    Console(file=out, width=120, force_terminal=True).print(REPORT.table())
-    assert "[red]<b>&" in out.getvalue()
-    assert "\x1b[2J" not in out.getvalue()
+def test_table_shows_hostile_text_as_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    terminal.console().print(REPORT.table())
+    out = capsys.readouterr().out
+    assert "[red]<b>&" in out
+    assert "\x1b[2J" not in out
 
 
 def test_passed() -> None:

@@ -89,10 +89,9 @@ def list_(target: str | None, url: str, as_json: bool) -> None:
     if not rows:
         click.echo(f"nothing in {url}; `notebake catalog add` puts an image there", err=True)
         return
-    from rich.console import Console
-    from rich.table import Table
+    from notebake import terminal
 
-    table = Table("image", "channels", "size", "probe", "from", "since (UTC)", box=None)
+    table = terminal.table("image", "channels", "size", "probe", "from", "since (UTC)")
     for item in rows:
         table.add_row(
             item.name,
@@ -102,7 +101,7 @@ def list_(target: str | None, url: str, as_json: bool) -> None:
             item.made_from,
             f"{item.created:%Y-%m-%d %H:%M}",
         )
-    Console().print(table)
+    terminal.console().print(table)
 
 
 @command.command("show")

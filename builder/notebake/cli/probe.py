@@ -51,7 +51,7 @@ def command(
       notebake probe debian-13-1 --password-stdin < secret.txt
       notebake probe https://198.51.100.7/ --fingerprint AB:CD:... --password-stdin
     """
-    from notebake import probe, probing
+    from notebake import probe, probing, terminal
     from notebake.errors import CheckFailed
     from notebake.files import write_whole
     from notebake.progress import Steps
@@ -86,7 +86,5 @@ def command(
     if as_json:
         click.echo(report.to_json())
     else:
-        from rich.console import Console
-
-        Console().print(report.table())
+        terminal.console().print(report.table())
     return 0 if report.passed else CheckFailed.exit_code

@@ -24,12 +24,11 @@ def command(as_json: bool) -> None:
     if not found:
         click.echo("no machines; `notebake launch` starts one", err=True)
         return
-    from rich.console import Console
-    from rich.table import Table
+    from notebake import terminal
 
-    table = Table("machine", "state", "platform", "from", "address", "since (UTC)", box=None)
+    table = terminal.table("machine", "state", "platform", "from", "address", "since (UTC)")
     for item in found:
         state = "running" if item.alive() else "ended"
         source = item.source if item.source == "user-data" else item.source.rsplit("/", 1)[-1]
         table.add_row(item.name, state, item.platform, source, item.url, item.created[:16].replace("T", " "))
-    Console().print(table)
+    terminal.console().print(table)

@@ -20,11 +20,10 @@ def command(as_json: bool) -> None:
         rows = [item.model_dump(mode="json", exclude={"folder"}) for item in found]
         click.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from notebake import terminal
 
-    table = Table("target", "system", "python", "firewall", "base", box=None)
+    table = terminal.table("target", "system", "python", "firewall", "base")
     made = {"mmdebstrap": "made here", "download": "downloaded", "windows-media": "from your ISO"}
     for item in found:
         table.add_row(item.name, item.title, item.python.version, item.firewall, made[item.base.kind])
-    Console().print(table)
+    terminal.console().print(table)

@@ -10,8 +10,10 @@ from datetime import datetime
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from notebake import terminal
 
 DETAIL_LENGTH = 500  # characters
 Status = Literal["passed", "failed", "skipped"]
@@ -118,16 +120,14 @@ class Report:
 
     def table(self) -> Table:
         """For people, for rich to print."""
-        table = Table(title=escape(self.address), title_justify="left", box=None, pad_edge=False)
-        table.add_column("check", no_wrap=True)
-        table.add_column("")
-        table.add_column("seconds", justify="right")
-        table.add_column("detail", overflow="fold")
+        table = terminal.table("check", "", "seconds", "detail", title=self.address)
+        table.columns[0].no_wrap = True
+        table.columns[2].justify = "right"
         for result in self.results:
             table.add_row(
                 result.name,
-                f"[{_LOOKS[result.status]}]{result.status}[/]",
+                Text(result.status, _LOOKS[result.status]),
                 f"{result.seconds:.1f}",
-                escape(clean(result.detail)),
+                clean(result.detail),
             )
         return table

@@ -1,0 +1,80 @@
+"""Values reach the screen as they are: rich reads no emoji code, no markup, and breaks no line in a file."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import pytest
+from tests.conftest import Run
+
+from notebake import resources
+from notebake.launch import machine
+from notebake.launch.pids import identify
+from notebake.progress import Steps
+
+FINGERPRINT = "7D:CD:C3:AB:E1:" + ":".join(["AB", "CD", "VS", "OK", "ID", "UP"] * 4)
+VALUES = (FINGERPRINT, ":smile: :warning:", "[red]image[/red]", "[/]", "[link=https://x.example]y", "a\\[b]")
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture(params=["file", "terminal"])
+def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file, which has no line length, or a terminal that is wide enough and takes colours."""
+    monkeypatch.setenv("COLUMNS", "80" if request.param == "file" else "400")
+    if request.param == "terminal":
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
+    return str(request.param)
+
+
+def read(text: str) -> str:
+    """`text` without the terminal's styles and cursor movements."""
+    return _STYLE.sub("", text)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_steps_and_notes(screen: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = Steps()
+    with steps.step(f"step {value} end"):
+        steps.note(f"note {value} end")
+    printed = read(capsys.readouterr().err)
+    assert f"note {value} end" in printed
+    # On a terminal the spinner shows the title too.
+    assert set(re.findall(r"step .*? end", printed)) == {f"step {value} end"}
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_tables(screen: str, value: str, run: Run) -> None:
+    folder = machine.folder("nb-1")
+    address = machine.Address(host=value, port=443)
+    machine.save(
+        machine.Machine(
+            name="nb-1", platform="qemu", target="debian-13", source=value, sha256=None,
+            process=identify(os.getpid()), address=address, notebook_port=9999, canary=address,
+            canary_inside=8765, fingerprint=None, created=machine.now(), console=folder / "console.log",
+            ssh=machine.Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),
+        )
+    )  # fmt: skip
+    code, out, _ = run("ps")
+    assert code == 0
+    assert f" {value.rsplit('/', 1)[-1]} " in read(out)
+    assert f" https://{value}/ " in read(out)
+
+
+def test_nobody_else_makes_a_console_or_reads_markup() -> None:
+    """Only notebake.terminal makes what rich prints on: there markup and emoji codes are off."""
+    root = Path(resources.__file__).parent
+    makers = set()
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                assert "rich.markup" not in ast.unparse(node), path
+            elif isinstance(node, ast.Call):
+                called = ast.unparse(node.func).rsplit(".", 1)[-1]
+                assert called not in ("from_markup", "rprint"), path
+                if called in ("Console", "Table"):
+                    makers.add(path.relative_to(root).as_posix())
+    assert makers == {"terminal.py"}
