@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from notebake.errors import RecordError
 from notebake.files import write_whole
 from notebake.software import Software
+from notebake.validation import FileName, TargetName, Version
 
 FORMAT: Literal[2] = 2
 _DIGEST = r"^[0-9a-f]{64}$"
@@ -58,7 +59,7 @@ class Serving(_Table):
 class Image(_Table):
     """The disk. `mtime_ns` is this computer's, for a quick look whether the file is still the same one."""
 
-    file: str
+    file: FileName
     sha256: str = Field(pattern=_DIGEST)
     bytes: int = Field(ge=0)
     mtime_ns: int
@@ -110,8 +111,8 @@ class Record(_Table):
     inputs: dict[str, str] = Field(
         description="What the content id is made over: name -> SHA-256 or version."
     )
-    version: str | None = Field(None, description="MAJOR.MINOR.PATCH, given by the catalog.")
-    target: str = Field(pattern=r"^[a-z][a-z0-9.-]*$")
+    version: Version | None = Field(None, description="MAJOR.MINOR.PATCH, given by the catalog.")
+    target: TargetName
     platform: str
     created: AwareDatetime
     base: Base

@@ -33,12 +33,13 @@ class Catalog:
     def __init__(self, url: str) -> None:
         self.storage = Storage(url)
 
-    def entries(self, target: str | None = None) -> list[Entry]:
+    def entries(self, target: str | None = None, *, indexed: bool = True) -> list[Entry]:
         """All entries, or one target's, by target and version. Raises RecordError for a broken one.
 
-        The index gives most in one read; which entries there are, the entries' own files say.
+        The index gives most in one read; which entries there are, the entries' own files say. With
+        `indexed=False` these say everything, and the index is not read.
         """
-        known = {item.name: item for item in self._indexed()}
+        known = {item.name: item for item in self._indexed()} if indexed else {}
         if self.storage.lists:
             targets = [target] if target else self.storage.names("entries")
             there = {}
@@ -152,13 +153,16 @@ class Catalog:
         for path in (streams.INDEX, streams.PRODUCTS):
             self.storage.remove(path)
 
-    def write_index(self) -> None:
-        """Write the index anew from the entries, until no other writer came in between."""
-        rows = self.entries()
+    def write_index(self, *, indexed: bool = True) -> None:
+        """Write the index anew from the entries, until no other writer came in between.
+
+        `indexed`: see `entries`.
+        """
+        rows = self.entries(indexed=indexed)
         while True:
             for path, data in streams.files(rows).items():
                 self.storage.write(path, data)
-            again = self.entries()
+            again = self.entries(indexed=indexed)
             if again == rows:
                 return
             rows = again

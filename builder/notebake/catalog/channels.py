@@ -17,6 +17,7 @@ from notebake import signing
 from notebake.catalog.storage import Storage
 from notebake.errors import RecordError, SpecError
 from notebake.signing import Signer, Verifier
+from notebake.validation import TargetName, Version
 
 # A name of ours: nothing is served there.
 _PREDICATE = "https://notebake.invalid/channel/v1"
@@ -34,10 +35,10 @@ class Move(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: int = Field(ge=1)
-    target: str
+    target: TargetName
     channel: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
     action: Literal["promote", "rollback"]
-    version: str
+    version: Version
     disk: str = Field(pattern=r"^[0-9a-f]{64}$")
     at: AwareDatetime
     before: str | None

@@ -10,9 +10,10 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from notebake.errors import RecordError
+from notebake.validation import FileName, TargetName, Version
 from notebake.versions import number
 
 SUMS = "SHA256SUMS"
@@ -36,17 +37,26 @@ def describe(data: bytes) -> File:
 
 
 class Entry(_Table):
-    """What a list shows of a version, and where its files are. `folder` is relative to the catalog."""
+    """What a list shows of a version, and where its files are.
+
+    `folder` is relative to the catalog: one folder of its target's.
+    """
 
     format: Literal[1] = 1
-    target: str = Field(pattern=r"^[a-z][a-z0-9.-]*$")
-    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    target: TargetName
+    version: Version
     content_id: str
     created: AwareDatetime
     made_from: Literal["bake", "fixture"]
     probed: bool
-    folder: str = Field(pattern=r"^images/[a-z0-9./-]+$")
-    files: dict[str, File]
+    folder: str = Field(pattern=r"^images/[a-z][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*$")
+    files: dict[FileName, File]
+
+    @model_validator(mode="after")
+    def _own_folder(self) -> Entry:
+        if not self.folder.startswith(f"images/{self.target}/"):
+            raise ValueError("folder: not one of this target's")
+        return self
 
     @property
     def name(self) -> str:
@@ -81,9 +91,10 @@ def path(target: str, version: str) -> str:
 def parse(data: bytes, *, source: str) -> Entry:
     """An Entry from its file. Raises RecordError."""
     try:
-        found = Entry.model_validate_json(data)
-        if ".." in found.folder or any("/" in name for name in found.files):
-            raise ValueError("a path that leads out of the catalog")
-    except (ValidationError, ValueError) as error:
-        raise RecordError(f"{source}: not an entry of a catalog: {str(error).splitlines()[0]}") from None
-    return found
+        return Entry.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RecordError(
+            f"{source}: not an entry of a catalog: {where + ': ' if where else ''}{first['msg']}"
+        ) from None

@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 
-from notebake.errors import CommandFailed, MissingTool, NotebakeError
+from notebake.errors import CommandFailed, MissingTool, NotebakeError, RecordError
 from notebake.files import beside
 
 _CHUNK = 1 << 20
@@ -136,8 +136,38 @@ class Storage:
                 copy.flush()
                 os.fsync(copy.fileno())
 
+    def check_removable(self, path: str) -> None:
+        """Raise RecordError unless `path` is below the root, with no link on the way to it or in its place."""
+        parts = path.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
+            raise RecordError(f"{self.url}: {path!r} is not a path in the catalog")
+        if self.local is None:
+            return
+        for count in range(1, len(parts) + 1):
+            place = "/".join(parts[:count])
+            if (self.local / place).is_symlink():
+                raise RecordError(
+                    f"{self.url}: {place}: a link, and nothing behind a link is removed",
+                    "if it is yours, mount there what it points to; if it is not, remove the link",
+                )
+
+    def changed(self, folder: str) -> dict[str, float]:
+        """Return what is in a local `folder`: path -> when it was last changed (POSIX time).
+
+        Nothing when there is no such folder, or on a remote. Raises RecordError for a link.
+        """
+        if self.local is None:
+            return {}
+        self.check_removable(folder)
+        if not (self.local / folder).is_dir():
+            return {}
+        paths = [f"{folder}/{name}" for name in self.names(folder)]
+        with self._reaching(folder):
+            return {path: (self.local / path).lstat().st_mtime for path in paths}
+
     def remove(self, path: str) -> None:
-        """Remove a file or a folder with all in it; silent when it is gone."""
+        """Remove a file or a folder with all in it; silent when it is gone. Raises as check_removable."""
+        self.check_removable(path)
         with self._reaching(path):
             try:
                 if self.local is None:

@@ -1,0 +1,208 @@
+"""prune removes what the catalog's own entries name, and nothing outside the catalog or behind a link."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import images
+from tests.conftest import Run
+
+from notebake import signing
+from notebake.catalog import Catalog, channels, pruning, streams
+from notebake.catalog import entry as entry_file
+from notebake.errors import RecordError
+
+INDEX = "streams/v1/com.notebake:images.json"
+OWN = "entries/debian-13/1.0.0.json"
+# These stay below a test's own folder: prune may meet them, also when it is wrong.
+NEAR = ("images/../../victim/data", "images/debian-13/../../../victim/data", "images/debian-13/..")
+FOLDERS = (
+    *NEAR,
+    "images/..",
+    "images/debian-13/.",
+    "images/./x",
+    "images/debian-13",
+    "images/",
+    "images",
+    "images//x",
+    "images/debian-13/x/",
+    "images/debian-13/x/y",
+    "images/debian-12/x",
+    "entries/debian-13",
+    "/victim/data",
+    "//victim/data",
+    "victim\\data",
+    "images/debian-13/..\\..\\victim",
+    "images/debian-13/%2e%2e",
+    "images/debian-13/x\0y",
+    "images/debian-13/x\n",
+    "~/victim",
+    ".",
+    "..",
+    "",
+)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of three versions, two of which are old enough to go."""
+    place = tmp_path_factory.mktemp("three")
+    signing.make_key(place / "key")
+    for week in range(3):
+        images.put(Catalog(str(place / "catalog")), place / "baked", week, signing.private_key(place / "key"))
+    return place / "catalog"
+
+
+@pytest.fixture
+def root(tmp_path: Path, three: Path) -> Path:
+    """That catalog, and somebody's data beside it."""
+    shutil.copytree(three, tmp_path / "catalog")
+    (tmp_path / "victim/data").mkdir(parents=True)
+    (tmp_path / "victim/data/thesis").write_text("precious")
+    return tmp_path / "catalog"
+
+
+def prune(catalog: Catalog, **more: Any) -> list[str]:
+    settings = {"older_than": timedelta(days=1), "now": images.START + 60 * images.WEEK, "dry_run": False}
+    return [item.name for item in pruning.prune(catalog, **{**settings, **more})]
+
+
+def edit(path: Path, change: Callable[[Any], Any]) -> None:
+    data = json.loads(path.read_bytes())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def refused(catalog: Catalog, root: Path, words: str) -> None:
+    """prune, and what it would do, are an error with `words`, and nothing at all is removed."""
+    before = images.snapshot(root.parent)
+    for dry_run in (True, False):
+        with pytest.raises(RecordError, match=words):
+            prune(catalog, dry_run=dry_run)
+    assert images.snapshot(root.parent) == before
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_that_leads_elsewhere_is_no_entry(folder: str, root: Path, catalog: Catalog) -> None:
+    """Only read: a test that fails must not remove what such a folder names."""
+    data = json.loads((root / OWN).read_bytes()) | {"folder": folder}
+    with pytest.raises(RecordError, match="not an entry"):
+        entry_file.parse(json.dumps(data).encode(), source="x")
+    index = json.loads((root / INDEX).read_bytes())
+    rows = index["products"]["com.notebake:debian-13:amd64"]["versions"]
+    rows["1.0.0"]["notebake"]["folder"] = folder
+    with pytest.raises(RecordError, match="not a list"):
+        streams.entries(json.dumps(index).encode(), source="x")
+
+
+@pytest.mark.parametrize("folder", NEAR)
+def test_an_entry_whose_folder_leads_elsewhere(folder: str, root: Path, catalog: Catalog) -> None:
+    edit(root / OWN, lambda data: data.update(folder=folder))
+    refused(catalog, root, "1.0.0.json: not an entry")
+
+
+@pytest.mark.parametrize("folder", NEAR)
+def test_an_index_whose_folder_leads_elsewhere(folder: str, root: Path, catalog: Catalog) -> None:
+    """prune asks the entries; whoever reads the index says that it is wrong."""
+    kept = catalog.entry("debian-13", "1.0.2").folder
+
+    def change(data: Any) -> None:
+        versions = data["products"]["com.notebake:debian-13:amd64"]["versions"]
+        versions["1.0.0"]["notebake"]["folder"] = folder
+
+    edit(root / INDEX, change)
+    with pytest.raises(RecordError, match=r"images\.json: not a list"):
+        catalog.entries()
+    assert prune(catalog) == ["debian-13@1.0.0", "debian-13@1.0.1"]
+    assert (root.parent / "victim/data/thesis").read_text() == "precious"
+    assert (root / kept).is_dir()
+    assert [item.folder for item in catalog.entries()] == [kept]
+
+
+def test_an_index_that_calls_a_new_version_old(root: Path, catalog: Catalog) -> None:
+    def change(data: Any) -> None:
+        versions = data["products"]["com.notebake:debian-13:amd64"]["versions"]
+        versions["1.0.1"]["notebake"]["created"] = "2020-01-01T00:00:00Z"
+
+    edit(root / INDEX, change)
+    now = images.START + 3 * images.WEEK
+    assert prune(catalog, now=now, older_than=2.5 * images.WEEK) == ["debian-13@1.0.0"]
+
+
+def test_an_entry_that_names_the_files_of_another(root: Path, catalog: Catalog) -> None:
+    kept = catalog.entry("debian-13", "1.0.2").folder
+    edit(root / OWN, lambda data: data.update(folder=kept))
+    refused(catalog, root, "debian-13@1.0.2 and debian-13@1.0.0: both name")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "", "a\\b", "/x", "a\0", "%2e%2e/x"])
+def test_file_names_lead_nowhere(name: str, root: Path, catalog: Catalog) -> None:
+    edit(root / OWN, lambda data: data["files"].update({name: data["files"]["debian-13.json"]}))
+    with pytest.raises(RecordError, match="not an entry"):
+        catalog.entry("debian-13", "1.0.0")
+
+
+@pytest.mark.parametrize("field", ["target", "version"])
+@pytest.mark.parametrize("value", ["../../victim", "a/b", "..", "", "/x", "1.0.0/../x", "1.0.\u0660"])
+def test_names_that_become_paths_lead_nowhere(field: str, value: str) -> None:
+    move = {
+        "number": 1, "target": "debian-13", "channel": "stable", "action": "promote", "version": "1.0.0",
+        "disk": "0" * 64, "at": images.START, "before": None,
+    }  # fmt: skip
+    assert channels.Move.model_validate(move)
+    with pytest.raises(ValueError, match=field):
+        channels.Move.model_validate(move | {field: value})
+
+
+def link(path: Path, to: Path) -> None:
+    """Put a link in the place of `path`, whose content goes to `to`."""
+    if path.exists():
+        shutil.move(path, to)
+    path.symlink_to(to)
+
+
+@pytest.mark.parametrize("where", ["images", "images/debian-13", "VERSION", "entries", "entries/debian-13"])
+def test_nothing_behind_a_link_is_removed(where: str, root: Path, catalog: Catalog) -> None:
+    path = catalog.entry("debian-13", "1.0.0").folder if where == "VERSION" else where
+    link(root / path, root.parent / "elsewhere")
+    refused(catalog, root, f"{path}: a link")
+
+
+@pytest.mark.parametrize("where", ["images/evil", "images/debian-13/evil"])
+def test_a_link_among_the_leftovers(where: str, root: Path, catalog: Catalog) -> None:
+    link(root / where, root.parent / "victim")
+    refused(catalog, root, f"{where}: a link")
+
+
+def test_a_link_inside_a_version_goes_and_what_it_points_to_stays(root: Path, catalog: Catalog) -> None:
+    folder = root / catalog.entry("debian-13", "1.0.0").folder
+    (folder / "more").symlink_to(root.parent / "victim")
+    assert prune(catalog) == ["debian-13@1.0.0", "debian-13@1.0.1"]
+    assert not folder.exists()
+    assert (root.parent / "victim/data/thesis").read_text() == "precious"
+
+
+def test_a_catalog_may_itself_be_behind_a_link(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root)
+    assert prune(Catalog(str(tmp_path / "link"))) == ["debian-13@1.0.0", "debian-13@1.0.1"]
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "/", "a/../..", "../victim", "/victim", "a//b", "a\0"])
+@pytest.mark.parametrize("url", ["catalog", "memory://catalog"])
+def test_a_path_outside_the_root_is_not_removable(path: str, url: str) -> None:
+    """The question only: a wrong answer must cost nobody a disk."""
+    with pytest.raises(RecordError, match="not a path in the catalog"):
+        Catalog(url).storage.check_removable(path)
+
+
+def test_the_command_says_it_with_exit_code_7(root: Path, run: Run) -> None:
+    edit(root / OWN, lambda data: data.update(folder="images/../../victim/data"))
+    code, out, err = run("catalog", "prune", "--catalog", "catalog")
+    assert (code, out) == (7, "") and "1.0.0.json" in err
+    assert (root.parent / "victim/data/thesis").exists()
