@@ -201,6 +201,16 @@ def test_a_path_outside_the_root_is_not_removable(path: str, url: str) -> None:
         Catalog(url).storage.check_removable(path)
 
 
+@pytest.mark.parametrize("path", ["*", "images/*", "images/debian-1?", "images/[a-z]*/x"])
+def test_a_pattern_is_no_path(path: str, tmp_path: Path) -> None:
+    """A remote would remove all that matches it; in a folder these are names like others."""
+    with pytest.raises(RecordError, match="not a path in the catalog"):
+        Catalog("memory://catalog").storage.check_removable(path)
+    (tmp_path / "images").mkdir()
+    Catalog(str(tmp_path)).storage.remove(path)
+    assert (tmp_path / "images").is_dir()
+
+
 def test_the_command_says_it_with_exit_code_7(root: Path, run: Run) -> None:
     edit(root / OWN, lambda data: data.update(folder="images/../../victim/data"))
     code, out, err = run("catalog", "prune", "--catalog", "catalog")

@@ -139,7 +139,9 @@ class Storage:
     def check_removable(self, path: str) -> None:
         """Raise RecordError unless `path` is below the root, with no link on the way to it or in its place."""
         parts = path.split("/")
-        if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
+        # fsspec's remotes take `*`, `?` and `[` in a path as a pattern, and remove all that matches.
+        pattern = self.local is None and not set("*?[").isdisjoint(path)
+        if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path or pattern:
             raise RecordError(f"{self.url}: {path!r} is not a path in the catalog")
         if self.local is None:
             return
