@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Run
 
-from notebake import resources
+from notebake import resources, terminal
 from notebake.launch import machine
 from notebake.launch.pids import identify
 from notebake.progress import Steps
@@ -62,6 +62,25 @@ def test_tables(screen: str, value: str, run: Run) -> None:
     assert code == 0
     assert f" {value.rsplit('/', 1)[-1]} " in read(out)
     assert f" https://{value}/ " in read(out)
+
+
+# Clears the screen, sets the window's title, goes back to the line's begin, 8-bit CSI, DEL.
+CONTROLS = "\x1b[2J\x1b]0;owned\x07\r\x9b2J\x7f"
+
+
+def test_control_characters_do_not_reach_the_screen(screen: str, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = Steps()
+    with steps.step(f"step {CONTROLS} end"):
+        steps.note(f"note {CONTROLS} end")
+    rows = terminal.table(f"head {CONTROLS}", title=f"title {CONTROLS}")
+    rows.add_row(f"cell {CONTROLS} end")
+    terminal.console().print(rows)
+    printed = "".join(capsys.readouterr())
+    for control in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\x7f"):
+        assert control not in printed
+    for word in ("step", "note", "head", "title", "cell"):
+        assert re.search(rf"{word} .*\[2J.*\]0;owned", printed)
+    assert not _STYLE.sub("", printed).replace("\r", "").count("\x1b")
 
 
 def test_nobody_else_makes_a_console_or_reads_markup() -> None:
