@@ -69,7 +69,9 @@ def opened(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -
             folder = Path(name)
             (folder / spec.FILE_NAME).write_text(SPEC, "utf-8")
             os.environ["XDG_STATE_HOME"] = str(folder / "state")
-            made = plan.make(spec.parse(SPEC, source=spec.FILE_NAME), targets.get(TARGET), folder)
+            made = plan.make(
+                spec.parse(SPEC, source=spec.FILE_NAME), targets.get(TARGET), folder, now=datetime.now(UTC)
+            )
             try:
                 yield Workshop(
                     folder=folder, plan=made, platform=platform, runs=runs, given=given, steps=steps

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.certificates import NOW
 
 from notebake import cli, plan, resources, spec, targets
 from notebake.plan import Plan
@@ -38,8 +40,8 @@ Run = Callable[..., tuple[int, str, str]]
 def make_plan(tmp_path: Path) -> Callable[..., Plan]:
     """Makes a plan from TOML text for a target; files the spec names are looked for in tmp_path."""
 
-    def make(text: str = GOLDEN_SPEC, target: str = "debian-13") -> Plan:
-        return plan.make(spec.parse(text, source="notebake.toml"), targets.get(target), tmp_path)
+    def make(text: str = GOLDEN_SPEC, target: str = "debian-13", now: datetime = NOW) -> Plan:
+        return plan.make(spec.parse(text, source="notebake.toml"), targets.get(target), tmp_path, now=now)
 
     return make
 

@@ -34,7 +34,7 @@ preload = []
 [certificate]
 # Each machine makes its own, for all its names and addresses. More of them:
 names = []
-# Or your own (PEM); the key is copied by `notebake launch` and is never in an image or user-data.
+# Or your own (PEM, with its issuers after it); the key is copied by `notebake launch` and is never in an image or user-data.
 # certificate = "site.pem"
 # key = "site.key"
 

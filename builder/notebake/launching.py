@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebake import bases, guest, launch, plan, record, render, spec, targets
+from notebake import bases, guest, launch, own_certificate, record, render, spec, targets
 from notebake.errors import SpecError
 from notebake.launch import Machine, Request
 from notebake.plan import Plan
@@ -63,7 +63,7 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
         identity=guest.digest(guest.files(made))[:12],
         disk=disk,
         root=root,
-        own_key=plan.read_key(made.spec, folder),
+        own_key=own_certificate.read_key(made.spec, folder),
     )
 
 
@@ -87,7 +87,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
     machine = known.machine
     key = None
     if machine.own_certificate:
-        key = plan.read_key(spec.load(spec_path), spec_path.resolve().parent)
+        key = own_certificate.read_key(spec.load(spec_path), spec_path.resolve().parent)
     return Source(
         target=known.target,
         source=str(image.resolve()),

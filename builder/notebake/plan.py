@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from notebake import lock as locks
-from notebake import mirrors
+from notebake import mirrors, own_certificate
 from notebake.errors import SpecError
 from notebake.lock import Lock
 from notebake.mirrors import Sources
@@ -48,43 +46,11 @@ def _notebook(path: Path) -> tuple[str, bytes]:
     return path.name, data
 
 
-def read_key(spec: Spec, folder: Path) -> bytes | None:
-    """The private key of the user's own certificate (PEM bytes), checked to belong to it; None without one.
+def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
+    """The plan for `spec` (whose file is in `folder`) on `target`. Reads files; raises SpecError.
 
-    Only `launch` asks for it, to copy it to the machine. Raises SpecError.
+    `now` (aware) is what an own certificate's dates are held against; the plan is the same at any time.
     """
-    own = spec.certificate
-    if own.certificate is None or own.key is None:
-        return None
-    try:
-        pem = (folder / own.key).read_bytes()
-        key = load_pem_private_key(pem, None)
-        chain = x509.load_pem_x509_certificate((folder / own.certificate).read_bytes())
-    except FileNotFoundError as error:
-        raise SpecError(f"certificate: {error.filename}: no such file") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise SpecError(f"certificate: {own.key}: not a PEM pair without a passphrase: {error}") from None
-    if key.public_key() != chain.public_key():
-        raise SpecError(f"certificate.key: {own.key} does not belong to {own.certificate}")
-    return pem
-
-
-def _own_certificate(spec: Spec, folder: Path) -> bytes | None:
-    if spec.certificate.certificate is None:
-        return None
-    path = folder / spec.certificate.certificate
-    read_key(spec, folder)
-    data = path.read_bytes()
-    if b"PRIVATE KEY" in data:
-        raise SpecError(
-            f"certificate.certificate: {path} holds a private key",
-            "put the certificates alone into this file: it is rendered, the key must not be",
-        )
-    return data
-
-
-def make(spec: Spec, target: Target, folder: Path) -> Plan:
-    """The plan for `spec` (whose file is in `folder`) on `target`. Reads files; raises SpecError."""
     if target.family == "windows":
         names.check_spec(spec)
     return Plan(
@@ -93,5 +59,5 @@ def make(spec: Spec, target: Target, folder: Path) -> Plan:
         lock=locks.load(spec, target, folder),
         sources=mirrors.resolve(spec.mirrors, folder),
         notebooks=tuple(sorted(_notebook(folder / item) for item in spec.notebook.preload)),
-        own_certificate=_own_certificate(spec, folder),
+        own_certificate=own_certificate.read(spec, folder, now=now),
     )

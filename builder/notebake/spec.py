@@ -102,7 +102,9 @@ class Certificate(_Table):
     """Self-signed and made on the machine, unless both files are given."""
 
     names: tuple[str, ...] = Field((), description="More DNS names and addresses for subjectAltName.")
-    certificate: str | None = Field(None, description="Your own certificate chain (PEM file).")
+    certificate: str | None = Field(
+        None, description="Your own certificate (PEM file), with that of each issuer after it."
+    )
     key: str | None = Field(
         None,
         description="Its private key (PEM file). Never rendered or baked: `notebake launch` copies it over ssh.",

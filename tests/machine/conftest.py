@@ -47,7 +47,10 @@ def steps() -> Steps:
 @pytest.fixture(scope="session")
 def the_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan.make(
-        spec.parse(SPEC, source="spec"), targets.get("debian-13"), tmp_path_factory.mktemp("spec")
+        spec.parse(SPEC, source="spec"),
+        targets.get("debian-13"),
+        tmp_path_factory.mktemp("spec"),
+        now=datetime.now(UTC),
     )
 
 

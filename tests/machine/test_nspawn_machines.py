@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import tenacity
@@ -153,7 +154,9 @@ def test_without_a_password_the_console_alone_shows_a_token(
     inside: Callable[..., str],
     tmp_path: Path,
 ) -> None:
-    bare = plan.make(spec.parse('mirrors = "host"', source="x"), targets.get("debian-13"), tmp_path)
+    bare = plan.make(
+        spec.parse('mirrors = "host"', source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC)
+    )
     machine = start("nspawn", made=bare)
     token = launch.token(machine)
     assert token and len(token) == 48
@@ -167,15 +170,13 @@ def test_without_a_password_the_console_alone_shows_a_token(
 def test_an_own_certificate_is_served_and_its_key_comes_over_ssh(
     start: Callable[..., Machine], look: Callable[..., probe.Report], tmp_path: Path, steps: Steps
 ) -> None:
-    import datetime
-
     import certificate
 
-    key, chain = certificate.make(["site.example"], datetime.datetime.now(datetime.UTC))
+    key, chain = certificate.make(["site.example"], datetime.now(UTC))
     (tmp_path / "site.key").write_bytes(key)
     (tmp_path / "site.pem").write_bytes(chain)
     text = 'mirrors = "host"\n[certificate]\ncertificate = "site.pem"\nkey = "site.key"\n'
-    own = plan.make(spec.parse(text, source="x"), targets.get("debian-13"), tmp_path)
+    own = plan.make(spec.parse(text, source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC))
     machine = start("nspawn", made=own)
     assert machine.fingerprint == certificate.fingerprint(chain)
     assert look(machine, "tls", "fingerprint", "san", names=("site.example",)).passed

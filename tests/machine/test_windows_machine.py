@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_packer_starts_it_and_gives_up_in_time(tmp_path: Path, monkeypatch: pyte
     )
     (tmp_path / "windows.iso").write_bytes(bytes(1 << 20))
     text = f'[windows]\niso = "windows.iso"\niso_sha256 = "{record.sha256(tmp_path / "windows.iso")}"\n'
-    made = plan.make(spec.parse(text, source="x"), targets.get("windows-2025"), tmp_path)
+    made = plan.make(
+        spec.parse(text, source="x"), targets.get("windows-2025"), tmp_path, now=datetime.now(UTC)
+    )
     # Ours is not the pinned release of virtio-win.
     monkeypatch.setattr(needs, "check_drivers", lambda given, folder: folder / "virtio.iso")
     needs.check_tools(media.base(made))

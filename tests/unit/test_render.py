@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.certificates import NOW
 
 from notebake import guest, plan, render, resources, seed, spec, targets, templates
 from notebake.errors import SpecError
@@ -127,11 +128,9 @@ def test_comments_go_and_code_stays() -> None:
 
 
 def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
-    import datetime
-
     import certificate
 
-    key, chain = certificate.make(["site.example"], datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    key, chain = certificate.make(["site.example"], NOW)
     (tmp_path / "site.pem").write_bytes(chain)
     (tmp_path / "site.key").write_bytes(key)
     made = render.files(make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"'))
@@ -142,9 +141,7 @@ def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -
     (tmp_path / "site.pem").write_bytes(chain + key)
     with pytest.raises(SpecError, match="holds a private key"):
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
-    (tmp_path / "site.pem").write_bytes(
-        certificate.make(["a"], datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))[1]
-    )
+    (tmp_path / "site.pem").write_bytes(certificate.make(["a"], NOW)[1])
     with pytest.raises(SpecError, match="does not belong"):
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
 
@@ -182,7 +179,7 @@ def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: s
         found = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
     except ValueError:
         return
-    base = plan.make(spec.Spec(), targets.get("debian-13"), Path("/nonexistent"))
+    base = plan.make(spec.Spec(), targets.get("debian-13"), Path("/nonexistent"), now=NOW)
     content = json.dumps({"cells": [notebook]}, ensure_ascii=False)
     made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content.encode()),)})
     clean = {item.path: item.data for item in guest.files(base)}

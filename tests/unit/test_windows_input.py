@@ -18,6 +18,7 @@ import pycdlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.certificates import NOW
 from tests.conftest import Run
 
 from notebake import doctor, guest, plan, render, spec, targets
@@ -189,7 +190,7 @@ def test_hostile_fields_are_data_in_powershell_and_json(folder: str, endpoint: s
         found = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
     except ValueError:
         return
-    base = plan.make(spec.Spec(), targets.get("windows-2025"), Path("/nonexistent"))
+    base = plan.make(spec.Spec(), targets.get("windows-2025"), Path("/nonexistent"), now=NOW)
     content = json.dumps({"cells": [notebook]}, ensure_ascii=False).encode()
     made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content),)})
     first, rest = forms.script(made).split("\n", 1)

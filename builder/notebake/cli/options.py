@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,4 +176,5 @@ def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
     from notebake import plan, spec, targets
 
     found = spec.load(spec_path)
-    return found, plan.make(found, targets.get(target), spec_path.resolve().parent)
+    folder = spec_path.resolve().parent
+    return found, plan.make(found, targets.get(target), folder, now=datetime.now(UTC))

@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
@@ -42,7 +43,12 @@ def make(name: str, steps: Steps, log: Path) -> Made:
 
 
 def _make(name: str, steps: Steps, log: Path) -> Made:
-    made = plan.make(spec.parse('mirrors = "host"', source="shapes"), targets.get(name, FOLDER), FOLDER)
+    made = plan.make(
+        spec.parse('mirrors = "host"', source="shapes"),
+        targets.get(name, FOLDER),
+        FOLDER,
+        now=datetime.now(UTC),
+    )
     root = bases.root(made, steps, log)
     repository = root.with_name(root.name.removesuffix(".tar.zst") + "-repository")
     if not repository.is_dir():
@@ -70,7 +76,9 @@ def plan_for(name: str, folder: Path, *, depot: str, closed: bool, more: str = "
             (folder / "host-ca.pem").write_text("".join(host.ca_certificates))
             lines.append('ca_certificates = ["host-ca.pem"]')
     text = f"{more}\n[mirrors]\n" + "\n".join(lines) + "\n"
-    return plan.make(spec.parse(text, source="shapes"), targets.get(name, FOLDER), folder)
+    return plan.make(
+        spec.parse(text, source="shapes"), targets.get(name, FOLDER), folder, now=datetime.now(UTC)
+    )
 
 
 def source(made: Plan, root: Path, user_data: bytes, identity: str, **changes: str) -> Source:
