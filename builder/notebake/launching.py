@@ -22,8 +22,10 @@ OWN_KEY = "/var/lib/notebake/own/key.pem"
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a machine is started from. `own_key`: the private key (PEM) of the user's own certificate, to be copied over ssh; None for a
-    certificate made on the machine.
+    """What a machine is started from.
+
+    `own_certificate`: the machine serves the user's own one. `own_key` is its private key (PEM), to be copied
+    over ssh.
     """
 
     target: str
@@ -36,6 +38,7 @@ class Source:
     disk: Path | None = None
     root: Path | None = None
     sha256: str | None = None
+    own_certificate: bool = False
     own_key: bytes | None = None
 
 
@@ -63,6 +66,7 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
         identity=guest.digest(guest.files(made))[:12],
         disk=disk,
         root=root,
+        own_certificate=made.own_certificate is not None,
         own_key=own_certificate.read_key(made.spec, folder),
     )
 
@@ -98,6 +102,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
         identity=known.content_id[:12],
         disk=image.resolve(),
         sha256=known.image.sha256,
+        own_certificate=machine.own_certificate,
         own_key=key,
     )
 
@@ -125,6 +130,7 @@ def launch_machine(source: Source, *, name: str | None, steps: Steps, settings: 
         disk=source.disk,
         root=source.root,
         secrets={OWN_KEY: source.own_key} if source.own_key else {},
+        own_certificate=source.own_certificate,
         **settings,
     )
     return launch.start(request, steps=steps)

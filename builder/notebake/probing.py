@@ -15,6 +15,7 @@ def _of(machine: Machine) -> dict[str, Any]:
     ssh = machine.ssh
     return {
         "address": probe.Address(host=machine.address.host, port=machine.address.port),
+        "own_certificate": machine.own_certificate,
         "names": (machine.name, machine.address.host),
         "inside": probe.Ssh(
             host=ssh.host, port=ssh.port, user=ssh.user, key=ssh.key, known_hosts=ssh.known_hosts

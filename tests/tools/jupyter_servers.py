@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import ipaddress
 import json
 import os
 import pwd
@@ -22,10 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import jupyter_settings
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tests import certificates
+from tests.certificates import DAY, Pair
 
 from notebake import probe, process
 from notebake.auth import password_hash
@@ -34,7 +31,6 @@ from notebake.progress import Steps
 
 PASSWORD = "correct horse"
 TOKEN = "0123456789abcdef0123456789abcdef"
-DAY = datetime.timedelta(days=1)
 OUTSIDE = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "builtins", "not_root")
 # profile (which is the kernel's name), and the config file of that profile.
 KERNELS = {
@@ -46,33 +42,37 @@ KERNELS = {
 
 
 def certificate(folder: Path, fault: str = "") -> str:
-    """A pair in `folder`, good but for `fault`; returns the fingerprint."""
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = ec.generate_private_key(ec.SECP256R1())
-    if fault == "rsa":
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    """A pair as a machine makes it in `folder`, good but for `fault`; returns the fingerprint."""
     now = datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nb")])
-    address = x509.IPAddress(ipaddress.ip_address("192.0.2.1" if fault == "san" else "127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 100 * DAY)
-        .not_valid_after(now + (-1 if fault == "expired" else 200) * DAY)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("nb.example"), address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=fault == "ca", path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
+    made = certificates.issue(
+        "nb",
+        key=certificates.rsa_key(2048) if fault == "rsa" else None,
+        names=("nb.example", "192.0.2.1" if fault == "san" else "127.0.0.1"),
+        ca=fault == "ca",
+        begin=-100 * DAY,
+        end=(-1 if fault == "expired" else 200) * DAY,
+        now=now,
     )
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return made.fingerprint(hashes.SHA256()).hex(":").upper()
+    put(folder, made)
+    return made.fingerprint
+
+
+def put(folder: Path, *chain: Pair) -> None:
+    """Write the chain, the server's certificate first, and its key where a server looks for them."""
+    (folder / "key.pem").write_bytes(chain[0].key_pem)
+    (folder / "cert.pem").write_bytes(b"".join(pair.pem for pair in chain))
+
+
+@contextlib.contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Certificate and key in `folder` are after the block what they were before: Jupyter reads both at
+    every connection."""
+    before = {name: (folder / name).read_bytes() for name in ("key.pem", "cert.pem")}
+    try:
+        yield
+    finally:
+        for name, data in before.items():
+            (folder / name).write_bytes(data)
 
 
 def base_python() -> str:
@@ -144,6 +144,7 @@ class Farm:
             address=Address(host="127.0.0.1", port=port),
             password=PASSWORD if auth is None else None,
             fingerprint=fingerprint,
+            own_certificate=False,
             patience=0.25,
         )
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.tools.jupyter_servers import PASSWORD, Farm
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.certificates import PrivateKey, corporate, ec_key, rsa_key
+from tests.tools.jupyter_servers import PASSWORD, Farm, kept, put
 
 from notebake.probe import Subject, browser
 
@@ -25,6 +27,15 @@ def test_browser(good: Subject, farm: Farm, tmp_path: Path) -> None:
         data = (tmp_path / f"{name}.png").read_bytes()
         assert data[16:24] == (1280).to_bytes(4, "big") + (800).to_bytes(4, "big")
     assert not list((farm.root / "good/notebooks").glob("*.ipynb")), "the machine is left as it was"
+
+
+@pytest.mark.parametrize("key", [rsa_key(3072), ec_key(ec.SECP384R1())], ids=["rsa-3072", "p-384"])
+def test_browser_with_an_own_certificate(good: Subject, farm: Farm, tmp_path: Path, key: PrivateKey) -> None:
+    chain = corporate(key)
+    with kept(farm.root / "good"):
+        put(farm.root / "good", *chain)
+        results = visit(replace(good, fingerprint=chain[0].fingerprint, own_certificate=True), tmp_path)
+    assert {status for status, _ in results.values()} == {"passed"}, results
 
 
 def test_browser_without_pylab(good: Subject, tmp_path: Path) -> None:

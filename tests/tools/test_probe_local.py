@@ -10,8 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.certificates import DAY, PrivateKey, corporate, ec_key, issue, rsa_key
 from tests.tools.jupyter_servers import (
     OUTSIDE,
     PASSWORD,
@@ -19,6 +23,8 @@ from tests.tools.jupyter_servers import (
     Farm,
     answering,
     certificate,
+    kept,
+    put,
     red,
     run,
     states,
@@ -88,19 +94,50 @@ def test_no_fingerprint_and_nobody_who_vouches(good: Subject) -> None:
     ],
 )
 def test_bad_certificates(good: Subject, farm: Farm, fault: str, check: str, words: str) -> None:
-    """Jupyter reads its certificate at every connection: the bad one lies in the good one's place."""
-    home = farm.root / "good"
-    kept = {name: (home / name).read_bytes() for name in ("key.pem", "cert.pem")}
-    try:
-        subject = replace(good, fingerprint=certificate(home, fault))
+    with kept(farm.root / "good"):
+        subject = replace(good, fingerprint=certificate(farm.root / "good", fault))
         report = run(subject, "tls", "fingerprint", "san", "login_refused", "login")
-    finally:
-        for name, data in kept.items():
-            (home / name).write_bytes(data)
     faults = red(report)
     assert faults.keys() == {check}
     assert words in faults[check]
     assert len(states(report, "passed")) == 4
+
+
+@pytest.mark.parametrize(
+    "key", [rsa_key(2048), rsa_key(3072), ec_key(ec.SECP384R1())], ids=["rsa-2048", "rsa-3072", "p-384"]
+)
+@pytest.mark.parametrize("known", [True, None], ids=["launched", "by-address"])
+def test_an_own_certificate(good: Subject, farm: Farm, key: PrivateKey, known: bool | None) -> None:
+    """Probed at an address that it does not name."""
+    chain = corporate(key)
+    with kept(farm.root / "good"):
+        put(farm.root / "good", *chain)
+        report = run(replace(good, fingerprint=chain[0].fingerprint, own_certificate=known), *OUTSIDE)
+    assert report.passed, red(report)
+    assert states(report, "passed") == set(OUTSIDE)
+    details = {result.name: result.detail for result in report.results}
+    assert details["san"] == "nb.corp.example, *.lab.corp.example (an own certificate)"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check", "words"),
+    [
+        ({"names": ()}, "san", "no subjectAltName"),
+        ({"end": -DAY, "begin": -9 * DAY}, "tls", "expired on"),
+        ({"key": ec_key(ec.SECP521R1())}, "tls", "EC P-521"),
+        ({"use": ExtendedKeyUsageOID.CLIENT_AUTH}, "tls", "no serverAuth"),
+    ],
+)
+def test_bad_own_certificates(
+    good: Subject, farm: Farm, wrong: dict[str, Any], check: str, words: str
+) -> None:
+    made = issue(now=datetime.datetime.now(datetime.UTC), **wrong)
+    with kept(farm.root / "good"):
+        put(farm.root / "good", made)
+        subject = replace(good, fingerprint=made.fingerprint, own_certificate=True)
+        report = run(subject, "tls", "fingerprint", "san")
+    assert red(report).keys() == {check}
+    assert words in red(report)[check]
 
 
 def test_expected_names(good: Subject) -> None:

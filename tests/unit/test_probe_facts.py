@@ -6,56 +6,32 @@ import ipaddress
 import struct
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
+import certificate as program
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.certificates import NOW, Pair, authority, ec_key, issue, rsa_key
 
 from notebake.errors import CommandFailed, NotReady
 from notebake.probe import Address, Subject, png
+from notebake.probe.checks._certificate import is_own
 from notebake.probe.checks.san import covered
 from notebake.probe.checks.tls import faults
 from notebake.probe.visit import Visit
 from notebake.process import Completed
 
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
-
-def certificate(
-    *,
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
-    ca: bool = False,
-    begin: timedelta = timedelta(hours=-1),
-    end: timedelta = timedelta(days=397),
-    use: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.SERVER_AUTH,
-) -> x509.Certificate:
-    key = key or ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nb")])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW + begin)
-        .not_valid_after(NOW + end)
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-    )
-    if use:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
-    return builder.sign(key, hashes.SHA256())
-
-
-def found(made: x509.Certificate, key: str | None = "EC P-256") -> str:
-    return "; ".join(faults(made, key=key, now=NOW))
+def found(made: Pair, *, own: bool = False) -> str:
+    return "; ".join(faults(made.certificate, own=own, now=NOW))
 
 
 def test_a_good_certificate() -> None:
-    assert found(certificate()) == ""
-    assert found(certificate(), key=None) == ""
+    assert found(issue()) == ""
+    assert found(issue(), own=True) == ""
 
 
 @pytest.mark.parametrize(
@@ -67,20 +43,33 @@ def test_a_good_certificate() -> None:
         ({"begin": timedelta(days=-9), "end": timedelta(days=-1)}, "expired on 2026-11-22"),
         ({"begin": timedelta(days=1)}, "not valid before"),
         ({"end": timedelta(days=398)}, "398 at most"),
+        ({"key": rsa_key(2048)}, "the key is RSA 2048, not EC P-256"),
+        ({"key": ec_key(ec.SECP384R1())}, "the key is EC P-384, not EC P-256"),
     ],
 )
-def test_one_fault_each(made: dict[str, object], words: str) -> None:
-    problem = found(certificate(**made))  # type: ignore[arg-type]
+def test_one_fault_each(made: dict[str, Any], words: str) -> None:
+    problem = found(issue(**made))
     assert words in problem
     assert ";" not in problem
 
 
-def test_keys() -> None:
-    strong = certificate(key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
-    assert found(strong) == "the key is RSA 2048, not EC P-256"
-    assert found(strong, key=None) == ""
-    weak = certificate(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))
-    assert found(weak, key=None) == "the key RSA 1024 is too weak"
+def test_an_own_certificate_may_be_any_that_browsers_take() -> None:
+    for key in (rsa_key(2048), rsa_key(3072), ec_key(ec.SECP384R1())):
+        assert found(issue(key=key, end=timedelta(days=3650), use=None, ca=True), own=True) == ""
+    assert "the key is RSA 1024" in found(issue(key=rsa_key(1024)), own=True)
+
+
+def test_who_made_the_certificate() -> None:
+    """A launched machine's record knows; of an address the certificate itself tells."""
+    _, pem = program.make(["nb-1", "10.0.2.15", "localhost", "127.0.0.1", "::1"], NOW)
+    of_machine = x509.load_pem_x509_certificate(pem)
+    same_names = ("nb.corp.example", "localhost", "127.0.0.1", "::1")
+    own = issue().certificate
+    issued = issue(by=authority("Corp Root"), names=same_names).certificate
+    for made, expected in ((of_machine, False), (own, True), (issued, True)):
+        assert is_own(made, Subject(address=Address(host="nb"))) is expected
+        for known in (True, False):
+            assert is_own(made, Subject(address=Address(host="nb"), own_certificate=known)) is known
 
 
 def test_san() -> None:

@@ -65,7 +65,8 @@ class Machine:
 
     `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
-    8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in.
+    8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in;
+    `own_certificate`: its owner brought the certificate (None: launched by a notebake that did not say).
     """
 
     name: str
@@ -83,6 +84,7 @@ class Machine:
     fingerprint: str | None
     created: str
     network: Network | None = None
+    own_certificate: bool | None = None
 
     @property
     def folder(self) -> Path:

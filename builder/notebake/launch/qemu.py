@@ -76,6 +76,7 @@ def start(request: Request, folder: Path) -> Machine:
         console=folder / _CONSOLE,
         fingerprint=None,
         created=now(),
+        own_certificate=request.own_certificate,
     )
 
 

@@ -20,7 +20,8 @@ class Request:
     taken here when it is None. `endpoint_port` is the public port taken when it is free, `public_port`
     one that must be had. Sizes: `memory_mib` in MiB, `disk_gib` in GiB; memory, cpus, disk_gib and accel
     are QEMU's only: nspawn shares the host's. `offline`: no way out of the machine. `secrets`: absolute
-    path in the machine -> bytes, copied over ssh once sshd answers.
+    path in the machine -> bytes, copied over ssh once sshd answers. `own_certificate`: the machine serves a
+    certificate that its owner brought.
     """
 
     name: str
@@ -42,3 +43,4 @@ class Request:
     offline: bool = False
     limit: float = 900.0
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    own_certificate: bool = False

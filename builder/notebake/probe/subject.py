@@ -87,8 +87,9 @@ class Subject:
     """One machine to probe.
 
     `fingerprint` is stored as plain hex; without one only a publicly trusted certificate passes.
-    `names` are the names that the certificate must carry; without any, the address's own host.
-    `key` is the kind of key the certificate must have ("EC P-256"), or None for any strong one.
+    `own_certificate`: whether the owner brought the certificate (True) or it was made on the machine; None
+    when nobody knows. `names` are the names that a certificate made on the machine must carry; without any,
+    the address's own host.
     `pylab` is the spec's value: "inline" and "auto" put a plot into the page.
     `patience` multiplies every time limit. Raises SpecError for a value no machine could have.
     """
@@ -97,8 +98,8 @@ class Subject:
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     fingerprint: str | None = None
+    own_certificate: bool | None = None
     names: tuple[str, ...] = ()
-    key: str | None = "EC P-256"
     profile: str = "nbserver"
     pylab: str = "inline"
     service: str = "notebake-notebook.service"

@@ -6,7 +6,9 @@ import ipaddress
 
 from cryptography import x509
 
+from notebake import certificate_rules
 from notebake.errors import CheckFailed
+from notebake.probe.checks._certificate import is_own, served
 from notebake.probe.visit import Visit
 
 
@@ -23,20 +25,20 @@ def covered(name: str, names: x509.SubjectAlternativeName) -> bool:
 
 
 def run(visit: Visit) -> str:
-    """The names that were looked for; CheckFailed with the missing ones and those that are there."""
+    """The names that were looked for; CheckFailed with the missing ones and those that are there.
+
+    An own certificate has the names by which people reach the machine, and the probe may come by another
+    way: any will do.
+    """
+    certificate = served(visit)
+    names = certificate_rules.names(certificate)
+    has = ", ".join(certificate_rules.shown(names))
+    if not has:
+        raise CheckFailed("the certificate has no subjectAltName with a DNS name or an address")
+    if is_own(certificate, visit.subject):
+        return f"{has} (an own certificate)"
     expected = visit.subject.names or (visit.subject.address.host,)
-    certificate = x509.load_der_x509_certificate(visit.handshake().certificate)
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        raise CheckFailed("the certificate has no subjectAltName") from None
     missing = [name for name in expected if not covered(name, names)]
     if missing:
-        has = [
-            *names.get_values_for_type(x509.DNSName),
-            *map(str, names.get_values_for_type(x509.IPAddress)),
-        ]
-        raise CheckFailed(
-            f"not in the certificate: {', '.join(missing)}; it names {', '.join(has) or 'nothing'}"
-        )
+        raise CheckFailed(f"not in the certificate: {', '.join(missing)}; it names {has}")
     return ", ".join(expected)
