@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 
-.PHONY: help setup packages test-packages bake test test-unit test-tools test-machines machines lint docs man golden \
+.PHONY: help setup packages test-packages bake test test-unit test-integration test-e2e machines lint docs man golden \
 	bench lock clean
 
 # The first target is the default one.
@@ -35,7 +35,7 @@ bake: setup notebake.toml ## Bake debian-13 and launch it
 notebake.toml: | $(BIN)/notebake
 	$(BIN)/notebake init --mirrors host --no-password
 
-test: lint test-unit test-tools test-machines ## Run all of the tests below (45 minutes)
+test: lint test-unit test-integration test-e2e ## Run all of the tests below (45 minutes)
 
 lint: setup docs ## Run all linters and build the documentation
 	$(BIN)/ruff check .
@@ -62,18 +62,18 @@ test-packages:
 	@dpkg-query -W $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(TEST_PACKAGES); }
 
-test-tools: setup test-packages ## Tests with real tools (6 minutes)
-	$(BIN)/pytest tests/tools
+test-integration: setup test-packages ## Tests with real tools (6 minutes)
+	$(BIN)/pytest tests/integration
 
 # The roots in Ubuntu's and openSUSE's shape; the tests make them too, when they are not in the cache.
 machines: setup ## Make the test root file systems shaped like Ubuntu and openSUSE
-	$(BIN)/python -m tests.machine.shapes
+	$(BIN)/python -m tests.e2e.shapes
 
 # Real machines, TCG: about 35 minutes on two cores. Writes test-report/machines.html. Faults are many short
 # boots that wait for each other's disk and network: two at a time.
-test-machines: setup test-packages ## Tests on real machines (35 minutes)
-	$(BIN)/pytest tests/machine --ignore tests/machine/test_faults.py
-	$(BIN)/pytest tests/machine/test_faults.py --numprocesses 2 --dist loadgroup
+test-e2e: setup test-packages ## Tests on real machines (35 minutes)
+	$(BIN)/pytest tests/e2e --ignore tests/e2e/test_faults.py
+	$(BIN)/pytest tests/e2e/test_faults.py --numprocesses 2 --dist loadgroup
 
 golden: setup ## Write the golden files again
 	$(BIN)/pytest -q tests/unit/test_render.py --golden

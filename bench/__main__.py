@@ -15,7 +15,7 @@ from bench.rows import Outcome, Promise
 from bench.workshop import Workshop
 from notebake import terminal
 from notebake.errors import NotebakeError
-from notebake.launch import Platform
+from notebake.machines.machine import Platform
 from notebake.progress import Steps
 
 # Quick ones first; the bake before what can use its image.

@@ -14,11 +14,14 @@ from unittest import mock
 from bench.images import fixture
 from bench.rows import Outcome, Promise
 from bench.workshop import TARGET, Workshop
-from notebake import bake as baking
-from notebake import environments, process, record, render
-from notebake.files import RenderedFile
-from notebake.plan import Plan
+from notebake import process
+from notebake.bake import bake as baking
+from notebake.bake import environment
+from notebake.files import RenderedFile, sha256
+from notebake.plan.plan import Plan
 from notebake.progress import Steps
+from notebake.record import record
+from notebake.render import output
 
 BAKE = Promise(name="bake", what="bake / a plain Packer shell script with apt and pip", target=0.6)
 UNCHANGED = Promise(name="unchanged", what="a bake with nothing changed", target=1.0, unit=" s")
@@ -35,9 +38,9 @@ def bake(workshop: Workshop) -> Outcome:
     pairs = []
     for _ in range(workshop.runs):
         # From an empty cache: ours makes the environment before Packer starts, the plain script in the machine.
-        shutil.rmtree(environments.folder(workshop.plan), ignore_errors=True)
+        shutil.rmtree(environment.folder(workshop.plan), ignore_errors=True)
         ours = _seconds(workshop, workshop.baked)
-        with mock.patch.object(render, "packer_files", _plain_files(workshop.plan)):
+        with mock.patch.object(output, "packer_files", _plain_files(workshop.plan)):
             plain = _seconds(workshop, workshop.folder / "plain")
         shutil.rmtree(workshop.folder / "plain")
         pairs.append((ours, plain))
@@ -50,7 +53,7 @@ def bake(workshop: Workshop) -> Outcome:
 
 def _plain_files(plan: Plan) -> mock.Mock:
     """`render.packer_files` with the plain script in place of ours; an error when there is none to replace."""
-    files = render.packer_files(plan)
+    files = output.packer_files(plan)
     if _REPLACED not in (each.path for each in files):
         raise RuntimeError(
             f"{_REPLACED}: not in the template any more; bench/bakes.py must learn its new name"
@@ -59,7 +62,7 @@ def _plain_files(plan: Plan) -> mock.Mock:
         dataclasses.replace(each, data=_PLAIN.read_bytes()) if each.path == _REPLACED else each
         for each in files
     ]
-    return mock.Mock(spec=render.packer_files, return_value=tuple[RenderedFile, ...](plain))
+    return mock.Mock(spec=output.packer_files, return_value=tuple[RenderedFile, ...](plain))
 
 
 def _seconds(workshop: Workshop, output: Path) -> float:
@@ -102,7 +105,7 @@ def _stand_in(workshop: Workshop) -> None:
     image.write_bytes(b"stand-in")
     status = image.stat()
     disk = record.Image(
-        file=image.name, sha256=record.sha256(image), bytes=status.st_size, mtime_ns=status.st_mtime_ns
+        file=image.name, sha256=sha256(image), bytes=status.st_size, mtime_ns=status.st_mtime_ns
     )
     known = {"content_id": baking.content_id(workshop.plan), "image": disk}
     record.write(image, fixture(packages=0, changed=0).model_copy(update=known))

@@ -16,11 +16,13 @@ import yaml
 from bench.rows import Outcome, Promise
 from bench.watch import Moments, Watcher
 from bench.workshop import Workshop
-from notebake import guest, launch, launching, process
+from notebake import launch, process
 from notebake.errors import SpecError
-from notebake.launch import Machine
-from notebake.launching import Source
-from notebake.plan import Plan
+from notebake.launch import Source
+from notebake.machines import lifecycle, ssh
+from notebake.machines.machine import Machine
+from notebake.plan.plan import Plan
+from notebake.provision import linux
 
 GOLDEN = Promise(name="golden", what="golden boot: notebook ready / sshd ready", target=1.15)
 FIRST_BOOT = Promise(
@@ -55,18 +57,18 @@ def _booted(workshop: Workshop, source: Source, **settings: Any) -> Iterator[tup
     wanted = {"platform": workshop.platform, "limit": _LIMIT_SECONDS, **settings}
     try:
         with Watcher(name) as watcher:
-            machine = launching.launch_machine(source, name=name, steps=workshop.steps, settings=wanted)
+            machine = launch.launch_machine(source, name=name, steps=workshop.steps, settings=wanted)
             yield machine, watcher.moments()
     finally:
         # A failed launch keeps a machine that can be logged in to: nobody would look here. No polite
         # end either: the disk is thrown away.
         with contextlib.suppress(SpecError):
-            launch.stop(name, seconds=0)
+            lifecycle.stop(name, seconds=0)
 
 
 def golden(workshop: Workshop) -> Outcome:
     """How much later than sshd the notebook answers, in the same boot of a baked image."""
-    source = launching.from_image(workshop.image(), workshop.spec)
+    source = launch.from_image(workshop.image(), workshop.spec)
     seen = []
     for _ in range(workshop.runs):
         with _booted(workshop, source) as (_, moments):
@@ -100,7 +102,7 @@ def memory(workshop: Workshop) -> Outcome:
     """Whether the first boot comes to its end in 1 GiB: the notebook answers and nothing was killed."""
     source = _user_data_only(workshop)
     with _booted(workshop, source, memory_mib=SMALL_MIB) as (machine, moments):
-        said = process.run(launch.ssh_argv(machine, [_ASK]), timeout=1800).stdout.decode()
+        said = process.run(ssh.ssh_argv(machine, [_ASK]), timeout=1800).stdout.decode()
     total, available, swaps, killed, state, *peak = said.splitlines()
     # An nspawn machine has the host's memory: there the question makes no sense.
     small = workshop.platform == "qemu" and int(total) <= SMALL_MIB * 1024
@@ -114,12 +116,12 @@ def memory(workshop: Workshop) -> Outcome:
 
 
 def _user_data_only(workshop: Workshop) -> Source:
-    return launching.from_plan(workshop.plan, workshop.platform, workshop.folder, workshop.steps)
+    return launch.from_plan(workshop.plan, workshop.platform, workshop.folder, workshop.steps)
 
 
 def tutorial(plan: Plan) -> bytes:
     """The tutorial's user-data, with the same package mirror that ours is given."""
-    config = yaml.safe_load(_TUTORIAL.read_text("utf-8")) | guest.cloud_settings(plan)
+    config = yaml.safe_load(_TUTORIAL.read_text("utf-8")) | linux.cloud_settings(plan)
     if (plan.sources.apt or "").startswith("https:") and plan.sources.ca_certificates:
         config["ca_certs"] = {"trusted": list(plan.sources.ca_certificates)}
     return f"#cloud-config\n{json.dumps(config, indent=1)}\n".encode()

@@ -11,11 +11,16 @@ from pathlib import Path
 
 from bench.rows import Outcome, Promise
 from bench.workshop import Workshop
-from notebake import bake, plan, process, record, targets, versions
-from notebake.catalog import Catalog, streams
+from notebake import process
+from notebake.bake import bake
+from notebake.catalog import simplestreams
+from notebake.catalog.catalog import Catalog
 from notebake.catalog.entry import Entry, File, path
-from notebake.record import Record
-from notebake.software import Software, System
+from notebake.plan import plan, targets
+from notebake.record import diff as diffs
+from notebake.record import record
+from notebake.record.record import Record
+from notebake.record.software import Software, System
 
 CONTENT = Promise(
     name="content", what="content id and up-to-date check of all targets", target=1.0, unit=" s"
@@ -68,7 +73,7 @@ def diff(workshop: Workshop) -> Outcome:
     started = time.monotonic()
     for _ in range(RUNS):
         records = (record.parse(old, source="old"), record.parse(new, source="new"))
-        versions.markdown(versions.difference(*records))
+        diffs.markdown(diffs.difference(*records))
     return Outcome(
         value=round((time.monotonic() - started) / RUNS, 4), runs=RUNS, detail="500 of them changed"
     )
@@ -93,7 +98,7 @@ def _catalog(folder: Path, entries: int) -> Catalog:
         file.write_bytes(item.to_json())
         rows.append(item)
     catalog = Catalog(str(folder))
-    for name, data in streams.files(rows).items():
+    for name, data in simplestreams.files(rows).items():
         catalog.storage.write(name, data)
     return catalog
 
@@ -101,7 +106,7 @@ def _catalog(folder: Path, entries: int) -> Catalog:
 # A person lists once in a process: memory that an earlier listing left would make short ones cheap.
 _ONCE = """
 import sys, time
-from notebake.catalog import Catalog
+from notebake.catalog.catalog import Catalog
 catalog = Catalog(sys.argv[1])
 started = time.monotonic()
 found = len(catalog.entries())

@@ -9,7 +9,8 @@ from statistics import median
 
 from bench.rows import Outcome, Promise
 from bench.workshop import Workshop
-from notebake import process, render
+from notebake import process
+from notebake.render import linux, nocloud
 
 HELP = Promise(name="help", what='`notebake --help` / `python -c "import click"`', target=2.0)
 RENDER = Promise(name="render", what="user-data for 1,000 machines", target=2.0, unit=" s")
@@ -42,9 +43,9 @@ def render_(workshop: Workshop) -> Outcome:
     started = time.monotonic()
     seeds = {
         (
-            render.user_data(workshop.plan),
-            render.meta_data(
-                instance_id=render.instance_id(workshop.plan, name), hostname=name, public_keys=()
+            linux.user_data(workshop.plan),
+            nocloud.meta_data(
+                instance_id=nocloud.instance_id(workshop.plan, name), hostname=name, public_keys=()
             ),
         )
         for name in (f"machine-{number}" for number in range(MACHINES))

@@ -1,6 +1,6 @@
 """The moments at which a machine's sshd and its notebook first answer, counted from its process's start.
 
-`launch.start` waits too, but one port after the other and up to seconds a try: QEMU's user network
+`lifecycle.start` waits too, but one port after the other and up to seconds a try: QEMU's user network
 takes a connection long before the guest can answer it. Here both ports are asked at once, with a new
 connection every half second while older ones are still open, so that both moments are as exact.
 """
@@ -18,9 +18,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from notebake import launch
 from notebake.errors import NotebakeError
-from notebake.launch import Address, Machine
+from notebake.machines import machine
+from notebake.machines.machine import Address, Machine
 
 _EVERY_SECONDS = 0.5
 _TRY_SECONDS = 10.0  # a busy emulated machine takes seconds to answer its first request
@@ -95,7 +95,7 @@ class Watcher:
     def _machine(self) -> Machine | None:
         while not self._stop.wait(0.05):
             with contextlib.suppress(NotebakeError):
-                return launch.load(self._name)
+                return machine.load(self._name)
         return None
 
 
@@ -105,7 +105,7 @@ def _ssh(machine: Machine) -> bool:
 
 
 def _notebook(machine: Machine) -> bool:
-    # Only the time is asked for: `launch.start` compares the certificate with the console's.
+    # Only the time is asked for: `lifecycle.start` compares the certificate with the console's.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

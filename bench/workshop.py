@@ -16,10 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from notebake import bake, bases, launch, plan, spec, targets
+from notebake.bake import bake
+from notebake.bases import base as bases
 from notebake.errors import NotebakeError
-from notebake.launch import Platform
-from notebake.plan import Plan
+from notebake.machines import lifecycle
+from notebake.machines.machine import Platform
+from notebake.plan import plan, targets
+from notebake.plan import spec as specs
+from notebake.plan.plan import Plan
 from notebake.progress import Steps
 
 TARGET = "debian-13"
@@ -40,7 +44,7 @@ class Workshop:
     @property
     def spec(self) -> Path:
         """The spec's file."""
-        return self.folder / spec.FILE_NAME
+        return self.folder / specs.FILE_NAME
 
     @property
     def baked(self) -> Path:
@@ -67,19 +71,19 @@ def opened(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -
     try:
         with tempfile.TemporaryDirectory(prefix="notebake-bench-") as name:
             folder = Path(name)
-            (folder / spec.FILE_NAME).write_text(SPEC, "utf-8")
+            (folder / specs.FILE_NAME).write_text(SPEC, "utf-8")
             os.environ["XDG_STATE_HOME"] = str(folder / "state")
             made = plan.make(
-                spec.parse(SPEC, source=spec.FILE_NAME), targets.get(TARGET), folder, now=datetime.now(UTC)
+                specs.parse(SPEC, source=specs.FILE_NAME), targets.get(TARGET), folder, now=datetime.now(UTC)
             )
             try:
                 yield Workshop(
                     folder=folder, plan=made, platform=platform, runs=runs, given=given, steps=steps
                 )
             finally:
-                for machine in launch.machines():
+                for machine in lifecycle.machines():
                     with contextlib.suppress(NotebakeError):
-                        launch.stop(machine.name, seconds=0)
+                        lifecycle.stop(machine.name, seconds=0)
     finally:
         signal.signal(signal.SIGTERM, handler)
         if before is None:

@@ -17,7 +17,7 @@ import click
 from click.testing import CliRunner
 
 from notebake import errors
-from notebake.cli import cli
+from notebake.cli.main import cli
 
 COMMANDS = "reference/commands"
 NAME = "notebake"

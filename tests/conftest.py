@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from tests.certificates import NOW
 
-from notebake import cli, plan, resources, spec, targets
-from notebake.plan import Plan
+from notebake import paths
+from notebake.cli import main
+from notebake.plan import plan, spec, targets
+from notebake.plan.plan import Plan
 
 # The guest's programs run on the machine and are no part of the package; tests import them as they are.
-sys.path.insert(0, str(resources.folder("cloud-init") / "guest"))
+sys.path[:0] = [str(paths.data_folder("cloud-init") / name) for name in ("linux", "shared")]
 
 # The password is "correct horse", hashed with a salt of zeros.
 HASH = (
@@ -56,7 +58,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def invoke(*args: str, stdin: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as caught:
-            cli.main(list(args))
+            main.main(list(args))
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         return int(caught.value.code or 0), out, err

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebake import accelerator, process, targets
+from notebake import accelerator, process
+from notebake.bake import windows_media
 from notebake.errors import NotebakeError, SpecError
-from notebake.spec import Windows
-from notebake.targets import WindowsMedia
-from notebake.windows import needs
+from notebake.plan import targets
+from notebake.plan.spec import Windows
+from notebake.plan.targets import WindowsMedia
 
 # program, what needs it, Debian's package
 _PROGRAMS = (
@@ -107,18 +108,18 @@ def examine_windows(given: Windows, folder: Path) -> list[Finding]:
         errors = []
         for base in bases:
             try:
-                return needs.check_medium(given, base, folder)
+                return windows_media.check_medium(given, base, folder)
             except SpecError as error:
                 errors.append(error)
         raise errors[0]
 
     def tools() -> None:
         for base in bases:
-            needs.check_tools(base)
+            windows_media.check_tools(base)
 
     looks: dict[str, Callable[[], object]] = {
         "Windows ISO": medium,
-        "virtio-win ISO": lambda: needs.check_drivers(given, folder),
+        "virtio-win ISO": lambda: windows_media.check_drivers(given, folder),
         "Windows on QEMU": tools,
     }
     found = []

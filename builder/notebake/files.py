@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -85,3 +86,9 @@ def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
             raise
     except OSError as error:
         raise _refuse(folder, error) from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

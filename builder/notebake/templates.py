@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from notebake import resources
+from notebake import paths
 
 _LITERAL = re.compile(r"(?! )[\t -~\n]*\n")
 
@@ -51,7 +51,7 @@ def to_comment(value: str) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([resources.folder("cloud-init"), Path(__file__).parent / "ci"]),
+        loader=jinja2.FileSystemLoader([paths.data_folder("cloud-init"), Path(__file__).parent / "ci"]),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,

@@ -1,4 +1,6 @@
-"""Types of model fields whose values become parts of paths: none of them can lead anywhere else.
+"""Models of files that others write.
+
+Types of model fields whose values become parts of paths: none of them can lead anywhere else.
 
 No `/` or `\\`, no leading dot, no NUL, no `%` that a server would decode; ASCII only.
 """
@@ -7,8 +9,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]*$")]
 Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
+
+
+class StrictModel(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem as `path.to.key: message`; the message alone when the file itself is wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]

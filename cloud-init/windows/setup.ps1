@@ -144,7 +144,7 @@ try {
     $step = 'environment'
     $environment = Install-Environment
     $step = 'service'
-    Invoke-Native $python @('-X', 'utf8', "$PSScriptRoot\set_up.py", $environment)
+    Invoke-Native $python @('-X', 'utf8', "$PSScriptRoot\configure.py", $environment)
     $step = 'firewall'
     Open-Port
     $null = New-Item -ItemType File -Force -Path $done

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from notebake import content, signing
-from notebake.catalog import Catalog
-from notebake.signing import Signer
+from notebake.bake import inputs
+from notebake.catalog import signing
+from notebake.catalog.catalog import Catalog
+from notebake.catalog.signing import Signer
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def no_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     # A content id asks programs for their versions.
-    monkeypatch.setattr(content, "_tool", lambda name, flag: "1.0")
+    monkeypatch.setattr(inputs, "_tool", lambda name, flag: "1.0")
 
 
 @pytest.fixture

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import images
+from tests import catalogs
 
-from notebake import record, versions
-from notebake.catalog import Catalog, adding, moving, pruning, verification
+from notebake.catalog import add, promote, prune, verify
+from notebake.catalog.catalog import Catalog
+from notebake.catalog.signing import Signer
 from notebake.errors import RecordError, SpecError
-from notebake.signing import Signer
+from notebake.record import record, semver
 
 
 def test_a_year(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     """Fifty-two weekly bakes. All are made from fixtures: from the record of one real bake, changed."""
-    known, names = images.small(), []
+    known, names = catalogs.small(), []
     for week in range(52):
         if week:
 
@@ -30,133 +31,145 @@ def test_a_year(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
                 if week == 40:
                     data["python"] = "3.14.0"
 
-            known = images.changed(known, change)
-        name = images.put(catalog, tmp_path / "baked", week, signer, known=known)
+            known = catalogs.changed(known, change)
+        name = catalogs.put(catalog, tmp_path / "baked", week, signer, known=known)
         names.append(name)
         if week != 30:
-            moving.promote(
-                catalog, catalog.find(name), "stable", signer=signer, now=images.START + week * images.WEEK
+            promote.promote(
+                catalog,
+                catalog.find(name),
+                "stable",
+                signer=signer,
+                now=catalogs.START + week * catalogs.WEEK,
             )
         if week == 33:
-            found = moving.rollback(
-                catalog, "debian-13", "stable", signer=signer, now=images.START + week * images.WEEK
+            found = promote.rollback(
+                catalog, "debian-13", "stable", signer=signer, now=catalogs.START + week * catalogs.WEEK
             )
             assert found.version == names[32].split("@")[1]
     numbers = [name.split("@")[1] for name in names]
     assert numbers[:6] == ["1.0.0", "1.1.0", "1.1.1", "1.1.2", "1.2.0", "1.2.1"]
-    assert (
-        numbers[20] == "2.0.0" and numbers[40] == "3.0.0" and numbers == sorted(numbers, key=versions.number)
-    )
+    assert numbers[20] == "2.0.0" and numbers[40] == "3.0.0" and numbers == sorted(numbers, key=semver.number)
     assert {item.made_from for item in catalog.entries()} == {"fixture"}
     assert catalog.pointers("debian-13") == {
         "candidate": numbers[51], "stable": numbers[51], "previous": numbers[50],
     }  # fmt: skip
-    assert verification.problems(catalog, signer.verifier) == []
-    year = images.START + 52 * images.WEEK
-    gone = pruning.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=True)
+    assert verify.problems(catalog, signer.verifier) == []
+    year = catalogs.START + 52 * catalogs.WEEK
+    gone = prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=True)
     assert len(catalog.entries()) == 52
-    assert pruning.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=False) == gone
+    assert prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=False) == gone
     assert [item.name for item in gone] == names[:40]
     assert [item.name for item in catalog.entries()] == names[40:]
-    assert verification.problems(catalog, signer.verifier) == []
+    assert verify.problems(catalog, signer.verifier) == []
 
 
 def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    names = [images.put(catalog, tmp_path / "baked", week, signer) for week in range(6)]
+    names = [catalogs.put(catalog, tmp_path / "baked", week, signer) for week in range(6)]
     for name in names[:3]:
-        moving.promote(catalog, catalog.find(name), "stable", signer=signer, now=images.START + images.WEEK)
-    pruning.prune(catalog, older_than=timedelta(0), now=images.START + 60 * images.WEEK, dry_run=False)
+        promote.promote(
+            catalog, catalog.find(name), "stable", signer=signer, now=catalogs.START + catalogs.WEEK
+        )
+    prune.prune(catalog, older_than=timedelta(0), now=catalogs.START + 60 * catalogs.WEEK, dry_run=False)
     assert [item.name for item in catalog.entries()] == [names[1], names[2], names[5]]
     assert (
-        moving.rollback(catalog, "debian-13", "stable", signer=signer, now=images.START + images.WEEK).version
+        promote.rollback(
+            catalog, "debian-13", "stable", signer=signer, now=catalogs.START + catalogs.WEEK
+        ).version
         == names[1].split("@")[1]
     )
     assert catalog.pointers("debian-13")["stable"] == names[1].split("@")[1]
 
 
 def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    image = images.write(tmp_path / "baked", 1)
-    first = adding.add(catalog, image, signer=signer, now=images.START, probe=None)
-    again = adding.add(catalog, image, signer=signer, now=images.START, probe=None)
+    image = catalogs.write(tmp_path / "baked", 1)
+    first = add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
+    again = add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     assert first.fresh and not again.fresh and first.entry == again.entry
-    probed = adding.add(catalog, image, signer=signer, now=images.START, probe=images.probe())
+    probed = add.add(catalog, image, signer=signer, now=catalogs.START, probe=catalogs.probe())
     assert probed.entry.version == "1.0.1" and probed.entry.probed
 
 
 def test_a_promotion_needs_a_green_probe(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    red = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer, probe=images.probe(green=False)))
-    never = catalog.find(images.put(catalog, tmp_path / "baked", 2, signer, probe=None))
+    red = catalog.find(
+        catalogs.put(catalog, tmp_path / "baked", 1, signer, probe=catalogs.probe(green=False))
+    )
+    never = catalog.find(catalogs.put(catalog, tmp_path / "baked", 2, signer, probe=None))
     with pytest.raises(RecordError, match="its probe failed: plot"):
-        moving.promote(catalog, red, "stable", signer=signer, now=images.START + 3 * images.WEEK)
+        promote.promote(catalog, red, "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK)
     with pytest.raises(RecordError, match="never probed"):
-        moving.promote(catalog, never, "stable", signer=signer, now=images.START + 3 * images.WEEK)
+        promote.promote(catalog, never, "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK)
     with pytest.raises(SpecError, match="no such channel"):
         catalog.find("debian-13@stable")
     with pytest.raises(SpecError, match="follows by itself"):
-        moving.promote(catalog, red, "candidate", signer=signer, now=images.START + 3 * images.WEEK)
+        promote.promote(catalog, red, "candidate", signer=signer, now=catalogs.START + 3 * catalogs.WEEK)
     with pytest.raises(SpecError, match="nothing to go back to"):
-        moving.rollback(catalog, "debian-13", "stable", signer=signer, now=images.START + 3 * images.WEEK)
+        promote.rollback(
+            catalog, "debian-13", "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK
+        )
 
 
 def test_a_clock_that_runs_backwards(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    name = images.put(catalog, tmp_path / "baked", 5, signer)
-    before = images.snapshot(tmp_path / "catalog")
+    name = catalogs.put(catalog, tmp_path / "baked", 5, signer)
+    before = catalogs.snapshot(tmp_path / "catalog")
     with pytest.raises(RecordError, match="clock"):
-        images.put(catalog, tmp_path / "baked", 4, signer)
+        catalogs.put(catalog, tmp_path / "baked", 4, signer)
     with pytest.raises(RecordError, match="clock"):
-        pruning.prune(catalog, older_than=images.WEEK, now=images.START, dry_run=False)
-    assert images.snapshot(tmp_path / "catalog") == before
-    moving.promote(catalog, catalog.find(name), "stable", signer=signer, now=images.START + 6 * images.WEEK)
-    images.put(catalog, tmp_path / "baked", 6, signer)
+        prune.prune(catalog, older_than=catalogs.WEEK, now=catalogs.START, dry_run=False)
+    assert catalogs.snapshot(tmp_path / "catalog") == before
+    promote.promote(
+        catalog, catalog.find(name), "stable", signer=signer, now=catalogs.START + 6 * catalogs.WEEK
+    )
+    catalogs.put(catalog, tmp_path / "baked", 6, signer)
     with pytest.raises(RecordError, match="clock"):
-        moving.promote(
+        promote.promote(
             catalog,
             catalog.find("debian-13@candidate"),
             "stable",
             signer=signer,
-            now=images.START + 5 * images.WEEK,
+            now=catalogs.START + 5 * catalogs.WEEK,
         )
 
 
 def test_an_image_that_is_not_its_records(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    image = images.write(tmp_path / "baked", 1)
+    image = catalogs.write(tmp_path / "baked", 1)
     image.write_bytes(b"other")
     with pytest.raises(RecordError, match="SHA-256 differs"):
-        adding.add(catalog, image, signer=signer, now=images.START, probe=None)
+        add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     image.unlink()
     with pytest.raises(SpecError, match="no such image"):
-        adding.add(catalog, image, signer=signer, now=images.START, probe=None)
+        add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     record.path_for(image).write_text("{}")
     with pytest.raises(RecordError, match="not a record"):
-        adding.add(catalog, image, signer=signer, now=images.START, probe=None)
+        add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     assert catalog.entries() == []
 
 
 def test_what_a_killed_writer_left_is_not_there(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    images.put(catalog, tmp_path / "baked", 1, signer)
+    catalogs.put(catalog, tmp_path / "baked", 1, signer)
     half = tmp_path / "catalog/images/debian-13/abc-def/debian-13.qcow2"
     half.parent.mkdir()
     half.write_bytes(b"half a di")
     (tmp_path / "catalog/entries/debian-13/.tmp1").write_bytes(b'{"form')
     assert [item.name for item in catalog.entries()] == ["debian-13@1.0.0"]
-    assert verification.problems(catalog, signer.verifier) == []
+    assert verify.problems(catalog, signer.verifier) == []
     now = datetime.now(UTC)
-    pruning.prune(catalog, older_than=timedelta(days=36500), now=now, dry_run=False)
+    prune.prune(catalog, older_than=timedelta(days=36500), now=now, dry_run=False)
     assert half.exists()  # somebody may still be at it
-    pruning.prune(catalog, older_than=timedelta(days=36500), now=now + timedelta(days=2), dry_run=False)
+    prune.prune(catalog, older_than=timedelta(days=36500), now=now + timedelta(days=2), dry_run=False)
     assert not half.parent.exists()
-    assert verification.problems(catalog, signer.verifier) == []
+    assert verify.problems(catalog, signer.verifier) == []
 
 
 def test_an_index_that_lags_is_no_matter_and_can_be_mended(
     tmp_path: Path, catalog: Catalog, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images.put(catalog, tmp_path / "baked", 1, signer)
+    catalogs.put(catalog, tmp_path / "baked", 1, signer)
     with monkeypatch.context() as patch:
         patch.setattr(Catalog, "write_index", lambda self: None)  # killed right before
-        images.put(catalog, tmp_path / "baked", 2, signer)
+        catalogs.put(catalog, tmp_path / "baked", 2, signer)
     assert len(catalog.entries()) == 2
-    assert verification.problems(catalog, signer.verifier) != []
+    assert verify.problems(catalog, signer.verifier) != []
     catalog.forget_index()
     catalog.write_index()
-    assert verification.problems(catalog, signer.verifier) == []
+    assert verify.problems(catalog, signer.verifier) == []

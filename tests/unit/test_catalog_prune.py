@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import images
+from tests import catalogs
 from tests.conftest import Run
 
-from notebake import signing
-from notebake.catalog import Catalog, channels, pruning, streams
+from notebake.catalog import channels, signing, simplestreams
 from notebake.catalog import entry as entry_file
+from notebake.catalog import prune as prunes
+from notebake.catalog.catalog import Catalog
 from notebake.errors import RecordError
 
 INDEX = "streams/v1/com.notebake:images.json"
@@ -55,7 +56,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("three")
     signing.make_key(place / "key")
     for week in range(3):
-        images.put(Catalog(str(place / "catalog")), place / "baked", week, signing.private_key(place / "key"))
+        catalogs.put(
+            Catalog(str(place / "catalog")), place / "baked", week, signing.private_key(place / "key")
+        )
     return place / "catalog"
 
 
@@ -69,8 +72,8 @@ def root(tmp_path: Path, three: Path) -> Path:
 
 
 def prune(catalog: Catalog, **more: Any) -> list[str]:
-    settings = {"older_than": timedelta(days=1), "now": images.START + 60 * images.WEEK, "dry_run": False}
-    return [item.name for item in pruning.prune(catalog, **{**settings, **more})]
+    settings = {"older_than": timedelta(days=1), "now": catalogs.START + 60 * catalogs.WEEK, "dry_run": False}
+    return [item.name for item in prunes.prune(catalog, **{**settings, **more})]
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
@@ -81,11 +84,11 @@ def edit(path: Path, change: Callable[[Any], Any]) -> None:
 
 def refused(catalog: Catalog, root: Path, words: str) -> None:
     """prune, and what it would do, are an error with `words`, and nothing at all is removed."""
-    before = images.snapshot(root.parent)
+    before = catalogs.snapshot(root.parent)
     for dry_run in (True, False):
         with pytest.raises(RecordError, match=words):
             prune(catalog, dry_run=dry_run)
-    assert images.snapshot(root.parent) == before
+    assert catalogs.snapshot(root.parent) == before
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -98,7 +101,7 @@ def test_a_folder_that_leads_elsewhere_is_no_entry(folder: str, root: Path, cata
     rows = index["products"]["com.notebake:debian-13:amd64"]["versions"]
     rows["1.0.0"]["notebake"]["folder"] = folder
     with pytest.raises(RecordError, match="not a list"):
-        streams.entries(json.dumps(index).encode(), source="x")
+        simplestreams.entries(json.dumps(index).encode(), source="x")
 
 
 @pytest.mark.parametrize("folder", NEAR)
@@ -131,8 +134,8 @@ def test_an_index_that_calls_a_new_version_old(root: Path, catalog: Catalog) -> 
         versions["1.0.1"]["notebake"]["created"] = "2020-01-01T00:00:00Z"
 
     edit(root / INDEX, change)
-    now = images.START + 3 * images.WEEK
-    assert prune(catalog, now=now, older_than=2.5 * images.WEEK) == ["debian-13@1.0.0"]
+    now = catalogs.START + 3 * catalogs.WEEK
+    assert prune(catalog, now=now, older_than=2.5 * catalogs.WEEK) == ["debian-13@1.0.0"]
 
 
 def test_an_entry_that_names_the_files_of_another(root: Path, catalog: Catalog) -> None:
@@ -153,7 +156,7 @@ def test_file_names_lead_nowhere(name: str, root: Path, catalog: Catalog) -> Non
 def test_names_that_become_paths_lead_nowhere(field: str, value: str) -> None:
     move = {
         "number": 1, "target": "debian-13", "channel": "stable", "action": "promote", "version": "1.0.0",
-        "disk": "0" * 64, "at": images.START, "before": None,
+        "disk": "0" * 64, "at": catalogs.START, "before": None,
     }  # fmt: skip
     assert channels.Move.model_validate(move)
     with pytest.raises(ValueError, match=field):

@@ -12,14 +12,16 @@ from typing import Any
 
 import fsspec
 import pytest
-from tests import images
+from tests import catalogs
 from tests.loopback import Quiet, serving
 
-from notebake import record, signing
-from notebake.catalog import Catalog, adding, channels, moving, verification
+from notebake.catalog import add, channels, promote, signing, verify
+from notebake.catalog.catalog import Catalog
+from notebake.catalog.signing import Signer
 from notebake.catalog.storage import Storage
 from notebake.errors import CommandFailed, RecordError
-from notebake.signing import Signer
+from notebake.files import sha256
+from notebake.record import record
 
 
 class _Failing:
@@ -45,14 +47,14 @@ def remote() -> Iterator[str]:
 def test_a_remote_is_read_and_written_as_a_folder_is(remote: str, tmp_path: Path, signer: Signer) -> None:
     catalog = Catalog(remote)
     for week in range(3):
-        name = images.put(catalog, tmp_path / "baked", week, signer)
-        moving.promote(
-            catalog, catalog.find(name), "stable", signer=signer, now=images.START + week * images.WEEK
+        name = catalogs.put(catalog, tmp_path / "baked", week, signer)
+        promote.promote(
+            catalog, catalog.find(name), "stable", signer=signer, now=catalogs.START + week * catalogs.WEEK
         )
     assert catalog.pointers("debian-13")["previous"] == "1.0.1"
-    assert verification.problems(catalog, signer.verifier) == []
+    assert verify.problems(catalog, signer.verifier) == []
     path = catalog.image(catalog.find("debian-13@stable"), tmp_path / "cache")
-    assert record.sha256(path) == record.load(path).image.sha256
+    assert sha256(path) == record.load(path).image.sha256
 
 
 @pytest.mark.parametrize("writes", range(7))
@@ -60,14 +62,14 @@ def test_a_remote_that_goes_away_leaves_the_catalog_as_it_was(
     writes: int, remote: str, tmp_path: Path, signer: Signer
 ) -> None:
     catalog = Catalog(remote)
-    images.put(catalog, tmp_path / "baked", 1, signer)
+    catalogs.put(catalog, tmp_path / "baked", 1, signer)
     catalog.storage._remote = _Failing(catalog.storage._remote, writes)
     with pytest.raises(CommandFailed, match="Connection reset"):
-        images.put(catalog, tmp_path / "baked", 2, signer)
+        catalogs.put(catalog, tmp_path / "baked", 2, signer)
     catalog = Catalog(remote)
     # disk, record, SBOM, sums, signature, entry: only with the last one is it there.
     assert len(catalog.entries()) == (2 if writes > 5 else 1)
-    assert [line for line in verification.problems(catalog, signer.verifier) if "streams" not in line] == []
+    assert [line for line in verify.problems(catalog, signer.verifier) if "streams" not in line] == []
 
 
 @pytest.fixture
@@ -82,17 +84,17 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 def test_a_web_server_is_enough_to_read(web: str, catalog: Catalog, tmp_path: Path, signer: Signer) -> None:
     for week in range(2):
-        name = images.put(catalog, tmp_path / "baked", week, signer)
-        moving.promote(
-            catalog, catalog.find(name), "stable", signer=signer, now=images.START + week * images.WEEK
+        name = catalogs.put(catalog, tmp_path / "baked", week, signer)
+        promote.promote(
+            catalog, catalog.find(name), "stable", signer=signer, now=catalogs.START + week * catalogs.WEEK
         )
     far = Catalog(web)
     assert far.entries() == catalog.entries() and far.pointers("debian-13") == catalog.pointers("debian-13")
-    assert verification.problems(far, signer.verifier) == []
+    assert verify.problems(far, signer.verifier) == []
     path = far.image(far.find("debian-13@previous"), tmp_path / "cache")
     assert record.load(path).version == "1.0.0"
     with pytest.raises(CommandFailed):
-        images.put(far, tmp_path / "baked", 3, signer)
+        catalogs.put(far, tmp_path / "baked", 3, signer)
     assert len(far.entries()) == 2
 
 
@@ -107,14 +109,14 @@ def _promote(url: str, key: Path, name: str, barrier: Any, said: Any) -> None:
 
     channels.append = together
     try:
-        moving.promote(catalog, entry, "stable", signer=signer, now=images.START + 9 * images.WEEK)
+        promote.promote(catalog, entry, "stable", signer=signer, now=catalogs.START + 9 * catalogs.WEEK)
         said.put("moved")
     except RecordError as error:
         said.put(error.message)
 
 
 def test_two_promotions_at_once(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    names = [images.put(catalog, tmp_path / "baked", week, signer) for week in range(2)]
+    names = [catalogs.put(catalog, tmp_path / "baked", week, signer) for week in range(2)]
     context = multiprocessing.get_context("fork")
     barrier, said = context.Barrier(2, timeout=60), context.Queue()
     people = [
@@ -133,7 +135,7 @@ def test_two_promotions_at_once(tmp_path: Path, catalog: Catalog, signer: Signer
 def _add(url: str, key: Path, image: Path, barrier: Any, said: Any) -> None:
     signer = signing.private_key(key)
     barrier.wait()
-    said.put(adding.add(Catalog(url), image, signer=signer, now=images.START, probe=None).entry.name)
+    said.put(add.add(Catalog(url), image, signer=signer, now=catalogs.START, probe=None).entry.name)
 
 
 def test_writers_at_once_each_get_a_version(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
@@ -142,7 +144,7 @@ def test_writers_at_once_each_get_a_version(tmp_path: Path, catalog: Catalog, si
     people = [
         context.Process(
             target=_add,
-            args=(catalog.storage.url, tmp_path / "key", images.write(tmp_path, number), barrier, said),
+            args=(catalog.storage.url, tmp_path / "key", catalogs.write(tmp_path, number), barrier, said),
         )
         for number in range(4)
     ]
@@ -152,7 +154,7 @@ def test_writers_at_once_each_get_a_version(tmp_path: Path, catalog: Catalog, si
     for person in people:
         person.join()
     assert answers == ["debian-13@1.0.0", "debian-13@1.0.1", "debian-13@1.0.2", "debian-13@1.0.3"]
-    assert verification.problems(catalog, signer.verifier) == []
+    assert verify.problems(catalog, signer.verifier) == []
 
 
 def test_an_unknown_kind_of_url_is_named() -> None:

@@ -7,37 +7,38 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests import images
+from tests import catalogs
 
-from notebake import record, signing
-from notebake.catalog import Catalog, moving, verification
+from notebake.catalog import promote, signing, verify
+from notebake.catalog.catalog import Catalog
+from notebake.catalog.signing import Signer
 from notebake.errors import RecordError, SpecError
-from notebake.signing import Signer
+from notebake.files import sha256
 
 
 @pytest.mark.parametrize("which", ["qcow2", "debian-13.json", "cdx.json", "SHA256SUMS", "provenance"])
 def test_a_changed_byte_is_found(which: str, tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
+    entry = catalog.find(catalogs.put(catalog, tmp_path / "baked", 1, signer))
     name = next(name for name in entry.files if which in name)
     path = tmp_path / "catalog" / entry.folder / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    (problem,) = verification.problems(catalog, signer.verifier)
+    (problem,) = verify.problems(catalog, signer.verifier)
     assert name in problem
     with pytest.raises(RecordError, match=name):
-        moving.promote(catalog, entry, "stable", signer=signer, now=images.START + images.WEEK)
+        promote.promote(catalog, entry, "stable", signer=signer, now=catalogs.START + catalogs.WEEK)
     assert not (tmp_path / "catalog/channels").exists()
 
 
 def test_a_changed_entry_index_or_channel_is_found(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    names = [images.put(catalog, tmp_path / "baked", week, signer) for week in range(3)]
+    names = [catalogs.put(catalog, tmp_path / "baked", week, signer) for week in range(3)]
     for name in names:
-        moving.promote(
-            catalog, catalog.find(name), "stable", signer=signer, now=images.START + 3 * images.WEEK
+        promote.promote(
+            catalog, catalog.find(name), "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK
         )
     root, key = tmp_path / "catalog", signer.verifier
-    assert verification.problems(catalog, key) == []
+    assert verify.problems(catalog, key) == []
     for path, old, new in (
         ("entries/debian-13/1.0.1.json", b'"probed": true', b'"probed": false'),
         ("entries/debian-13/1.0.1.json", b'"fixture"', b'"bake"'),
@@ -48,28 +49,28 @@ def test_a_changed_entry_index_or_channel_is_found(tmp_path: Path, catalog: Cata
         data = (root / path).read_bytes()
         assert old in data
         (root / path).write_bytes(data.replace(old, new, 1))
-        assert verification.problems(catalog, key) != [], path
+        assert verify.problems(catalog, key) != [], path
         (root / path).write_bytes(data)
     last = root / "channels/debian-13/000001.dsse.json"
     last.unlink()
-    assert any("does not follow" in line for line in verification.problems(catalog, key))
+    assert any("does not follow" in line for line in verify.problems(catalog, key))
 
 
 def test_an_exchanged_disk_with_an_entry_to_match_is_found(
     tmp_path: Path, catalog: Catalog, signer: Signer
 ) -> None:
     """Who can write to the catalog can make it agree with itself, but not with the signature."""
-    entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
+    entry = catalog.find(catalogs.put(catalog, tmp_path / "baked", 1, signer))
     disk = tmp_path / "catalog" / entry.folder / entry.disk
     disk.write_bytes(b"evil" * 10)
     path = tmp_path / "catalog/entries/debian-13/1.0.0.json"
     data = json.loads(path.read_bytes())
-    data["files"][entry.disk] = {"sha256": record.sha256(disk), "bytes": 40}
+    data["files"][entry.disk] = {"sha256": sha256(disk), "bytes": 40}
     path.write_text(json.dumps(data))
     catalog.forget_index()
     catalog.write_index()
     assert catalog.image(catalog.find("debian-13@1.0.0"), tmp_path)  # it agrees with itself
-    (problem,) = verification.problems(catalog, signer.verifier)
+    (problem,) = verify.problems(catalog, signer.verifier)
     assert problem == "debian-13@1.0.0: debian-13.qcow2 is not what was signed (SHA-256 differs)"
 
 
@@ -79,28 +80,30 @@ def test_a_channel_that_another_image_of_that_version_was_promoted_to_is_found(
     """Both are signed by the same maker, who promoted only one of them."""
     other = Catalog(str(tmp_path / "other"))
     for each, week in ((catalog, 1), (other, 2)):
-        name = images.put(each, tmp_path / "baked", week, signer)
-        moving.promote(each, each.find(name), "stable", signer=signer, now=images.START + 3 * images.WEEK)
-        assert verification.problems(each, signer.verifier) == []
+        name = catalogs.put(each, tmp_path / "baked", week, signer)
+        promote.promote(
+            each, each.find(name), "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK
+        )
+        assert verify.problems(each, signer.verifier) == []
     shutil.rmtree(tmp_path / "catalog/channels")
     shutil.copytree(tmp_path / "other/channels", tmp_path / "catalog/channels")
-    (problem,) = verification.problems(catalog, signer.verifier)
+    (problem,) = verify.problems(catalog, signer.verifier)
     assert problem == "debian-13@stable: was pointed to another 1.0.0 than the one that is there"
 
 
 def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    images.put(catalog, tmp_path / "baked", 1, signer)
+    catalogs.put(catalog, tmp_path / "baked", 1, signer)
     signing.make_key(tmp_path / "other")
     stranger = signing.private_key(tmp_path / "other")
-    (problem,) = verification.problems(catalog, stranger.verifier)
+    (problem,) = verify.problems(catalog, stranger.verifier)
     assert "not by this key" in problem
     with pytest.raises(RecordError, match="not by this key"):
-        moving.promote(
+        promote.promote(
             catalog,
             catalog.find("debian-13@1.0.0"),
             "stable",
             signer=stranger,
-            now=images.START + images.WEEK,
+            now=catalogs.START + catalogs.WEEK,
         )
     with pytest.raises(SpecError, match="cannot be read"):
         signing.private_key(tmp_path / "none")
@@ -114,7 +117,7 @@ def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: Signer
 
 
 def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    entry = catalog.find(images.put(catalog, tmp_path / "baked", 1, signer))
+    entry = catalog.find(catalogs.put(catalog, tmp_path / "baked", 1, signer))
     disk = tmp_path / "catalog" / entry.folder / entry.disk
     disk.write_bytes(disk.read_bytes()[:10])
     with pytest.raises(RecordError, match=r"debian-13\.qcow2 is not what was put in"):
@@ -125,7 +128,7 @@ def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer
 
 
 def test_a_path_out_of_the_catalog_is_refused(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    images.put(catalog, tmp_path / "baked", 1, signer)
+    catalogs.put(catalog, tmp_path / "baked", 1, signer)
     path = tmp_path / "catalog/entries/debian-13/1.0.0.json"
     data = json.loads(path.read_bytes())
     path.write_text(json.dumps(data | {"folder": "images/../../etc"}))

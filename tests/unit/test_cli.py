@@ -8,12 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
-from tests import images
+from tests import catalogs
 from tests.conftest import Run
 
-from notebake import process, record, spec
-from notebake.cli import _COMMANDS
+from notebake import process
+from notebake.cli.main import _COMMANDS
 from notebake.errors import MissingTool
+from notebake.plan import spec
+from notebake.record import record
 
 
 @pytest.mark.parametrize("command", _COMMANDS)
@@ -92,7 +94,7 @@ def test_a_changed_image_or_a_missing_record_is_refused(run: Run, tmp_path: Path
     (tmp_path / "x.json").write_text("{")
     code, _, err = run("launch", "--image", "x.qcow2")
     assert code == 7 and "not a record" in err
-    record.write(tmp_path / "x.qcow2", images.real())
+    record.write(tmp_path / "x.qcow2", catalogs.real())
     assert "SHA-256 differs" in run("launch", "--image", "x.qcow2")[2]
 
 

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from tests import images
+from tests import catalogs
 from tests.conftest import Run
 
-from notebake import launching, record
-from notebake.launch import Request
+from notebake.machines import lifecycle
+from notebake.machines.request import Request
+from notebake.record import record
 
 
 def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:
     """README's ten lines."""
     assert run("catalog", "key", "notebake.key")[0] == 0
-    (tmp_path / "probe.json").write_text(images.probe().model_dump_json())
+    (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
     key = ("--key", "notebake.key")
     for number, made in ((1, "1.0.0"), (2, "1.0.1")):
-        image = str(images.write(tmp_path / "baked", number))
+        image = str(catalogs.write(tmp_path / "baked", number))
         code, out, _ = run("catalog", "add", image, "--probe", "probe.json", *key)
         assert (code, out) == (0, f"debian-13@{made}: added\n")
         assert run("promote", "debian-13@candidate", *key)[1] == f"debian-13@stable is {made}\n"
@@ -45,8 +46,8 @@ def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:
 
 def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("catalog", "key", "k")
-    (tmp_path / "probe.json").write_text(images.probe().model_dump_json())
-    image = str(images.write(tmp_path / "baked", 1))
+    (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
+    image = str(catalogs.write(tmp_path / "baked", 1))
     run("catalog", "add", image, "--probe", "probe.json", "--key", "k")
     run("promote", "debian-13@1.0.0", "--key", "k")
     asked: list[Request] = []
@@ -55,7 +56,7 @@ def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: 
         asked.append(request)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launching.launch, "start", start)
+    monkeypatch.setattr(lifecycle, "start", start)
     assert run("launch", "--image", "debian-13@stable")[0] == 130
     (request,) = asked
     assert request.disk is not None and request.disk.parent.parent.parent == tmp_path / "catalog/images"
@@ -68,8 +69,8 @@ def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: 
 def test_plan_names_what_changed(run: Run, tmp_path: Path) -> None:
     run("init", "--no-password")
     found = json.loads(run("plan", "debian-13", "--json")[1])
-    image = images.write(tmp_path, 1)
-    known = images.real().model_copy(update={"inputs": {}})
+    image = catalogs.write(tmp_path, 1)
+    known = catalogs.real().model_copy(update={"inputs": {}})
     (tmp_path / "baked").mkdir()
     (tmp_path / "baked/debian-13.json").write_bytes(known.to_json())
     rows = json.loads(run("plan", "debian-13", "--diff", "--json")[1])["changes"]

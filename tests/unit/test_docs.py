@@ -15,7 +15,7 @@ from docs import generate
 from tests.conftest import Run
 
 from notebake import errors
-from notebake.cli import cli
+from notebake.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

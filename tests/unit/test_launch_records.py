@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from notebake import launch
 from notebake.accelerator import Accelerator
 from notebake.errors import CommandFailed, MissingTool, SpecError
-from notebake.launch import console, keys, machine, nspawn, pids, ports, qemu, rootfs, subnet
-from notebake.launch.machine import Address, Machine, Network, Ssh
+from notebake.machines import console, keys, lifecycle, machine, nspawn, pids, ports, qemu, rootfs
+from notebake.machines import network as networks
+from notebake.machines.machine import Address, Machine, Network, Ssh
+from notebake.machines.request import Request
 
 FIRST = ":".join(["AB"] * 32)
 LAST = ":".join(["0c"] * 32)
@@ -114,25 +115,25 @@ def test_a_bad_name_is_refused(name: str) -> None:
 
 def test_an_unknown_machine_is_a_user_error() -> None:
     with pytest.raises(SpecError, match="ghost: no such machine"):
-        launch.logs("ghost")
+        lifecycle.logs("ghost")
 
 
 def test_names_are_counted_up_and_a_used_one_is_refused() -> None:
-    first, second = launch.prepare("Ubuntu-24.04"), launch.prepare("Ubuntu-24.04")
+    first, second = lifecycle.prepare("Ubuntu-24.04"), lifecycle.prepare("Ubuntu-24.04")
     assert (first.name, second.name) == ("ubuntu-24-04-1", "ubuntu-24-04-2")
     assert first.folder.stat().st_mode & 0o777 == 0o700
     assert (first.folder / keys.KEY).stat().st_mode & 0o777 == 0o600
     assert first.public_key.startswith("ssh-ed25519 ") and first.public_key != second.public_key
     with pytest.raises(SpecError, match="ubuntu-24-04-2 exists"):
-        launch.prepare("x", second.name)
-    launch.discard(second.name)
-    assert launch.prepare("Ubuntu-24.04").name == second.name
+        lifecycle.prepare("x", second.name)
+    lifecycle.discard(second.name)
+    assert lifecycle.prepare("Ubuntu-24.04").name == second.name
 
 
 def test_the_folder_of_a_killed_launch_is_swept() -> None:
-    prepared = launch.prepare("a")
+    prepared = lifecycle.prepare("a")
     (prepared.folder / "owner").write_text(f"{os.getpid()} 1\n")  # this pid, but another process
-    assert launch.prepare("a").name == prepared.name
+    assert lifecycle.prepare("a").name == prepared.name
 
 
 def test_a_recycled_pid_is_neither_alive_nor_signalled() -> None:
@@ -155,25 +156,25 @@ def test_ports_differ_and_a_used_one_is_named() -> None:
 
 
 def test_a_subnet_overlaps_nothing() -> None:
-    assert subnet.free([]) == ("10.213.0.1", "10.213.0.2")
-    assert subnet.free(["10.213.0.0/30", "10.213.0.4"]) == ("10.213.0.9", "10.213.0.10")
-    assert subnet.free(["10.0.0.0/8"]) == ("172.29.0.1", "172.29.0.2")
+    assert networks.free([]) == ("10.213.0.1", "10.213.0.2")
+    assert networks.free(["10.213.0.0/30", "10.213.0.4"]) == ("10.213.0.9", "10.213.0.10")
+    assert networks.free(["10.0.0.0/8"]) == ("172.29.0.1", "172.29.0.2")
     with pytest.raises(CommandFailed, match="no free"):
-        subnet.free(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])
+        networks.free(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])
 
 
 def test_an_offline_machine_has_no_way_out() -> None:
     network = a_machine().network
     assert network is not None
-    assert "masquerade" in subnet.rules(network, public=443, inside=9999, offline=False)
-    assert "masquerade" not in subnet.rules(network, public=443, inside=9999, offline=True)
-    assert "dnat" not in subnet.rules(network, public=9999, inside=9999, offline=True)
-    host0 = json.loads(subnet.config(network, offline=True))["ethernets"]["host0"]
+    assert "masquerade" in networks.rules(network, public=443, inside=9999, offline=False)
+    assert "masquerade" not in networks.rules(network, public=443, inside=9999, offline=True)
+    assert "dnat" not in networks.rules(network, public=9999, inside=9999, offline=True)
+    host0 = json.loads(networks.config(network, offline=True))["ethernets"]["host0"]
     assert host0 == {"addresses": ["10.213.0.2/30"], "dhcp4": False}
 
 
 def test_the_qemu_command_line_keeps_to_loopback_and_doubles_commas(tmp_path: Path) -> None:
-    request = launch.Request(
+    request = Request(
         name="one", target="debian-13", platform="qemu", seed={}, user="u", offline=True, memory_mib=1024
     )
     folder = tmp_path / "a,b"
@@ -204,7 +205,7 @@ def test_the_root_partition_is_the_largest_linux_one() -> None:
 
 def test_nspawn_without_root_is_a_missing_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    request = launch.Request(name="one", target="t", platform="nspawn", seed={}, user="u", root=tmp_path)
+    request = Request(name="one", target="t", platform="nspawn", seed={}, user="u", root=tmp_path)
     with pytest.raises(MissingTool, match="needs root"):
         nspawn.unpack(request, tmp_path)
 
@@ -213,7 +214,7 @@ def test_the_seed_never_follows_a_symlink_out_of_the_root(tmp_path: Path) -> Non
     (tmp_path / "root/var").mkdir(parents=True)
     (tmp_path / "out").mkdir()
     (tmp_path / "root/var/lib").symlink_to(tmp_path / "out")
-    request = launch.Request(name="one", target="t", platform="nspawn", seed={"user-data": b""}, user="u")
+    request = Request(name="one", target="t", platform="nspawn", seed={"user-data": b""}, user="u")
     network = a_machine().network
     assert network is not None
     with pytest.raises(CommandFailed, match="symlink"):

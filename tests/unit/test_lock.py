@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from notebake import lock, spec, targets
 from notebake.errors import SpecError
+from notebake.plan import lock, spec, targets
 
 UV = "# uv: uv-0.1-py3-none-any.whl sha256:" + "0" * 64
 GOOD = "six==1.17.0 --hash=sha256:" + "a" * 64

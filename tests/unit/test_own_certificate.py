@@ -17,7 +17,7 @@ from tests.certificates import DAY, NOW, Pair, authority, ec_key, issue, rsa_key
 from tests.conftest import Run
 
 from notebake.errors import SpecError
-from notebake.plan import Plan
+from notebake.plan.plan import Plan
 
 SPEC = '[certificate]\ncertificate = "site.pem"\nkey = "site.key"\n'
 ROOT = authority("Corp Root", key=rsa_key(2048))

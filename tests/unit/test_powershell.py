@@ -11,12 +11,12 @@ import pytest
 from tests.powershell import lint as linter
 from tests.powershell.lint import lint
 
-from notebake import resources
-from notebake.plan import Plan
-from notebake.software import Software, System
-from notebake.windows import forms
+from notebake import paths
+from notebake.plan.plan import Plan
+from notebake.record.software import Software, System
+from notebake.render import windows
 
-SCRIPTS = sorted(path for name in ("images", "cloud-init") for path in resources.folder(name).rglob("*.ps1"))
+SCRIPTS = sorted(path for name in ("images", "cloud-init") for path in paths.data_folder(name).rglob("*.ps1"))
 HEAD = "Set-StrictMode -Version Latest\n$ErrorActionPreference = 'Stop'\n"
 
 
@@ -31,14 +31,14 @@ def test_there_are_scripts_to_look_at() -> None:
 
 
 def test_what_is_rendered_passes_too(make_plan: Callable[..., Plan]) -> None:
-    made = forms.forms(make_plan(target="windows-2025"))
+    made = windows.forms(make_plan(target="windows-2025"))
     for form in made.values():
         text = form.data.decode("ascii")
         script = re.sub(r"</?powershell>\n", "", text).removeprefix("#ps1_sysnative\n")
         archive, _, rest = script.partition("\n")
         assert re.fullmatch(r"\$Archive = '[A-Za-z0-9+/=]+'", archive)
         assert lint(rest, known=frozenset({"Archive"})) == []
-    command = json.loads(forms.azure_extension())["commandToExecute"]
+    command = json.loads(windows.azure_extension())["commandToExecute"]
     inner = re.fullmatch(r'powershell\.exe -NoProfile -ExecutionPolicy Bypass -Command "([^"]+)"', command)
     assert inner is not None
     script = inner[1].replace("; ", "\n").rsplit("\n", 1)[0]
@@ -101,7 +101,7 @@ def test_a_script_that_is_not_strict_is_refused() -> None:
 
 def test_sysprep_failures_are_recognized() -> None:
     """The catalogue's patterns are regular expressions that Python and .NET read alike."""
-    failures = json.loads((resources.folder("images") / "_shared/windows/sysprep-failures.json").read_text())
+    failures = json.loads((paths.data_folder("images") / "_shared/windows/sysprep-failures.json").read_text())
     said = (
         "SYSPRP Package Microsoft.Winget.Source_2025.1.1.0_neutral__8wekyb3d8bbwe was installed for a user, but "
         "not provisioned for all users. This package will not function properly in the sysprep image.",
@@ -118,7 +118,7 @@ def test_sysprep_failures_are_recognized() -> None:
 
 
 def test_the_report_has_each_key_of_a_software_report() -> None:
-    text = (resources.folder("images") / "_shared/windows/scripts/report.ps1").read_text()
+    text = (paths.data_folder("images") / "_shared/windows/scripts/report.ps1").read_text()
     keys = re.findall(r"^  (\w+) +=", text[text.index("$report =") :], re.MULTILINE)
     assert keys == list(Software.model_fields)
     system = re.search(r"^  system +=(.*)", text, re.MULTILINE)
@@ -127,9 +127,9 @@ def test_the_report_has_each_key_of_a_software_report() -> None:
 
 
 def test_the_report_looks_for_the_environment_where_set_up_makes_it() -> None:
-    scripts = resources.folder("images") / "_shared/windows/scripts"
+    scripts = paths.data_folder("images") / "_shared/windows/scripts"
     report, install = (scripts / "report.ps1").read_text(), (scripts / "install.ps1").read_text()
-    set_up = (resources.folder("cloud-init") / "windows/setup.ps1").read_text()
+    set_up = (paths.data_folder("cloud-init") / "windows/setup.ps1").read_text()
     # set-up's own folder is one below.
     (root,) = re.findall(r"Join-Path \$env:ProgramFiles '(.*)\\guest'", install)
     (prefix,) = re.findall(r'Join-Path \$root "(.*?)\$\(', set_up)

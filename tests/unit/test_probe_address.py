@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from notebake.errors import SpecError
-from notebake.probe import Address, Ssh, Subject, plain_fingerprint
+from notebake.probe.address import Address
+from notebake.probe.subject import Ssh, Subject, plain_fingerprint
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.certificates import NOW, Pair, authority, ec_key, issue, rsa_key
 
 from notebake.errors import CommandFailed, NotReady
-from notebake.probe import Address, Subject, png
+from notebake.probe import png
+from notebake.probe.address import Address
 from notebake.probe.checks._certificate import is_own
 from notebake.probe.checks.san import covered
 from notebake.probe.checks.tls import faults
-from notebake.probe.visit import Visit
+from notebake.probe.context import Context
+from notebake.probe.subject import Subject
 from notebake.process import Completed
 
 
@@ -135,9 +137,9 @@ class Script:
         return Completed(argv=tuple(argv), returncode=code, stdout=text)
 
 
-def visit(*outcomes: bytes | int) -> Visit:
+def visit(*outcomes: bytes | int) -> Context:
     subject = Subject(address=Address(host="nb"), inside=Script(*outcomes), patience=0.001)
-    return Visit(subject=subject, now=NOW)
+    return Context(subject=subject, now=NOW)
 
 
 def test_output_of_a_command_inside() -> None:

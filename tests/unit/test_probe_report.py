@@ -11,10 +11,12 @@ import pytest
 from junitparser import Failure, JUnitXml, Skipped, TestSuite
 from rich.console import Console
 
-from notebake import probe, terminal
+from notebake import terminal
 from notebake.errors import CheckFailed, NotReady, SpecError
-from notebake.probe import Address, Report, Result, Subject, wire
-from notebake.probe.report import clean
+from notebake.probe import connection, run
+from notebake.probe.address import Address
+from notebake.probe.report import Report, Result, clean
+from notebake.probe.subject import Subject
 from notebake.progress import Steps
 
 STARTED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -96,10 +98,10 @@ def test_secrets_stay_out_of_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> No
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the server said: hunter2, T0ken")
 
-    monkeypatch.setattr(wire, "shake_hands", broken)
+    monkeypatch.setattr(connection, "shake_hands", broken)
     subject = Subject(address=Address(host="nb.example"), password="hunter2", token="T0ken")
     steps = quiet()
-    report = probe.run(subject, started=STARTED, steps=steps)
+    report = run.run(subject, started=STARTED, steps=steps)
     screen = steps.console.file
     assert isinstance(screen, io.StringIO)
     for text in (report.to_json(), report.to_junit().decode(), screen.getvalue()):
@@ -116,9 +118,9 @@ def test_one_fault_is_named_once_and_the_rest_need_it(monkeypatch: pytest.Monkey
         tries.append(seconds)
         raise NotReady(f"{address}: no answer within {seconds:g} s")
 
-    monkeypatch.setattr(wire, "shake_hands", silent)
+    monkeypatch.setattr(connection, "shake_hands", silent)
     subject = Subject(address=Address(host="nb.example"), password="hunter2", patience=0.1)
-    report = probe.run(subject, started=STARTED, steps=quiet())
+    report = run.run(subject, started=STARTED, steps=quiet())
     assert tries == [2.0], "a machine that does not answer costs one time limit, not eight"
     details = {result.name: result.detail for result in report.failed}
     assert details.pop("tls") == "nb.example:9999: no answer within 2 s"
@@ -139,8 +141,8 @@ def test_what_cannot_be_run_is_skipped_with_its_reason(monkeypatch: pytest.Monke
     def refused(*args: object, **kwargs: object) -> None:
         raise CheckFailed("no")
 
-    monkeypatch.setattr(wire, "shake_hands", refused)
-    report = probe.run(Subject(address=Address(host="nb")), started=STARTED, steps=quiet())
+    monkeypatch.setattr(connection, "shake_hands", refused)
+    report = run.run(Subject(address=Address(host="nb")), started=STARTED, steps=quiet())
     skipped = {result.name: result.detail for result in report.results if result.status == "skipped"}
     assert skipped.keys() == {
         "login",
@@ -160,10 +162,10 @@ def test_a_selection_runs_in_the_catalogues_order(monkeypatch: pytest.MonkeyPatc
     def refused(*args: object, **kwargs: object) -> None:
         raise CheckFailed("no")
 
-    monkeypatch.setattr(wire, "shake_hands", refused)
+    monkeypatch.setattr(connection, "shake_hands", refused)
     subject = Subject(address=Address(host="nb"))
-    report = probe.run(subject, started=STARTED, steps=quiet(), checks=["san", "tls"])
+    report = run.run(subject, started=STARTED, steps=quiet(), checks=["san", "tls"])
     assert [result.name for result in report.results] == ["tls", "san"]
     for nonsense in (["tls", "nonsense"], []):
         with pytest.raises(SpecError):
-            probe.run(subject, started=STARTED, steps=quiet(), checks=nonsense)
+            run.run(subject, started=STARTED, steps=quiet(), checks=nonsense)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from notebake import probe, probing
-from notebake.launch import machine
-from notebake.launch.pids import identify
+from notebake.machines import machine
+from notebake.machines.pids import identify
+from notebake.probe import launched
+from notebake.probe.subject import Subject
 
 
 def put(own_certificate: bool | None) -> None:
@@ -26,8 +27,8 @@ def put(own_certificate: bool | None) -> None:
     )  # fmt: skip
 
 
-def subject(where: str) -> probe.Subject:
-    return probing.subject(
+def subject(where: str) -> Subject:
+    return launched.subject(
         where, password="x", token=None, fingerprint=None, profile=None, patience=1.0, ask=lambda: "x"
     )
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from notebake import auth, example, spec
 from notebake.errors import SpecError
+from notebake.plan import example, password, spec
 
 
 def test_empty_spec_has_the_documented_defaults() -> None:
@@ -79,10 +79,10 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_password_hash_is_what_the_spec_takes() -> None:
-    hashed = auth.password_hash("correct horse", salt=b"\0" * 16)
+    hashed = password.password_hash("correct horse", salt=b"\0" * 16)
     assert spec.parse(f'[notebook]\npassword = "{hashed}"', source="x").notebook.password == hashed
     assert hashed.startswith("argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$")
-    assert hashed != auth.password_hash("correct horse", salt=b"\1" * 16)
+    assert hashed != password.password_hash("correct horse", salt=b"\1" * 16)
 
 
 def test_what_init_writes_is_the_defaults() -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from tests.certificates import NOW
 
-from notebake import plan, render, resources, targets
+from notebake import paths
 from notebake.errors import SpecError
-from notebake.plan import Plan
+from notebake.plan import plan, targets
+from notebake.plan.plan import Plan
+from notebake.render import output
 
 
 def test_the_targets_are_there() -> None:
@@ -24,11 +26,11 @@ def test_the_targets_are_there() -> None:
 
 def test_a_throw_away_target_is_one_folder(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
     images = tmp_path / "images"
-    shutil.copytree(resources.folder("images") / "ubuntu-24.04", images / "ubuntu-99.10")
+    shutil.copytree(paths.data_folder("images") / "ubuntu-24.04", images / "ubuntu-99.10")
     toml = images / "ubuntu-99.10/target.toml"
     toml.write_text(toml.read_text().replace("24.04", "99.10"))
     added = targets.get("ubuntu-99.10", images)
-    rendered = render.files(plan.make(make_plan().spec, added, tmp_path, now=NOW))
+    rendered = output.files(plan.make(make_plan().spec, added, tmp_path, now=NOW))
     variables = next(item.data for item in rendered if item.path == "packer/variables.pkrvars.json")
     assert json.loads(variables)["target"] == "ubuntu-99.10"
     assert b"ubuntu-99.10" in next(item.data for item in rendered if item.path == "user-data.yaml")
@@ -48,7 +50,7 @@ def test_unknown_targets_are_refused_with_a_hint() -> None:
 )
 def test_a_broken_target_is_named(tmp_path: Path, line: str, names: str) -> None:
     (tmp_path / "x").mkdir()
-    text = (resources.folder("images") / "ubuntu-24.04/target.toml").read_text()
+    text = (paths.data_folder("images") / "ubuntu-24.04/target.toml").read_text()
     key = line.split(" ")[0]
     kept = "\n".join(row for row in text.splitlines() if not row.startswith(f"{key} "))
     (tmp_path / "x/target.toml").write_text(f"{line}\n{kept}\n")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.conftest import Run
 
-from notebake import resources, terminal
-from notebake.launch import machine
-from notebake.launch.pids import identify
+from notebake import paths, terminal
+from notebake.machines import machine
+from notebake.machines.pids import identify
 from notebake.progress import Steps
 
 FINGERPRINT = "7D:CD:C3:AB:E1:" + ":".join(["AB", "CD", "VS", "OK", "ID", "UP"] * 4)
@@ -85,7 +85,7 @@ def test_control_characters_do_not_reach_the_screen(screen: str, capsys: pytest.
 
 def test_nobody_else_makes_a_console_or_reads_markup() -> None:
     """Only notebake.terminal makes what rich prints on: there markup and emoji codes are off."""
-    root = Path(resources.__file__).parent
+    root = Path(paths.__file__).parent
     makers = set()
     for path in root.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

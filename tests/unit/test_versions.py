@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests import images
+from tests import catalogs
 
-from notebake import content, versions
+from notebake.bake import inputs
 from notebake.errors import RecordError
-from notebake.plan import Plan
+from notebake.plan.plan import Plan
+from notebake.record import diff, semver
 
 
 def _set(kind: str, name: str, value: str | None) -> Callable[[dict[str, Any]], None]:
@@ -54,51 +55,51 @@ def _another_port(data: dict[str, Any]) -> None:
     ],
 )
 def test_the_level_follows_from_what_changed(
-    change: Callable[[dict[str, Any]], None], level: versions.Level
+    change: Callable[[dict[str, Any]], None], level: semver.Level
 ) -> None:
-    old = images.real()
-    assert versions.difference(old, images.changed(old, change)).level == level
+    old = catalogs.real()
+    assert diff.difference(old, catalogs.changed(old, change)).level == level
 
 
 def test_the_notebooks_own_port_counts() -> None:
-    old = images.real()
+    old = catalogs.real()
     machine = old.machine.model_copy(update={"port": 8888})
-    found = versions.difference(old, old.model_copy(update={"machine": machine}))
+    found = diff.difference(old, old.model_copy(update={"machine": machine}))
     assert found.level == "major" and found.kinds["ports"].changed == {"notebook": ("9999", "8888")}
 
 
 @pytest.mark.parametrize(("level", "expected"), [("major", "2.0.0"), ("minor", "1.5.0"), ("patch", "1.4.8")])
-def test_what_follows(level: versions.Level, expected: str) -> None:
-    assert versions.following("1.4.7", level) == expected
+def test_what_follows(level: semver.Level, expected: str) -> None:
+    assert semver.following("1.4.7", level) == expected
 
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3.4", "01.2.3", ""])
 def test_not_a_version(version: str) -> None:
     with pytest.raises(RecordError, match="not a version"):
-        versions.number(version)
+        semver.number(version)
 
 
 def test_three_ways_to_read_it() -> None:
-    old = images.real()
-    new = images.changed(old, _set("setuid", "/usr/bin/e|vil", "4755 root:root"))
-    found = versions.difference(old, new, names=("1.0.0", "new"))
-    assert "+ /usr/bin/e|vil 4755 root:root" in versions.text(found)
-    assert r"| /usr/bin/e\|vil |  | 4755 root:root |" in versions.markdown(found)
+    old = catalogs.real()
+    new = catalogs.changed(old, _set("setuid", "/usr/bin/e|vil", "4755 root:root"))
+    found = diff.difference(old, new, names=("1.0.0", "new"))
+    assert "+ /usr/bin/e|vil 4755 root:root" in diff.text(found)
+    assert r"| /usr/bin/e\|vil |  | 4755 root:root |" in diff.markdown(found)
     assert json.loads(json.dumps(found.to_dict()))["setuid"]["added"] == {"/usr/bin/e|vil": "4755 root:root"}
-    assert "the same software" in versions.text(versions.difference(old, old))
+    assert "the same software" in diff.text(diff.difference(old, old))
 
 
 def test_the_content_id_is_the_same_for_the_same_and_names_what_changed(
     make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, again = content.inputs(make_plan()), content.inputs(make_plan())
-    assert content.identify(one) == content.identify(again) and content.changes(one, again) == []
-    other = content.inputs(make_plan('[notebook]\nprofile = "other"\n'))
-    assert content.identify(other) != content.identify(one)
-    assert "guest/config.json" in {item.name for item in content.changes(one, other)}
-    monkeypatch.setattr(content, "_tool", lambda name, flag: "2.0")
-    newer = content.inputs(make_plan())
-    assert {item.name for item in content.changes(one, newer)} == {
+    one, again = inputs.inputs(make_plan()), inputs.inputs(make_plan())
+    assert inputs.identify(one) == inputs.identify(again) and inputs.changes(one, again) == []
+    other = inputs.inputs(make_plan('[notebook]\nprofile = "other"\n'))
+    assert inputs.identify(other) != inputs.identify(one)
+    assert "guest/config.json" in {item.name for item in inputs.changes(one, other)}
+    monkeypatch.setattr(inputs, "_tool", lambda name, flag: "2.0")
+    newer = inputs.inputs(make_plan())
+    assert {item.name for item in inputs.changes(one, newer)} == {
         "tool/mke2fs",
         "tool/mmdebstrap",
         "tool/qemu-img",
@@ -106,7 +107,7 @@ def test_the_content_id_is_the_same_for_the_same_and_names_what_changed(
 
 
 def test_every_file_that_packer_gets_is_an_input(make_plan: Callable[..., Plan]) -> None:
-    names = content.inputs(make_plan())
+    names = inputs.inputs(make_plan())
     assert {"packer/scripts/report.py", "packer/linux.pkr.hcl", "guest/requirements.txt", "base"} <= set(
         names
     )

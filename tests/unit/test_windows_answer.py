@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebake import guest, render, resources, targets
-from notebake.plan import Plan
-from notebake.windows import media
-from notebake.windows.machine import password
+from notebake import paths
+from notebake.bake.windows import password
+from notebake.plan import targets
+from notebake.plan.plan import Plan
+from notebake.provision import files
+from notebake.render import output, windows_packer
 
-SHARED = resources.folder("images") / "_shared/windows"
+SHARED = paths.data_folder("images") / "_shared/windows"
 N = "{urn:schemas-microsoft-com:unattend}"
 STATE = "{http://schemas.microsoft.com/WMIConfig/2002/State}"
 # (pass, component) -> the elements we use, each in the place it has in Microsoft's reference,
@@ -123,7 +125,7 @@ def test_a_broken_answer_file_is_refused(old: str, new: str) -> None:
 @pytest.mark.parametrize("name", ["windows-2025", "windows-2022"])
 def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> None:
     plan = make_plan(target=name)
-    made = {item.path: item.data for item in render.packer_files(plan)}
+    made = {item.path: item.data for item in output.packer_files(plan)}
     text = made["answer/Autounattend.xml"].decode()
     root = ElementTree.fromstring(text)
     base = targets.get(name).base
@@ -170,8 +172,8 @@ def test_any_password_is_data_in_xml(value: str) -> None:
         notebooks=(),
         own_certificate=None,
     )  # type: ignore[arg-type]
-    root = ElementTree.fromstring(media.answer(plan, value))
-    clean = ElementTree.fromstring(media.answer(plan, ""))
+    root = ElementTree.fromstring(windows_packer.answer(plan, value))
+    clean = ElementTree.fromstring(windows_packer.answer(plan, ""))
     assert [element.text or "" for element in root.iter(f"{N}Value")][1:] == [value, value]
     assert [element.tag for element in root.iter()] == [element.tag for element in clean.iter()]
 
@@ -189,5 +191,12 @@ def test_the_settings_pin_what_is_downloaded() -> None:
 
 
 def test_packers_archive_has_the_lock_and_user_data_its_digest(make_plan: Callable[..., Plan]) -> None:
-    names = {item.path for item in guest.files(make_plan(target="windows-2025"))}
-    assert {"requirements.txt", "setup.ps1", "set_up.py", "service.py", "certificate.py", "serve.py"} <= names
+    names = {item.path for item in files.files(make_plan(target="windows-2025"))}
+    assert {
+        "requirements.txt",
+        "setup.ps1",
+        "configure.py",
+        "service.py",
+        "certificate.py",
+        "serve.py",
+    } <= names

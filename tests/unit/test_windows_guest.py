@@ -17,11 +17,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from notebake import guest
-from notebake.plan import Plan
-from notebake.windows import guest as windows_guest
+from notebake.plan.plan import Plan
+from notebake.provision import files, windows
 
-MODULES = ("paths", "access", "set_up", "service", "wheels")
+MODULES = ("paths", "access", "configure", "service", "wheels")
 
 
 class Windows:
@@ -31,7 +30,7 @@ class Windows:
         self.calls: list[list[str]] = []
         self.codes: dict[str, int] = {}
         self.home, self.folder = root / "Program Files/notebake", root / "Program Files/notebake/guest"
-        for item in guest.files(plan):
+        for item in files.files(plan):
             path = self.folder / item.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(item.data)
@@ -50,7 +49,7 @@ class Windows:
 
     paths: ModuleType
     access: ModuleType
-    set_up: ModuleType
+    configure: ModuleType
     service: ModuleType
     wheels: ModuleType
 
@@ -78,12 +77,12 @@ def machine(
 def test_set_up_writes_what_jupyter_reads_and_twice_is_once(machine: Callable[..., Windows]) -> None:
     box = machine()
     box.codes["sc.exe query"] = 1060  # there is no such service
-    box.set_up.main(box.env)
+    box.configure.main(box.env)
     first = {path: path.read_bytes() for path in box.home.parent.parent.rglob("*") if path.is_file()}
     assert next(call[1] for call in box.calls if call[0].endswith("nssm.exe")) == "install"
     box.calls.clear()
     box.codes.clear()
-    box.set_up.main(box.env)
+    box.configure.main(box.env)
     again = {path: path.read_bytes() for path in box.home.parent.parent.rglob("*") if path.is_file()}
     assert first == again
     verbs = [call[1] for call in box.calls if call[0].endswith("nssm.exe")]
@@ -103,13 +102,13 @@ def test_set_up_removes_the_environments_of_older_locks(machine: Callable[..., W
     box = machine()
     (box.home / "env-4567/Scripts").mkdir(parents=True)
     (box.home / "env-4567/Scripts/python.exe").write_bytes(b"MZ")
-    box.set_up.main(box.env)
+    box.configure.main(box.env)
     assert list(box.home.glob("env-*")) == [box.env]
 
 
 def test_only_administrators_and_the_service_may_read(machine: Callable[..., Windows]) -> None:
     box = machine()
-    box.set_up.main(box.env)
+    box.configure.main(box.env)
     admins = ["*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F"]
     assert box.rights() == {
         "guest": [*admins, r"NT SERVICE\notebake:(OI)(CI)RX"],
@@ -128,7 +127,7 @@ def test_only_administrators_and_the_service_may_read(machine: Callable[..., Win
 def test_the_services_calls_with_windows_paths(machine: Callable[..., Windows]) -> None:
     home = PureWindowsPath(r"C:\Program Files\notebake")
     env, log = home / "env-0123", PureWindowsPath(r"C:\ProgramData\notebake\logs\notebook.log")
-    calls = machine().set_up.service_commands(
+    calls = machine().configure.service_commands(
         str(home / "nssm.exe"), str(env / "Scripts/python.exe"), str(home / "guest"), str(log), False
     )
     assert calls[0] == [
@@ -147,7 +146,7 @@ def test_a_failing_program_ends_set_up_with_its_words(machine: Callable[..., Win
     box = machine()
     box.codes["sc.exe config"] = 5
     with pytest.raises(SystemExit, match=r"sc\.exe config notebake .*: exit code 5: said"):
-        box.set_up.main(box.env)
+        box.configure.main(box.env)
 
 
 def test_the_services_first_start_makes_certificate_and_token(machine: Callable[..., Windows]) -> None:
@@ -241,4 +240,4 @@ def test_the_digest_over_all_wheels_is_the_same_on_both_sides(
 ) -> None:
     plan = make_plan(target="windows-2025")
     digests = [line.rsplit(":", 1)[1] for line in plan.lock.lines]
-    assert machine().wheels.of_all(digests) == windows_guest.wheels_sha256(plan.lock)
+    assert machine().wheels.of_all(digests) == windows.wheels_sha256(plan.lock)

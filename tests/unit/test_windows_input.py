@@ -21,10 +21,14 @@ from hypothesis import strategies as st
 from tests.certificates import NOW
 from tests.conftest import Run
 
-from notebake import doctor, guest, plan, render, spec, targets
+from notebake import doctor
+from notebake.bake import windows_iso as iso
 from notebake.errors import SpecError
-from notebake.plan import Plan
-from notebake.windows import forms, iso, names
+from notebake.plan import plan, spec, targets, windows
+from notebake.plan.plan import Plan
+from notebake.provision import files
+from notebake.render import output, user_data
+from notebake.render import windows as render_windows
 
 IMAGES = ["Windows Server 2025 SERVERSTANDARDCORE", "Windows Server 2025 SERVERSTANDARD"]
 
@@ -129,14 +133,14 @@ def test_a_user_that_windows_refuses(run: Run, tmp_path: Path, user: str) -> Non
 def test_a_folder_that_windows_does_not_have(folder: str) -> None:
     found = spec.Spec.model_validate({"notebook": {"folder": folder}})
     with pytest.raises(SpecError, match="Windows has no such folder"):
-        names.check_spec(found)
+        windows.check_spec(found)
 
 
 @pytest.mark.parametrize("name", ["a" * 16, "1234", "-box", "box_1", "box.example", ""])
 def test_a_computer_name_that_windows_refuses(name: str) -> None:
     with pytest.raises(SpecError, match="Windows refuses this computer name"):
-        names.check_computer(name)
-    names.check_computer("a" * 15)
+        windows.check_computer(name)
+    windows.check_computer("a" * 15)
 
 
 def test_render_takes_a_host_name_of_15_characters_and_no_more(run: Run, tmp_path: Path) -> None:
@@ -169,9 +173,9 @@ def test_launch_says_that_it_starts_no_windows(run: Run, tmp_path: Path) -> None
 def test_the_same_plan_gives_the_same_bytes_within_every_limit(
     target: str, make_plan: Callable[..., Plan]
 ) -> None:
-    first, second = render.files(make_plan(target=target)), render.files(make_plan(target=target))
+    first, second = output.files(make_plan(target=target)), output.files(make_plan(target=target))
     assert first == second
-    for size, limit in render.user_data_sizes(make_plan(target=target)).values():
+    for size, limit in user_data.user_data_sizes(make_plan(target=target)).values():
         assert size <= limit
     assert len(next(item.data for item in first if item.path == "aws/user-data")) < 15_000
 
@@ -193,8 +197,8 @@ def test_hostile_fields_are_data_in_powershell_and_json(folder: str, endpoint: s
     base = plan.make(spec.Spec(), targets.get("windows-2025"), Path("/nonexistent"), now=NOW)
     content = json.dumps({"cells": [notebook]}, ensure_ascii=False).encode()
     made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content),)})
-    first, rest = forms.script(made).split("\n", 1)
-    assert rest == forms.script(base).split("\n", 1)[1]
+    first, rest = render_windows.script(made).split("\n", 1)
+    assert rest == render_windows.script(base).split("\n", 1)[1]
     packed = re.fullmatch(r"\$Archive = '([A-Za-z0-9+/=]+)'", first)
     assert packed is not None
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed[1]))) as tar:
@@ -202,8 +206,8 @@ def test_hostile_fields_are_data_in_powershell_and_json(folder: str, endpoint: s
     config = items.pop("config.json")
     assert config.isascii() and json.loads(config)["folder"] == folder
     assert items.pop("notebooks/x.ipynb") == content
-    clean = {item.path: item.data for item in guest.files(base)}
-    for path in ("setup.ps1", "set_up.py", "service.py", "certificate.py"):
+    clean = {item.path: item.data for item in files.files(base)}
+    for path in ("setup.ps1", "configure.py", "service.py", "certificate.py"):
         assert items[path] == clean[path]
 
 
@@ -238,7 +242,7 @@ def test_commands_for_a_windows_host_import_nothing_of_unix(
         return whole(name, globals, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    from notebake import cli as fresh
+    from notebake.cli import main as fresh
 
     with pytest.raises(SystemExit) as caught:
         fresh.main(list(words))

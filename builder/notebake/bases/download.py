@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 
-from notebake import process, resources
+from notebake import paths, process
 from notebake.errors import CommandFailed
-from notebake.targets import Download, Signed
+from notebake.plan.targets import Download, Signed
 
 
 def fetch(base: Download, folder: Path) -> Path:
@@ -59,7 +59,7 @@ def _verify(signed: Signed, data: bytes, signature: bytes) -> None:
     # gpgv and no library: the projects' keys still certify themselves with SHA-1, which the libraries
     # refuse. Here that says nothing: the key is known by its fingerprint.
     process.which("gpgv")
-    key = resources.folder("images") / "_keys" / signed.key
+    key = paths.data_folder("images") / "_keys" / signed.key
     with tempfile.TemporaryDirectory(prefix="notebake-") as scratch:
         (Path(scratch) / "signature").write_bytes(signature)
         (Path(scratch) / "data").write_bytes(data)

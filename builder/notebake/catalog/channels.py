@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
-from notebake import signing
+from notebake.catalog import signing
+from notebake.catalog.signing import Signer, Verifier
 from notebake.catalog.storage import Storage
 from notebake.errors import RecordError, SpecError
-from notebake.signing import Signer, Verifier
-from notebake.validation import TargetName, Version
+from notebake.validation import StrictModel, TargetName, Version
 
 # A name of ours: nothing is served there.
 _PREDICATE = "https://notebake.invalid/channel/v1"
@@ -26,13 +26,11 @@ CANDIDATE = "candidate"
 PREVIOUS = "previous"
 
 
-class Move(BaseModel):
+class Move(StrictModel):
     """A channel of a target was pointed to `version`, whose disk has the SHA-256 `disk`.
 
     `before`: SHA-256 of the move before, whole file.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: int = Field(ge=1)
     target: TargetName

@@ -10,21 +10,17 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from notebake.errors import RecordError
-from notebake.validation import FileName, TargetName, Version
-from notebake.versions import number
+from notebake.record.semver import number
+from notebake.validation import FileName, StrictModel, TargetName, Version, first_problem
 
 SUMS = "SHA256SUMS"
 PROVENANCE = "provenance.dsse.json"
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class File(_Table):
+class File(StrictModel):
     """A file of an entry."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -36,7 +32,7 @@ def describe(data: bytes) -> File:
     return File(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
-class Entry(_Table):
+class Entry(StrictModel):
     """What a list shows of a version, and where its files are.
 
     `folder` is relative to the catalog: one folder of its target's.
@@ -93,8 +89,4 @@ def parse(data: bytes, *, source: str) -> Entry:
     try:
         return Entry.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RecordError(
-            f"{source}: not an entry of a catalog: {where + ': ' if where else ''}{first['msg']}"
-        ) from None
+        raise RecordError(f"{source}: not an entry of a catalog: {first_problem(error)}") from None

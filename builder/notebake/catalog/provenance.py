@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notebake import signing
+from notebake.catalog import signing
 from notebake.errors import RecordError
-from notebake.record import Record
+from notebake.record.record import Record
 
 _PREDICATE = "https://slsa.dev/provenance/v1"
 # Names of ours: nothing is served there.

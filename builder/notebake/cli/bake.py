@@ -30,7 +30,7 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
       notebake bake debian-13 && notebake launch --image baked/debian-13.qcow2
       notebake bake windows-2025    # [windows] of notebake.toml names Microsoft's ISO
     """
-    from notebake import bake
+    from notebake.bake import bake
     from notebake.progress import Steps
 
     _, plan = options.load(spec_path, target)

@@ -12,7 +12,7 @@ import click
 from notebake.cli import options
 
 if TYPE_CHECKING:
-    from notebake.signing import Signer, Verifier
+    from notebake.catalog.signing import Signer, Verifier
 
 
 @click.group("catalog")
@@ -31,7 +31,7 @@ def command() -> None:
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 def key(path: Path) -> None:
     """Make a key pair to sign with: PATH, which nobody else may see, and PATH.pub, which everybody may."""
-    from notebake import signing
+    from notebake.catalog import signing
 
     click.echo(f"wrote {path} (keep it secret) and {signing.make_key(path)} (give it away)")
 
@@ -52,11 +52,12 @@ def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json:
 
     The very image that is the newest already is not added again.
     """
-    from notebake import record
-    from notebake.catalog import Catalog, adding
+    from notebake.catalog import add
+    from notebake.catalog.catalog import Catalog
+    from notebake.record import record
 
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
-    added = adding.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe)
+    added = add.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe)
     if as_json:
         click.echo(json.dumps({"fresh": added.fresh} | added.entry.model_dump(mode="json"), indent=2))
     else:
@@ -69,7 +70,8 @@ def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json:
 @options.as_json
 def list_(target: str | None, url: str, as_json: bool) -> None:
     """List the versions, of one TARGET or of all, and the channels that point to them."""
-    from notebake.catalog import Catalog, channels
+    from notebake.catalog import channels
+    from notebake.catalog.catalog import Catalog
 
     catalog = Catalog(url)
     rows = catalog.entries(target)
@@ -109,9 +111,9 @@ def list_(target: str | None, url: str, as_json: bool) -> None:
 @options.catalog
 def show(image: str, url: str) -> None:
     """Print the record of TARGET@VERSION or TARGET@CHANNEL as JSON, checked against its entry."""
-    from notebake.catalog import reading
+    from notebake.catalog import reference
 
-    click.echo(reading.record(image, url).to_json(), nl=False)
+    click.echo(reference.record(image, url).to_json(), nl=False)
 
 
 @command.command("verify")
@@ -120,14 +122,15 @@ def show(image: str, url: str) -> None:
 @options.catalog
 def verify(verifier: Verifier, mend_index: bool, url: str) -> None:
     """Read every byte of the catalog and check it against what was signed. Exit code 7 if any differs."""
-    from notebake.catalog import Catalog, verification
+    from notebake.catalog import verify
+    from notebake.catalog.catalog import Catalog
     from notebake.errors import RecordError, SpecError
 
     catalog = Catalog(url)
     if mend_index:
         catalog.forget_index()
         catalog.write_index()
-    found = verification.problems(catalog, verifier)
+    found = verify.problems(catalog, verifier)
     if found:
         raise RecordError("\n".join(found), "what is not named here is as it was signed")
     count = len(catalog.entries())
@@ -152,11 +155,10 @@ def prune(days: float, dry_run: bool, url: str) -> None:
 
     What a channel points to, what it pointed to before, and each target's newest version stay.
     """
-    from notebake.catalog import Catalog, pruning
+    from notebake.catalog import prune
+    from notebake.catalog.catalog import Catalog
 
-    gone = pruning.prune(
-        Catalog(url), older_than=timedelta(days=days), now=datetime.now(UTC), dry_run=dry_run
-    )
+    gone = prune.prune(Catalog(url), older_than=timedelta(days=days), now=datetime.now(UTC), dry_run=dry_run)
     for item in gone:
         click.echo(f"{item.name}: {'would go' if dry_run else 'removed'}")
     if not gone:

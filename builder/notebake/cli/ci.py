@@ -27,7 +27,7 @@ def command(service: str, output: Path | None, requirement: str | None, keyless:
       notebake ci gitlab --keyless
       notebake ci github --requirement 'notebake[s3] @ git+https://git.example/notebake' --force
     """
-    from notebake import workflow
+    from notebake.ci import workflow
     from notebake.errors import SpecError
     from notebake.files import write_whole
 

@@ -15,7 +15,7 @@ def command(shell: str) -> None:
     Example:
       notebake completion bash > ~/.local/share/bash-completion/completions/notebake
     """
-    from notebake.cli import cli
+    from notebake.cli.main import cli
 
     kind = get_completion_class(shell)
     assert kind is not None

@@ -27,15 +27,17 @@ def command(old: str, new: str, url: str, markdown: bool, as_json: bool) -> None
       notebake diff debian-13@stable baked/debian-13.qcow2
       notebake diff debian-13@1.4.0 debian-13@1.5.0 --markdown
     """
-    from notebake import versions
-    from notebake.catalog import reading
+    from notebake.catalog import reference
+    from notebake.record import diff
 
     if markdown and as_json:
         raise click.UsageError("--markdown and --json exclude each other")
-    found = versions.difference(
-        reading.record(old, url), reading.record(new, url), names=(reading.title(old), reading.title(new))
+    found = diff.difference(
+        reference.record(old, url),
+        reference.record(new, url),
+        names=(reference.title(old), reference.title(new)),
     )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        click.echo(versions.markdown(found) if markdown else versions.text(found))
+        click.echo(diff.markdown(found) if markdown else diff.text(found))

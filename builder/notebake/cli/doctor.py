@@ -19,10 +19,11 @@ def command(spec_path: Path, as_json: bool) -> int:
 
     Where the spec's [windows] names an ISO, that is looked at too.
     """
-    from notebake import bases, doctor, spec
+    from notebake import doctor, paths
     from notebake.errors import MissingTool
+    from notebake.plan import spec
 
-    findings = doctor.examine(bases.cache())
+    findings = doctor.examine(paths.cache_folder())
     if spec_path.exists():
         findings += doctor.examine_windows(spec.load(spec_path).windows, spec_path.resolve().parent)
     mend = doctor.mend(findings)

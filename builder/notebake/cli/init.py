@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from notebake.cli import password as passwords
+from notebake.cli import prompt
 
 
 @click.command("init")
@@ -28,9 +28,10 @@ def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | 
       notebake init
       notebake init --password-stdin < secret.txt
     """
-    from notebake import auth, example
     from notebake.errors import SpecError
     from notebake.files import write_whole
+    from notebake.plan import example
+    from notebake.plan import password as passwords
 
     if path.exists() and not force:
         raise SpecError(
@@ -39,7 +40,7 @@ def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | 
     if password_stdin and no_password:
         raise click.UsageError("--password-stdin and --no-password exclude each other")
     instead = "--password-stdin reads it; --no-password if that is what you want"
-    password = "" if no_password else passwords.new(from_stdin=password_stdin, instead=instead)
-    hashed = auth.password_hash(password, salt=secrets.token_bytes(16)) if password else None
+    password = "" if no_password else prompt.new(from_stdin=password_stdin, instead=instead)
+    hashed = passwords.password_hash(password, salt=secrets.token_bytes(16)) if password else None
     write_whole(path, example.text(password=hashed, mirrors=mirrors).encode())
     click.echo(f"wrote {path}; next: notebake bake debian-13, or notebake launch debian-13")

@@ -13,13 +13,13 @@ from notebake.cli import options
 
 def _image(given: str, url: str) -> Path:
     """The file that --image means: as it is, or out of the catalog."""
-    from notebake import bases
-    from notebake.catalog import Catalog, is_reference
+    from notebake import paths
+    from notebake.catalog.catalog import Catalog, is_reference
 
     if Path(given).exists() or not is_reference(given):
         return Path(given)
     catalog = Catalog(url)
-    return catalog.image(catalog.find(given), bases.cache() / "images")
+    return catalog.image(catalog.find(given), paths.cache_folder() / "images")
 
 
 @click.command("launch")
@@ -70,24 +70,24 @@ def command(
       notebake launch --image debian-13@stable
       notebake launch debian-13 --platform nspawn    # seconds instead of minutes; needs root
     """
-    from notebake import launching
+    from notebake import launch
     from notebake.errors import SpecError
-    from notebake.launch import token
+    from notebake.machines.lifecycle import token
     from notebake.progress import Steps
 
     if (target is None) == (image is None):
         raise SpecError("give a TARGET, or --image FILE", "notebake launch debian-13")
     steps = Steps()
     if image is not None:
-        source = launching.from_image(_image(image, url), spec_path)
+        source = launch.from_image(_image(image, url), spec_path)
     else:
         _, plan = options.load(spec_path, str(target))
-        source = launching.from_plan(plan, platform, spec_path.resolve().parent, steps)
+        source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps)
     settings = {
         "platform": platform, "public_port": public_port, "memory_mib": memory_mib, "cpus": cpus,
         "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel,
     }  # fmt: skip
-    machine = launching.launch_machine(source, name=name, steps=steps, settings=settings)
+    machine = launch.launch_machine(source, name=name, steps=steps, settings=settings)
     secret = token(machine)
     if as_json:
         row = {"name": machine.name, "url": machine.url, "fingerprint": machine.fingerprint, "token": secret}

@@ -18,7 +18,7 @@ def command(names: tuple[str, ...], spec_path: Path, shipped: bool) -> None:
 
     Commit that folder: a machine installs what it says, and nothing else.
     """
-    from notebake import lock, mirrors, spec, targets
+    from notebake.plan import lock, mirrors, spec, targets
     from notebake.progress import Steps
 
     found = spec.Spec() if shipped else spec.load(spec_path)

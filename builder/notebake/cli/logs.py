@@ -14,9 +14,10 @@ from notebake.cli import options
 @click.option("-f", "--follow", is_flag=True, help="Go on as the machine writes.")
 def command(name: str, follow: bool) -> None:
     """Show the console of the machine NAME."""
-    from notebake import launch, process
+    from notebake import process
+    from notebake.machines import lifecycle
 
-    path = launch.logs(name)
+    path = lifecycle.logs(name)
     if follow:
         os.execv(process.which("tail"), ["tail", "-n", "+1", "-F", str(path)])
     click.echo(path.read_bytes())

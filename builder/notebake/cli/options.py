@@ -12,10 +12,10 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from notebake.catalog.signing import Signer, Verifier
     from notebake.errors import NotebakeError
-    from notebake.plan import Plan
-    from notebake.signing import Signer, Verifier
-    from notebake.spec import Spec
+    from notebake.plan.plan import Plan
+    from notebake.plan.spec import Spec
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -29,7 +29,7 @@ class TargetName(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from notebake import targets
+        from notebake.plan import targets
 
         return [
             CompletionItem(item.name) for item in targets.all_targets() if item.name.startswith(incomplete)
@@ -44,9 +44,11 @@ class MachineName(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from notebake import launch
+        from notebake.machines import lifecycle
 
-        return [CompletionItem(item.name) for item in launch.machines() if item.name.startswith(incomplete)]
+        return [
+            CompletionItem(item.name) for item in lifecycle.machines() if item.name.startswith(incomplete)
+        ]
 
 
 spec_file: Decorator = click.option(
@@ -141,7 +143,7 @@ verifier = _maker(
 
 
 def _by_key(name: str, path: Path) -> Signer | Verifier:
-    from notebake import signing
+    from notebake.catalog import signing
 
     return signing.private_key(path) if name == "signer" else signing.public_key(path)
 
@@ -155,7 +157,7 @@ def _by_identity(name: str, identity: str, issuer: str | None, trust: Path | Non
             "of GitHub: https://token.actions.githubusercontent.com, of GitLab: https://gitlab.com",
         )
     try:
-        from notebake.keyless import Identity, Keyless
+        from notebake.catalog.keyless import Identity, Keyless
     except ModuleNotFoundError:
         raise MissingTool("--identity: needs sigstore", "pip install 'notebake[sigstore]'") from None
     maker = Identity(identity=identity, issuer=issuer, trust=trust)
@@ -173,7 +175,7 @@ def _one_of_both(option: str) -> NotebakeError:
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
     """The spec and its plan for `target`."""
-    from notebake import plan, spec, targets
+    from notebake.plan import plan, spec, targets
 
     found = spec.load(spec_path)
     folder = spec_path.resolve().parent

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from notebake.cli import options
-from notebake.cli import password as passwords
+from notebake.cli import options, prompt
 
 
 @click.command("passwd")
@@ -21,15 +20,16 @@ def command(spec_path: Path, password_stdin: bool) -> None:
     """
     import tomlkit
 
-    from notebake import auth, spec
     from notebake.files import write_whole
+    from notebake.plan import password as passwords
+    from notebake.plan import spec
 
     spec.load(spec_path)
-    password = passwords.new(from_stdin=password_stdin, instead="--password-stdin reads it")
+    password = prompt.new(from_stdin=password_stdin, instead="--password-stdin reads it")
     document = tomlkit.parse(spec_path.read_text("utf-8"))
     notebook = document.setdefault("notebook", tomlkit.table())
     if password:
-        notebook["password"] = auth.password_hash(password, salt=secrets.token_bytes(16))
+        notebook["password"] = passwords.password_hash(password, salt=secrets.token_bytes(16))
     else:
         notebook.pop("password", None)
     write_whole(spec_path, tomlkit.dumps(document).encode(), spec_path.stat().st_mode & 0o777)

@@ -33,17 +33,20 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
     Example:
       notebake plan debian-13 --diff    # why is it to be baked again?
     """
-    from notebake import content, guest, record, render
+    from notebake.bake import inputs as bake_inputs
+    from notebake.provision import files
+    from notebake.record import record
+    from notebake.render import user_data
 
     _, plan = options.load(spec_path, target)
-    inputs = content.inputs(plan)
-    identity = content.identify(inputs)
-    changed = content.changes(record.load(output / f"{target}.qcow2").inputs, inputs) if show_diff else []
+    inputs = bake_inputs.inputs(plan)
+    identity = bake_inputs.identify(inputs)
+    changed = bake_inputs.changes(record.load(output / f"{target}.qcow2").inputs, inputs) if show_diff else []
     limits = {
         name: {"bytes": size, "limit": limit, "fits": size <= limit}
-        for name, (size, limit) in render.user_data_sizes(plan).items()
+        for name, (size, limit) in user_data.user_data_sizes(plan).items()
     }
-    config = guest.config(plan)
+    config = files.config(plan)
     config["password"] = "set" if config["password"] else "none: a token is made on the machine"
     found = {
         "target": target,

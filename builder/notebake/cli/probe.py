@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from notebake.cli import options
-from notebake.cli import password as passwords
+from notebake.cli import options, prompt
 
 
 @click.command("probe")
@@ -51,9 +50,10 @@ def command(
       notebake probe debian-13-1 --password-stdin < secret.txt
       notebake probe https://198.51.100.7/ --fingerprint AB:CD:... --password-stdin
     """
-    from notebake import probe, probing, terminal
+    from notebake import terminal
     from notebake.errors import CheckFailed
     from notebake.files import write_whole
+    from notebake.probe import launched, run
     from notebake.progress import Steps
 
     password = token = None
@@ -64,11 +64,11 @@ def command(
     if token_stdin:
         token = sys.stdin.readline().strip()
     known: dict[str, Any] = {"fingerprint": fingerprint, "profile": profile, "patience": patience}
-    subject = probing.subject(
+    subject = launched.subject(
         where,
         password=password,
         token=token,
-        ask=lambda: passwords.ask("Password", instead="--password-stdin or --token-stdin reads it"),
+        ask=lambda: prompt.ask("Password", instead="--password-stdin or --token-stdin reads it"),
         **known,
     )
     steps = Steps()
@@ -80,7 +80,7 @@ def command(
         seen = visit(
             subject, screenshots=screenshots or Path("screenshots"), timeout_s=600 * patience, steps=steps
         )
-    report = probe.run(subject, started=datetime.now(UTC), checks=checks or None, steps=steps).plus(seen)
+    report = run.run(subject, started=datetime.now(UTC), checks=checks or None, steps=steps).plus(seen)
     if junit:
         write_whole(junit, report.to_junit())
     if as_json:

@@ -10,7 +10,7 @@ import click
 from notebake.cli import options
 
 if TYPE_CHECKING:
-    from notebake.signing import Signer
+    from notebake.catalog.signing import Signer
 
 
 @click.command("promote")
@@ -27,8 +27,9 @@ def command(image: str, channel: str, url: str, signer: Signer) -> None:
     Example:
       notebake promote debian-13@candidate --key notebake.key
     """
-    from notebake.catalog import Catalog, moving
+    from notebake.catalog import promote
+    from notebake.catalog.catalog import Catalog
 
     catalog = Catalog(url)
-    move = moving.promote(catalog, catalog.find(image), channel, signer=signer, now=datetime.now(UTC))
+    move = promote.promote(catalog, catalog.find(image), channel, signer=signer, now=datetime.now(UTC))
     click.echo(f"{move.target}@{channel} is {move.version}")

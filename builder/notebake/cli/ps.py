@@ -14,9 +14,9 @@ from notebake.cli import options
 @options.as_json
 def command(as_json: bool) -> None:
     """List the launched machines."""
-    from notebake import launch
+    from notebake.machines import lifecycle
 
-    found = launch.machines()
+    found = lifecycle.machines()
     if as_json:
         rows = [{**dataclasses.asdict(item), "url": item.url, "running": item.alive()} for item in found]
         click.echo(json.dumps(rows, indent=2, default=str))

@@ -35,11 +35,14 @@ def command(
     of its own for each cloud: aws/, azure/, gcp/, and user-data for cloudbase-init. The same spec, lock
     and mirrors give the same bytes.
     """
-    from notebake import render
     from notebake.files import write_folder
+    from notebake.render import output as render_output
+    from notebake.render import user_data
 
     _, plan = options.load(spec_path, target)
     output = output or Path("rendered") / target
-    write_folder(output, render.files(plan, clouds=clouds or tuple(render.LIMITS), hostname=hostname))
-    size, limit = render.user_data_sizes(plan)["aws"]
+    write_folder(
+        output, render_output.files(plan, clouds=clouds or tuple(user_data.LIMITS), hostname=hostname)
+    )
+    size, limit = user_data.user_data_sizes(plan)["aws"]
     click.echo(f"{output}: user-data is {size:,} bytes (EC2 takes {limit:,})")

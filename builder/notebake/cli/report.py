@@ -31,17 +31,17 @@ def command(image: str, before: str | None, screenshot: Path | None, output: Pat
     Example:
       notebake report debian-13@stable --screenshot screenshots/4-plot.png -o stable.html
     """
-    from notebake import page, versions
-    from notebake.catalog import reading
+    from notebake.catalog import reference
     from notebake.errors import SpecError
     from notebake.files import write_whole
+    from notebake.record import diff, page
 
-    found = reading.record(image, url)
-    before = before or reading.before(image, url)
+    found = reference.record(image, url)
+    before = before or reference.before(image, url)
     difference = None
     if before:
-        names = (reading.title(before), reading.title(image))
-        difference = versions.difference(reading.record(before, url), found, names=names)
+        names = (reference.title(before), reference.title(image))
+        difference = diff.difference(reference.record(before, url), found, names=names)
     picture = screenshot.read_bytes() if screenshot else None
     if picture is not None and not picture.startswith(b"\x89PNG"):
         raise SpecError(f"{screenshot}: not a PNG picture")

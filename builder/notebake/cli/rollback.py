@@ -10,7 +10,7 @@ import click
 from notebake.cli import options
 
 if TYPE_CHECKING:
-    from notebake.signing import Signer
+    from notebake.catalog.signing import Signer
 
 
 @click.command("rollback")
@@ -25,7 +25,8 @@ def command(target: str, channel: str, url: str, signer: Signer) -> None:
     Example:
       notebake rollback debian-13 --key notebake.key
     """
-    from notebake.catalog import Catalog, moving
+    from notebake.catalog import promote
+    from notebake.catalog.catalog import Catalog
 
-    move = moving.rollback(Catalog(url), target, channel, signer=signer, now=datetime.now(UTC))
+    move = promote.rollback(Catalog(url), target, channel, signer=signer, now=datetime.now(UTC))
     click.echo(f"{target}@{channel} is {move.version} again")

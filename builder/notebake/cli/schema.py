@@ -11,6 +11,7 @@ import click
 @click.option("--record", "of_record", is_flag=True, help="Of an image's record instead.")
 def command(of_record: bool) -> None:
     """Print the JSON schema of notebake.toml, or of an image's record."""
-    from notebake import record, spec
+    from notebake.plan import spec
+    from notebake.record import record
 
     click.echo(json.dumps(record.schema() if of_record else spec.schema(), indent=2))

@@ -19,7 +19,7 @@ def command(name: str, words: tuple[str, ...]) -> None:
     Example:
       notebake ssh debian-13-1 systemctl status notebake-notebook
     """
-    from notebake import launch
+    from notebake.machines import machine, ssh
 
-    argv = launch.ssh_argv(launch.load(name), words)
+    argv = ssh.ssh_argv(machine.load(name), words)
     os.execv(argv[0], argv)

@@ -12,13 +12,13 @@ from notebake.cli import options
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 def command(names: tuple[str, ...], everything: bool) -> None:
     """Stop machines and remove their disks, networks and records."""
-    from notebake import launch
     from notebake.errors import SpecError
+    from notebake.machines import lifecycle
     from notebake.progress import Steps
 
     if everything == bool(names):
         raise SpecError("give the NAME of a machine, or --all", "`notebake ps` lists them")
     steps = Steps()
-    for name in names or [item.name for item in launch.machines()]:
+    for name in names or [item.name for item in lifecycle.machines()]:
         with steps.step(f"stop {name}"):
-            launch.stop(name)
+            lifecycle.stop(name)

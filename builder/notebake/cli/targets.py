@@ -13,7 +13,7 @@ from notebake.cli import options
 @options.as_json
 def command(as_json: bool) -> None:
     """List the systems that machines can be made of."""
-    from notebake import targets
+    from notebake.plan import targets
 
     found = targets.all_targets()
     if as_json:

@@ -21,13 +21,13 @@ from playwright.sync_api import Error, sync_playwright
 
 from notebake import process
 from notebake.errors import CheckFailed, NotReady, SpecError
-from notebake.probe import wire
+from notebake.probe import connection
 from notebake.probe.attempt import attempt
-from notebake.probe.person import ACTS, Person, tidy
+from notebake.probe.browser_steps import ACTS, Person, tidy
+from notebake.probe.context import HANDSHAKE
 from notebake.probe.report import Result
 from notebake.probe.subject import Subject
 from notebake.probe.trust import trusted
-from notebake.probe.visit import HANDSHAKE
 from notebake.progress import Steps
 
 NAMES = tuple(ACTS)
@@ -128,7 +128,7 @@ def visit(
 
         def first() -> str:
             seconds = min(HANDSHAKE * subject.patience, timeout_s)
-            seen = wire.shake_hands(subject.address, seconds=seconds)
+            seen = connection.shake_hands(subject.address, seconds=seconds)
             if trusted(subject, seen, seconds=seconds) != seen.fingerprint:
                 raise CheckFailed("the machine shows two different certificates")
             pin = public_key_pin(seen.certificate)

@@ -18,7 +18,7 @@ from typing import Any
 import websocket
 
 from notebake.errors import CheckFailed
-from notebake.probe import wire
+from notebake.probe import connection
 from notebake.probe.session import Session
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -94,7 +94,7 @@ class Kernel:
     def execute(self, code: str, *, seconds: float) -> Outcome:
         """Run one cell to its end: its reply and the kernel idle again. Raises CheckFailed, NotReady."""
         address = self.session.address
-        with wire.pinned(address, self.session.fingerprint, seconds=seconds) as line:
+        with connection.pinned(address, self.session.fingerprint, seconds=seconds) as line:
             credentials = self.session.credentials()
             socket = websocket.WebSocket()
             socket.settimeout(seconds)

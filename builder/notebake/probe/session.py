@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from notebake.errors import CheckFailed
-from notebake.probe import wire
+from notebake.probe import connection
 from notebake.probe.address import Address
 
 # A page or an answer of the API is far below this; more is not read.
@@ -72,7 +72,7 @@ class Session:
             body, headers["Content-Type"] = json.dumps(data).encode(), "application/json"
         if _XSRF in self.cookies and method != "GET":
             headers["X-XSRFToken"] = self.cookies[_XSRF]
-        with wire.pinned(self.address, self.fingerprint, seconds=seconds) as line:
+        with connection.pinned(self.address, self.fingerprint, seconds=seconds) as line:
             client = http.client.HTTPConnection(self.address.host, self.address.port, timeout=seconds)
             client.sock = line
             client.request(method, path, body, headers)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ssl
 
 from notebake.errors import CheckFailed
-from notebake.probe import wire
+from notebake.probe import connection
 from notebake.probe.subject import Subject, shown_fingerprint
 
 
-def trusted(subject: Subject, seen: wire.Handshake, *, seconds: float) -> str:
+def trusted(subject: Subject, seen: connection.Handshake, *, seconds: float) -> str:
     """The fingerprint (plain hex) that every connection from here on must show.
 
     The pinned one when there is a pin; otherwise the one this computer's authorities vouch for, for
@@ -24,7 +24,7 @@ def trusted(subject: Subject, seen: wire.Handshake, *, seconds: float) -> str:
             )
         return wanted
     try:
-        return wire.publicly_trusted(subject.address, seconds=seconds).fingerprint
+        return connection.publicly_trusted(subject.address, seconds=seconds).fingerprint
     except ssl.SSLCertVerificationError as error:
         raise CheckFailed(
             f"SHA-256 {shown} is neither pinned nor publicly trusted ({error.verify_message})",

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from notebake.errors import CheckFailed
-from notebake.probe.visit import CELL, Visit
+from notebake.probe.context import CELL, Context
 
 
-def ask(visit: Visit, expression: str) -> Any:
+def ask(context: Context, expression: str) -> Any:
     """The value of a Python expression in the kernel, by way of JSON. Raises CheckFailed, NotReady."""
     code = f"print(__import__('json').dumps({expression}))"
-    outcome = visit.kernel().execute(code, seconds=visit.seconds(CELL))
+    outcome = context.kernel().execute(code, seconds=context.seconds(CELL))
     if outcome.error:
         raise CheckFailed("in the kernel: " + ": ".join(outcome.error))
     try:

@@ -8,8 +8,8 @@ from cryptography import x509
 
 from notebake import certificate_rules
 from notebake.errors import CheckFailed
+from notebake.probe.context import Context
 from notebake.probe.subject import Subject
-from notebake.probe.visit import Visit
 
 # cloud-init's certificate program puts these into each certificate that it makes.
 _LOOPBACK = {
@@ -19,10 +19,10 @@ _LOOPBACK = {
 }
 
 
-def served(visit: Visit) -> x509.Certificate:
+def served(context: Context) -> x509.Certificate:
     """Return the certificate of the handshake. Raises CheckFailed, NotReady."""
     try:
-        return x509.load_der_x509_certificate(visit.handshake().certificate)
+        return x509.load_der_x509_certificate(context.handshake().certificate)
     except ValueError as error:
         raise CheckFailed(f"the certificate cannot be read: {error}") from None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from notebake.errors import CheckFailed
 from notebake.probe.checks._ask import ask
-from notebake.probe.visit import Visit
+from notebake.probe.context import Context
 
 _NAMES = ("plot", "randn", "array", "linspace", "sin")
 # exit, get_ipython, open and quit are IPython's own: no fault.
@@ -26,14 +26,14 @@ _ANSWERS = {
 }
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """Return what was checked. Raises CheckFailed with each wrong name or answer."""
-    faults = [f"{name} is not Python's own" for name in ask(visit, _SHADOWED)]
-    names = () if visit.subject.pylab == "none" else _NAMES
+    faults = [f"{name} is not Python's own" for name in ask(context, _SHADOWED)]
+    names = () if context.subject.pylab == "none" else _NAMES
     if not faults:
         # The answers as text: a NumPy number is no JSON.
         given = ", ".join(f"repr({expression})" for expression in _ANSWERS)
-        answers, missing = ask(visit, f"[[{given}], [name for name in {names!r} if name not in globals()]]")
+        answers, missing = ask(context, f"[[{given}], [name for name in {names!r} if name not in globals()]]")
         faults = [
             f"{expression} is {answer}"
             for (expression, right), answer in zip(_ANSWERS.items(), answers, strict=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from notebake.errors import CheckFailed
-from notebake.probe.visit import Visit
+from notebake.probe.context import Context
 
 _SECONDS = 120
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """How it ended; CheckFailed names the first error, or says that it does not end."""
-    done = visit.command("cloud-init", "status", "--wait", "--format", "json", seconds=_SECONDS)
+    done = context.command("cloud-init", "status", "--wait", "--format", "json", seconds=_SECONDS)
     if done.returncode == 127:
         return "there is no cloud-init"
     text = done.stdout.decode("utf-8", "replace")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from notebake.probe.context import Context
 from notebake.probe.subject import shown_fingerprint
-from notebake.probe.visit import Visit
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """The SHA-256 fingerprint; CheckFailed when it is another one, or nobody vouches for it."""
-    how = "pinned" if visit.subject.fingerprint else "publicly trusted"
-    return f"{how}: {shown_fingerprint(visit.pin())}"
+    how = "pinned" if context.subject.fingerprint else "publicly trusted"
+    return f"{how}: {shown_fingerprint(context.pin())}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from notebake.probe.visit import Visit
+from notebake.probe.context import Context
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """How; CheckFailed when it is refused."""
-    visit.session()
-    return "with the password" if visit.subject.password is not None else "with the token"
+    context.session()
+    return "with the password" if context.subject.password is not None else "with the token"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 
 from notebake.errors import CheckFailed
+from notebake.probe.context import REQUEST, Context
 from notebake.probe.session import Session
-from notebake.probe.visit import REQUEST, Visit
 
 _REFUSED = (401, 403)
 
@@ -17,13 +17,13 @@ def _refuses(session: Session, who: str, seconds: float) -> None:
         raise CheckFailed(f"/api/contents {who}: status {status}, it must be 403")
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """CheckFailed at the first way in."""
-    seconds = visit.seconds(REQUEST)
-    nobody = visit.anonymous()
+    seconds = context.seconds(REQUEST)
+    nobody = context.anonymous()
     _refuses(nobody, "without credentials", seconds)
 
-    guess = visit.anonymous()
+    guess = context.anonymous()
     guess.token = secrets.token_hex(24)
     _refuses(guess, "with a wrong token", seconds)
 
@@ -31,11 +31,11 @@ def run(visit: Visit) -> str:
         page = nobody.request("GET", path, seconds=seconds)
         if path == "/tree" and page.status == 200:
             raise CheckFailed("/tree is shown without a login")
-        token = visit.subject.token
+        token = context.subject.token
         if token and any(token.encode() in part for part in (page.body, repr(page.headers).encode())):
             raise CheckFailed(f"{path} tells the token to everybody")
 
-    wrong = visit.anonymous()
+    wrong = context.anonymous()
     answer = wrong.log_in(secrets.token_urlsafe(24), seconds=seconds)
     if answer.status not in _REFUSED:
         raise CheckFailed(f"POST /login with a wrong password: status {answer.status}, it must be 401")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from notebake.errors import CheckFailed
 from notebake.probe.checks._ask import ask
-from notebake.probe.visit import Visit
+from notebake.probe.context import Context
 
 _FACTS = (
     "(lambda os: [os.geteuid() == 0, os.geteuid()] if hasattr(os, 'geteuid') else "
@@ -12,9 +12,9 @@ _FACTS = (
 )
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """The user id, where there are such; CheckFailed for root."""
-    root, uid = ask(visit, _FACTS)
+    root, uid = ask(context, _FACTS)
     if root:
         raise CheckFailed("the kernel runs as root" if uid == 0 else "the kernel runs as an administrator")
     return f"user id {uid}" if uid is not None else "no administrator"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from notebake.errors import CheckFailed
 from notebake.probe import png
-from notebake.probe.visit import CELL, Visit
+from notebake.probe.context import CELL, Context
 
 CODE = "plot(randn(50))"
 # Pixels; matplotlib's inline figure is about 550 x 420.
 SMALLEST, LARGEST = 100, 5000
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """The picture's size; CheckFailed when there is none, or an empty or broken one."""
-    outcome = visit.kernel().execute(CODE, seconds=visit.seconds(CELL))
+    outcome = context.kernel().execute(CODE, seconds=context.seconds(CELL))
     if outcome.error:
         name, value = outcome.error
         raise CheckFailed(f"{CODE}: {name}: {value}", "is IPKernelApp.pylab set in the kernel's profile?")

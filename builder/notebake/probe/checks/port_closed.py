@@ -13,7 +13,7 @@ import socket
 
 from notebake.errors import CheckFailed, CommandFailed
 from notebake.probe.address import Address
-from notebake.probe.visit import COMMAND, SILENCE, Visit
+from notebake.probe.context import COMMAND, SILENCE, Context
 
 # Answers every connection with one line, on all addresses of both families.
 LISTENER = """
@@ -67,27 +67,27 @@ def answers(address: Address, *, seconds: float) -> tuple[bool, str]:
         raise CheckFailed(f"{address}: {error.strerror or error}") from None
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """What was seen outside; CheckFailed when the port answers, or the listener could not be started."""
-    canary = visit.subject.canary
+    canary = context.subject.canary
     if canary is None:
         raise CheckFailed("no port is known that must be closed")
     unit, port = f"notebake-canary-{secrets.token_hex(4)}.service", str(canary.port)
     start = ["sudo", "-n", "systemd-run", "--quiet", "--collect", f"--unit={unit}"]
     limits = ["--property=DynamicUser=yes", f"--property=RuntimeMaxSec={_LONGEST}"]
-    visit.output(*start, *limits, "--", "python3", "-c", LISTENER, port)
+    context.output(*start, *limits, "--", "python3", "-c", LISTENER, port)
 
     def listens() -> None:
-        if visit.command("python3", "-c", ASKER, port).returncode != 0:
+        if context.command("python3", "-c", ASKER, port).returncode != 0:
             raise CommandFailed("nothing answers on loopback inside")
 
     try:
-        visit.wait(f"a listener on port {port} inside", COMMAND, listens)
-        open_, seen = answers(canary.address, seconds=visit.seconds(SILENCE))
+        context.wait(f"a listener on port {port} inside", COMMAND, listens)
+        open_, seen = answers(canary.address, seconds=context.seconds(SILENCE))
         # Still there after the question: else "closed" would only mean that the listener had died.
         listens()
     finally:
-        visit.command("sudo", "-n", "systemctl", "stop", unit)
+        context.command("sudo", "-n", "systemctl", "stop", unit)
     if open_:
         raise CheckFailed(f"port {port} can be reached from outside ({canary.address} answers)")
     return f"port {port} listens inside, outside it is closed ({seen})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from notebake.errors import CheckFailed
 from notebake.probe.checks._ask import ask
-from notebake.probe.visit import Visit
+from notebake.probe.context import Context
 
 _FACTS = (
     "(lambda shell: [shell.profile, shell.profile_dir.location, "
@@ -12,10 +12,10 @@ _FACTS = (
 )
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """Name and setting; CheckFailed with each difference."""
-    name, folder, pylab = ask(visit, _FACTS)
-    wanted, faults = visit.subject, []
+    name, folder, pylab = ask(context, _FACTS)
+    wanted, faults = context.subject, []
     if name != wanted.profile:
         faults.append(f"the profile is {name!r}, not {wanted.profile!r}")
     # By hand instead of pathlib: the folder may be a Windows one.

@@ -14,7 +14,7 @@ from cryptography import x509
 from notebake import certificate_rules
 from notebake.errors import CheckFailed
 from notebake.probe.checks._certificate import is_own, served
-from notebake.probe.visit import Visit
+from notebake.probe.context import Context
 
 KEY = "EC P-256"
 LONGEST = timedelta(days=398)
@@ -43,11 +43,11 @@ def faults(certificate: x509.Certificate, *, own: bool, now: datetime) -> Iterat
         yield f"it is valid for {valid.days} days, browsers take {LONGEST.days} at most"
 
 
-def run(visit: Visit) -> str:
+def run(context: Context) -> str:
     """Protocol, kind of key and last day; CheckFailed with every fault."""
-    certificate = served(visit)
-    found = list(faults(certificate, own=is_own(certificate, visit.subject), now=visit.now))
+    certificate = served(context)
+    found = list(faults(certificate, own=is_own(certificate, context.subject), now=context.now))
     if found:
         raise CheckFailed("the certificate: " + "; ".join(found))
     kind, end = certificate_rules.key_name(certificate), certificate.not_valid_after_utc
-    return f"{visit.handshake().version}, {kind}, until {end:%Y-%m-%d}"
+    return f"{context.handshake().version}, {kind}, until {end:%Y-%m-%d}"

@@ -1,0 +1,1 @@
+"""Plan -> golden image with its record: a base image, provisioned by Packer."""

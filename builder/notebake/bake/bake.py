@@ -1,0 +1,265 @@
+"""Bake: a plain base, a real `packer build` with the guest, a compressed image, a record."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from notebake import accelerator, paths, process
+from notebake.accelerator import Accelerator
+from notebake.bake import environment, windows_media
+from notebake.bake import inputs as bake_inputs
+from notebake.bake import wheelhouse as wheels
+from notebake.bake import windows as bake_windows
+from notebake.bases import base as bases
+from notebake.errors import CommandFailed
+from notebake.files import RenderedFile, sha256, write_folder, write_whole
+from notebake.plan.plan import Plan
+from notebake.plan.targets import Download, Mmdebstrap
+from notebake.progress import Steps
+from notebake.record import git, record, sbom, software
+from notebake.record.record import Record
+from notebake.render import nocloud, windows_packer
+from notebake.render import output as render_output
+
+CONSOLE_TAIL_LINES = 15
+
+# What Packer says when a step of ours begins: its message, our step.
+_MILESTONES = (
+    ("Starting VM", "boot the machine under Packer"),
+    ("Connected to SSH", "install the notebook"),
+    ("Waiting for WinRM", "install Windows"),
+    ("WinRM connected", "install the notebook"),
+    ("scripts/updates.ps1", "install updates"),
+    ("scripts/report.ps1", "report the software"),
+    ("scripts/seal.ps1", "seal the image"),
+    ("scripts/sysprep.ps1", "generalize"),
+    ("scripts/report.sh", "report the software"),
+    ("scripts/seal.sh", "seal the image"),
+    ("Gracefully halting", "trim and shut down"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baked:
+    """The outcome: the image, its record, and whether a machine was started for it."""
+
+    image: Path
+    record: Record
+    fresh: bool
+
+
+def content_id(plan: Plan) -> str:
+    """SHA-256 (hex) over all that changes the image: guest, template, scripts, base, tools."""
+    return bake_inputs.identify(bake_inputs.inputs(plan))
+
+
+def _new_key(path: Path) -> str:
+    """A key pair for Packer's ssh: the private one at `path` (0600), the public line returned."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    path.touch(mode=0o600)
+    path.write_bytes(private)
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return public.decode()
+
+
+def _cpus() -> int:
+    """Processors for the machine under Packer: more than four do not make it faster."""
+    return min(os.cpu_count() or 1, 4)
+
+
+def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: Path) -> dict[str, str]:
+    return {
+        "accelerator": accel.name,
+        "cpu_model": accel.cpu,
+        "cpus": str(_cpus()),
+        "output_directory": str(work / "output"),
+        "seed_directory": str(work / "seed"),
+        "ssh_private_key_file": str(work / "key"),
+        "console_log": str(work / "console.log"),
+        "served": served,
+        "served_directory": str(folder),
+        "base_image": str(base),
+        "base_checksum": f"sha256:{sha256(base)}",
+        "software_report": str(work / "software.json"),
+    }
+
+
+def _packer(
+    plan: Plan, work: Path, variables: dict[str, str], var_file: Path, log: Path, steps: Steps
+) -> None:
+    from notebake.bake import packer
+
+    def line(text: str) -> None:
+        for message, step in _MILESTONES:
+            if message in text:
+                steps.begin(step)
+        if text.startswith("notebake: "):
+            steps.note(text.removeprefix("notebake: "))
+
+    only = ("qemu.image",) if plan.target.family == "windows" else ()
+    with steps.step("check the template"):
+        packer.validate(work / "packer", variables=variables, var_file=var_file, only=only)
+    steps.begin("start Packer")
+    try:
+        packer.build(work / "packer", variables=variables, var_file=var_file, log=log, line=line, only=only)
+    except BaseException as error:
+        step = steps.current
+        steps.end(ok=False)
+        if not isinstance(error, CommandFailed):
+            raise
+        console = work / "console.log"
+        tail = process.tail(console.read_bytes() if console.exists() else b"", CONSOLE_TAIL_LINES)
+        raise CommandFailed(
+            f"bake {plan.target.name}: failed at: {step}\n{process.tail(log.read_bytes())}\n"
+            f"--- the machine's console ---\n{tail}",
+            f"the whole log is in {log}",
+        ) from None
+    steps.end()
+
+
+def _packer_linux(
+    plan: Plan, work: Path, chosen: Accelerator, wheelhouse: Path, log: Path, steps: Steps
+) -> str:
+    """Packer with a machine from the plain base, whose SHA-256 (hex) is returned."""
+    disk = bases.disk(plan, steps, log)
+    served, folder = "wheels", wheelhouse
+    if isinstance(plan.target.base, Mmdebstrap):
+        root = bases.root(plan, steps, log)
+        with steps.step("make the environment"):
+            served, folder = "environment", environment.make(plan, root, wheelhouse, log)
+    seed = nocloud.build_seed(_new_key(work / "key"))
+    write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
+    variables = _variables(work, chosen, disk, served, folder)
+    _packer(plan, work, variables, work / "packer/variables.pkrvars.json", log, steps)
+    return variables["base_checksum"].removeprefix("sha256:")
+
+
+def bake(
+    plan: Plan,
+    *,
+    output: Path,
+    accel: accelerator.Wanted,
+    steps: Steps,
+    now: datetime,
+    folder: Path = Path(),
+    force: bool = False,
+) -> Baked:
+    """Bake `plan` into `output`/<target>.qcow2 with its record; nothing changed, nothing done.
+
+    `now` (UTC) goes into the record, and the git state of the spec's `folder`. Raises MissingTool, CommandFailed, SpecError, RecordError.
+    """
+    name = plan.target.name
+    image = output / f"{name}.qcow2"
+    inputs = bake_inputs.inputs(plan)
+    if not force and record.is_current(image, bake_inputs.identify(inputs)):
+        return Baked(image=image, record=record.load(image), fresh=False)
+    windows = plan.target.family == "windows"
+    if windows:
+        with steps.step("check the ISO"):
+            windows_media.check_medium(plan.spec.windows, windows_packer.base(plan), folder)
+            windows_media.check_drivers(plan.spec.windows, folder)
+            windows_media.check_tools(windows_packer.base(plan))
+    for tool in ("packer", "qemu-img", "xorriso"):
+        process.which(tool)
+    chosen = accelerator.choose(accel)
+    output.mkdir(parents=True, exist_ok=True)
+    log = output / f"{name}.log"
+    log.write_bytes(b"")
+    with steps.step("fetch the wheels"):
+        lock_id = hashlib.sha256(plan.lock.text().encode()).hexdigest()[:12]
+        wheelhouse = wheels.fetch(
+            plan.lock,
+            plan.target,
+            plan.sources.python,
+            paths.cache_folder() / "wheels" / f"{name}-{lock_id}",
+            log,
+        )
+    with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}.") as scratch:
+        work = Path(scratch)
+        write_folder(work / "packer", render_output.packer_files(plan))
+        if windows:
+            with bake_windows.prepared(plan, work, folder, chosen, _cpus(), wheelhouse, log) as var_file:
+                _packer(plan, work, {}, var_file, log, steps)
+            base = plan.spec.windows.iso_sha256
+        else:
+            base = _packer_linux(plan, work, chosen, wheelhouse, log, steps)
+        packed = work / image.name
+        with steps.step("compress"):
+            process.run(
+                ["qemu-img", "convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd", "-m", "4", "-W",
+                 work / "output" / f"{name}.qcow2", packed],
+                timeout=1800, log=log,
+            )  # fmt: skip
+        with steps.step("write the record"):
+            report = software.load(work / "software.json")
+            written = _record(
+                plan, packed, inputs, chosen, steps, now, base=base, report=report, commit=git.state(folder)
+            )
+            shutil.rmtree(work / "output")
+            packed.replace(image)
+            record.write(image, written)
+            write_whole(sbom.path_for(image), sbom.render(written))
+    return Baked(image=image, record=written, fresh=True)
+
+
+def _record(
+    plan: Plan,
+    image: Path,
+    inputs: dict[str, str],
+    chosen: Accelerator,
+    steps: Steps,
+    now: datetime,
+    *,
+    base: str | None,
+    report: software.Software,
+    commit: record.Commit | None,
+) -> Record:
+    status = image.stat()
+    packer = process.run(["packer", "version"], timeout=60, env={"CHECKPOINT_DISABLE": "1"}).stdout
+    url = plan.target.base.url if isinstance(plan.target.base, Download) else None
+    return Record(
+        format=record.FORMAT,
+        content_id=bake_inputs.identify(inputs),
+        inputs=inputs,
+        target=plan.target.name,
+        platform="qemu",
+        created=now.replace(microsecond=0),
+        base=record.Base(id=bases.base_id(plan), sha256=base, url=url),
+        commit=commit,
+        machine=record.Serving(
+            user=plan.spec.user,
+            port=plan.spec.notebook.port,
+            public_port=plan.spec.endpoint.public_port,
+            profile=plan.spec.notebook.profile,
+            pylab=plan.spec.notebook.pylab,
+            login="password" if plan.spec.notebook.password else "token",
+            own_certificate=plan.own_certificate is not None,
+        ),
+        packages=tuple(line.split(" ", 1)[0] for line in plan.lock.lines),
+        tools=bake_inputs.tool_versions(plan)
+        | {
+            "packer": packer.decode().split()[1].removeprefix("v"),
+            "qemu": ".".join(map(str, accelerator.qemu_version())),
+            "accelerator": chosen.name,
+        },
+        image=record.Image(
+            file=f"{plan.target.name}.qcow2",
+            sha256=sha256(image),
+            bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        ),
+        steps=tuple(record.Step(step=title, seconds=seconds) for title, seconds in steps.taken),
+        software=report,
+    )

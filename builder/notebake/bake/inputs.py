@@ -1,0 +1,90 @@
+"""What an image is made of, part by part: its content id, and which part changed since an older one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Literal
+
+from notebake import process
+from notebake.bases import base
+from notebake.errors import MissingTool
+from notebake.plan.plan import Plan
+from notebake.plan.targets import Mmdebstrap
+from notebake.provision import files
+from notebake.render import nocloud, output
+
+# Programs that write bytes of the disk, and how each says its version. Packer and QEMU are not among
+# them: they type commands and run the machine, so another release of theirs makes the same image.
+_WRITERS = {"qemu-img": "--version"}
+_BASE_WRITERS = {"mmdebstrap": "--version", "mke2fs": "-V"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """An input that differs between two content ids."""
+
+    name: str
+    how: Literal["added", "removed", "changed"]
+
+
+@cache
+def _tool(name: str, flag: str) -> str:
+    try:
+        said = process.run([name, flag], timeout=60).stdout.decode("utf-8", "replace")
+    except MissingTool:
+        return "none"
+    found = re.search(r"\d+(\.\d+)+", said)
+    return found[0] if found else said.strip()
+
+
+def tool_versions(plan: Plan) -> dict[str, str]:
+    """Versions of the tools that change the image, by name; `none` for one that is not installed."""
+    writers = dict(_WRITERS)
+    if isinstance(plan.target.base, Mmdebstrap):
+        writers |= _BASE_WRITERS
+    return {"notebake": version("notebake")} | {name: _tool(name, flag) for name, flag in writers.items()}
+
+
+def inputs(plan: Plan) -> dict[str, str]:
+    """Everything that changes the image: name -> SHA-256 (hex), and `tool/NAME` -> version; sorted.
+
+    No secret is in it: what could hold one, the guest's config.json, is there as a digest.
+    """
+    # guest.tar.gz is left out: its bytes follow from the guest's files and this computer's zlib.
+    parts = {
+        f"packer/{item.path}": item.data for item in output.packer_files(plan) if item.path != "guest.tar.gz"
+    }
+    parts |= {f"guest/{item.path}": item.data for item in files.files(plan)}
+    parts |= {f"seed/{name}": data for name, data in nocloud.build_seed("key").items()}
+    found = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+    found["base"] = base.base_id(plan)
+    if plan.target.family == "windows":
+        found["iso"] = f"{plan.spec.windows.iso_sha256}"
+    found |= {f"tool/{name}": number for name, number in tool_versions(plan).items()}
+    return dict(sorted(found.items()))
+
+
+def identify(found: Mapping[str, str]) -> str:
+    """The content id: SHA-256 (hex) over `inputs`."""
+    total = hashlib.sha256()
+    for name, value in sorted(found.items()):
+        total.update(f"{name}\0{value}\n".encode())
+    return total.hexdigest()
+
+
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[Change]:
+    """What differs between two `inputs`, by name."""
+    rows = []
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old:
+            rows.append(Change(name=name, how="added"))
+        elif name not in new:
+            rows.append(Change(name=name, how="removed"))
+        elif old[name] != new[name]:
+            rows.append(Change(name=name, how="changed"))
+    return rows

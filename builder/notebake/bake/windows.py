@@ -1,0 +1,80 @@
+"""The machine that Packer installs Windows on: its answer CD with drivers, its TPM, its password."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import string
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from notebake import process
+from notebake.accelerator import Accelerator
+from notebake.bake import windows_media
+from notebake.files import RenderedFile, write_folder, write_whole
+from notebake.plan.plan import Plan
+from notebake.render import output, windows_packer
+
+# virtio-win's folders of the drivers for the disk and the network card of the template.
+_DRIVERS = ("viostor", "NetKVM")
+
+
+def password() -> str:
+    """A password that Windows' rules of complexity take, for one build."""
+    alphabet = string.ascii_letters + string.digits
+    return "aA1-" + "".join(secrets.choice(alphabet) for _ in range(28))
+
+
+@contextlib.contextmanager
+def prepared(
+    plan: Plan, work: Path, folder: Path, accel: Accelerator, cpus: int, wheelhouse: Path, log: Path
+) -> Iterator[Path]:
+    """The variable file for `packer build` on the template in `work`/packer, while its TPM runs.
+
+    The build's password is in that file and on the answer CD alone: not in a program's arguments.
+    """
+    base, secret = windows_packer.base(plan), password()
+    virtio = windows_media.check_drivers(plan.spec.windows, folder)
+    answer = work / "answer"
+    made = [RenderedFile(path="Autounattend.xml", data=windows_packer.answer(plan, secret), mode=0o600)]
+    script = next(item for item in output.packer_files(plan) if item.path == "answer/winrm.ps1")
+    write_folder(answer, [*made, RenderedFile(path="winrm.ps1", data=script.data)])
+    for name in _DRIVERS:
+        process.run(
+            ["xorriso", "-osirrox", "on", "-indev", virtio, "-extract", f"/{name}/{base.drivers}/amd64",
+             answer / "drivers" / name],
+            timeout=120, log=log,
+        )  # fmt: skip
+    given = plan.spec.windows
+    iso = str(given.iso) if windows_media.is_url(str(given.iso)) else str(folder / str(given.iso))
+    values = {
+        **windows_packer.variables(plan),
+        "iso": iso,
+        "iso_checksum": f"sha256:{given.iso_sha256}",
+        "winrm_password": secret,
+        "accelerator": accel.name,
+        "cpu_model": accel.cpu,
+        "cpus": cpus,
+        "output_directory": str(work / "output"),
+        "answer_directory": str(answer),
+        "console_log": str(work / "console.log"),
+        "software_report": str(work / "software.json"),
+        "wheelhouse": str(wheelhouse),
+        "firmware": str(windows_media.FIRMWARE),
+    }
+    with contextlib.ExitStack() as stack:
+        if base.tpm:
+            # A socket's path may have 107 bytes: not in `work`.
+            state = stack.enter_context(tempfile.TemporaryDirectory(prefix="nb-tpm-"))
+            socket = Path(state) / "socket"
+            pid = process.spawn(
+                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={socket}"],
+                log=log,
+            )  # fmt: skip
+            stack.callback(process.kill_session, pid)
+            values["tpm_socket"] = str(socket)
+        path = work / "bake.pkrvars.json"
+        write_whole(path, json.dumps(values).encode(), 0o600)
+        yield path

@@ -1,0 +1,143 @@
+"""From a plan or a golden image to a launched machine: its seed, its disk or root, its user.
+
+`notebake.machines` knows platforms and nothing of specs; this module knows both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebake.bases import base
+from notebake.errors import SpecError
+from notebake.files import sha256
+from notebake.machines import lifecycle
+from notebake.machines.machine import Machine
+from notebake.machines.request import Request
+from notebake.plan import own_certificate, spec, targets
+from notebake.plan.plan import Plan
+from notebake.progress import Steps
+from notebake.provision import files
+from notebake.record import record
+from notebake.render import linux, nocloud
+
+# Where the guest's identity.py waits for the key of the user's own certificate.
+OWN_KEY = "/var/lib/notebake/own/key.pem"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a machine is started from.
+
+    `own_certificate`: the machine serves the user's own one. `own_key` is its private key (PEM), to be copied
+    over ssh.
+    """
+
+    target: str
+    source: str
+    user: str
+    port: int
+    public_port: int
+    user_data: bytes
+    identity: str
+    disk: Path | None = None
+    root: Path | None = None
+    sha256: str | None = None
+    own_certificate: bool = False
+    own_key: bytes | None = None
+
+
+def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
+    """A plain base with user-data alone; `folder` is the spec's. Makes or fetches the base."""
+    if made.target.family == "windows":
+        raise SpecError(
+            f"target {made.target.name}: not launched by notebake",
+            "`notebake render` writes what QEMU (seed.iso) and the clouds take, `notebake bake` an image",
+        )
+    with tempfile.NamedTemporaryFile(prefix="notebake-base-", suffix=".log", delete=False) as log:
+        path = Path(log.name)
+    if platform == "nspawn":
+        disk, root = None, base.root(made, steps, path)
+    else:
+        disk, root = base.disk(made, steps, path), None
+    path.unlink()  # kept after a failure: the error names it
+    return Source(
+        target=made.target.name,
+        source="user-data",
+        user=made.spec.user,
+        port=made.spec.notebook.port,
+        public_port=made.spec.endpoint.public_port,
+        user_data=linux.user_data(made),
+        identity=files.digest(files.files(made))[:12],
+        disk=disk,
+        root=root,
+        own_certificate=made.own_certificate is not None,
+        own_key=own_certificate.read_key(made.spec, folder),
+    )
+
+
+def from_image(image: Path, spec_path: Path) -> Source:
+    """A golden image, by the record beside it. The spec is read only for the key of an own certificate.
+
+    Raises SpecError for a missing image or one that is not the recorded one, RecordError without a record.
+    """
+    if not image.is_file():
+        raise SpecError(f"{image}: no such image", "`notebake bake` makes one")
+    known = record.load(image)
+    if sha256(image) != known.image.sha256:
+        raise SpecError(
+            f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew with --force"
+        )
+    if targets.get(known.target).family == "windows":
+        raise SpecError(
+            f"{image}: an image of Windows is not launched by notebake",
+            "start it on your own QEMU with OVMF, or upload it; then: notebake probe ADDRESS",
+        )
+    machine = known.machine
+    key = None
+    if machine.own_certificate:
+        key = own_certificate.read_key(spec.load(spec_path), spec_path.resolve().parent)
+    return Source(
+        target=known.target,
+        source=str(image.resolve()),
+        user=machine.user,
+        port=machine.port,
+        public_port=machine.public_port,
+        user_data=b"#cloud-config\n{}\n",
+        identity=known.content_id[:12],
+        disk=image.resolve(),
+        sha256=known.image.sha256,
+        own_certificate=machine.own_certificate,
+        own_key=key,
+    )
+
+
+def launch_machine(source: Source, *, name: str | None, steps: Steps, settings: dict[str, Any]) -> Machine:
+    """Start a machine from `source` and wait for its notebook; `settings` go into Request."""
+    prepared = lifecycle.prepare(source.target, name)
+    seed = {
+        "user-data": source.user_data,
+        "meta-data": nocloud.meta_data(
+            instance_id=f"{prepared.name}-{source.identity}",
+            hostname=prepared.name,
+            public_keys=(prepared.public_key,),
+        ),
+    }
+    request = Request(
+        name=prepared.name,
+        target=source.target,
+        source=source.source,
+        sha256=source.sha256,
+        seed=seed,
+        user=source.user,
+        notebook_port=source.port,
+        endpoint_port=source.public_port,
+        disk=source.disk,
+        root=source.root,
+        secrets={OWN_KEY: source.own_key} if source.own_key else {},
+        own_certificate=source.own_certificate,
+        **settings,
+    )
+    return lifecycle.start(request, steps=steps)

@@ -1,0 +1,1 @@
+"""Machines on this host: request -> running machine, one module per platform."""

@@ -1,0 +1,181 @@
+"""The record of a launched machine, one JSON file in a folder of its own under the state folder.
+
+No secret is in it: the one-time token stays in the console log, the ssh key in its own file (0600).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from notebake import files, paths
+from notebake.errors import CommandFailed, SpecError
+from notebake.machines.pids import Process
+
+Platform = Literal["qemu", "nspawn"]
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+RECORD = "machine.json"
+CANARY_PORT = 8765  # where a probe's test listener waits inside: the guest's firewall must hide it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A TCP address as seen from this host."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ssh:
+    """How to log in: the machine's own key pair, and the file its host keys are pinned in."""
+
+    host: str
+    port: int
+    user: str
+    key: Path
+    known_hosts: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What nspawn made on the host: names, the two ends of a /30, interfaces set to forward."""
+
+    netns: str
+    veth: str
+    table: str
+    cgroups: tuple[Path, ...]
+    host: str
+    guest: str
+    forwarding: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A launched machine.
+
+    `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
+    `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
+    8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in;
+    `own_certificate`: its owner brought the certificate (None: launched by a notebake that did not say).
+    """
+
+    name: str
+    platform: Platform
+    target: str
+    source: str
+    sha256: str | None
+    process: Process
+    address: Address
+    notebook_port: int
+    canary: Address
+    canary_inside: int
+    ssh: Ssh
+    console: Path
+    fingerprint: str | None
+    created: str
+    network: Network | None = None
+    own_certificate: bool | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The machine's own folder (0700)."""
+        return self.console.parent
+
+    @property
+    def url(self) -> str:
+        """The notebook's address for a browser."""
+        port = "" if self.address.port == 443 else f":{self.address.port}"
+        return f"https://{self.address.host}{port}/"
+
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self.process.alive()
+
+
+def folder(name: str) -> Path:
+    """The folder of the machine `name`; raises SpecError for a name that could not be one."""
+    if not NAME.fullmatch(name):
+        raise SpecError(
+            f"name: {name!r} is not a machine's name", "use a small letter, then up to 40 of a-z, 0-9 and -"
+        )
+    return paths.state_folder() / "machines" / name
+
+
+def now() -> str:
+    """The present time as a record holds it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def save(machine: Machine) -> Machine:
+    """Write the record whole or not at all; returns `machine`. Raises CommandFailed."""
+    text = json.dumps(dataclasses.asdict(machine), indent=2, default=str) + "\n"
+    files.write_whole(machine.folder / RECORD, text.encode(), 0o600)
+    return machine
+
+
+def load(name: str) -> Machine:
+    """The machine `name`; raises SpecError when there is none, CommandFailed for a broken record."""
+    path = folder(name) / RECORD
+    try:
+        return _decode(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        known = ", ".join(each.name for each in every()) or "none"
+        raise SpecError(f"{name}: no such machine", f"machines: {known}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CommandFailed(f"{path}: not a machine's record: {error}", "remove its folder by hand") from None
+
+
+def every() -> list[Machine]:
+    """All machines with a readable record, sorted by name; running or not."""
+    found = []
+    for path in sorted((paths.state_folder() / "machines").glob(f"*/{RECORD}")):
+        try:
+            found.append(load(path.parent.name))
+        except (CommandFailed, SpecError):
+            continue  # one broken record must not hide the others
+    return found
+
+
+def delete(name: str) -> None:
+    """Remove the machine's folder with all in it; silent when it is gone."""
+    path = folder(name)
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise CommandFailed(
+            f"{path}: cannot be removed: {error.strerror}", "is a file in it in use?"
+        ) from None
+
+
+def _decode(raw: dict[str, Any]) -> Machine:
+    network = raw["network"]
+    if network is not None:
+        network = Network(
+            **{
+                **network,
+                "cgroups": tuple(map(Path, network["cgroups"])),
+                "forwarding": tuple(network["forwarding"]),
+            }
+        )
+    ssh = raw["ssh"]
+    return Machine(
+        **{
+            **raw,
+            "process": Process(**raw["process"]),
+            "address": Address(**raw["address"]),
+            "canary": Address(**raw["canary"]),
+            "ssh": Ssh(**{**ssh, "key": Path(ssh["key"]), "known_hosts": Path(ssh["known_hosts"])}),
+            "console": Path(raw["console"]),
+            "network": network,
+        }
+    )

@@ -1,0 +1,174 @@
+"""Machines in QEMU: a real disk, kernel and boot loader behind QEMU's user network.
+
+The base is never written to: every machine has a qcow2 overlay in its own folder. All ports are bound
+to 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+from notebake import accelerator, process, seed
+from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
+from notebake.machines import console, keys, pids, ports
+from notebake.machines.machine import CANARY_PORT, Address, Machine, Ssh, now
+from notebake.machines.request import Request
+
+_QMP = "qmp"
+_LOG = "qemu.log"
+_CONSOLE = "console.log"
+_SOCKET_LIMIT = 107  # sun_path, unix(7)
+
+
+def start(request: Request, folder: Path) -> Machine:
+    """Make the overlay and the seed, start QEMU, return once it holds its ports.
+
+    Raises MissingTool, CommandFailed (which names the folder), SpecError; the caller removes `folder`.
+    """
+    if request.disk is None:
+        raise SpecError("platform qemu: needs a disk image", "give an image, or use the platform nspawn")
+    if not request.disk.is_file():
+        raise SpecError(f"{request.disk}: no such image", "bake it first: notebake bake")
+    if len(os.fsencode(folder / _QMP)) > _SOCKET_LIMIT:
+        raise SpecError(
+            f"{folder}: this path is too long for a socket", "set XDG_STATE_HOME to a shorter one"
+        )
+    chosen = accelerator.choose(request.accel)
+    public, ssh, canary = ports.choose(wanted=request.public_port, endpoint=request.endpoint_port, more=2)
+    _disks(request, folder)
+    argv = arguments(request, folder, chosen, public=public, ssh=ssh, canary=canary)
+    pid = process.spawn(argv, log=folder / _LOG)
+    child = pids.identify(pid)
+    try:
+        if child is None or not _listening(child, folder / _QMP):
+            said = console.tail(console.read(folder / _LOG))
+            raise CommandFailed(
+                f"{accelerator.QEMU}: ended at once\n{said}", "is a port or the image in use?"
+            )
+    except BaseException:
+        if child is not None:
+            child.kill()
+        raise
+    host = ports.LOOPBACK
+    return Machine(
+        name=request.name,
+        platform="qemu",
+        target=request.target,
+        source=request.source,
+        sha256=request.sha256,
+        process=child,
+        address=Address(host=host, port=public),
+        notebook_port=request.notebook_port,
+        canary=Address(host=host, port=canary),
+        canary_inside=CANARY_PORT,
+        ssh=Ssh(
+            host=host,
+            port=ssh,
+            user=request.user,
+            key=folder / keys.KEY,
+            known_hosts=folder / "known_hosts",
+        ),
+        console=folder / _CONSOLE,
+        fingerprint=None,
+        created=now(),
+        own_certificate=request.own_certificate,
+    )
+
+
+def arguments(
+    request: Request,
+    folder: Path,
+    chosen: accelerator.Accelerator,
+    *,
+    public: int,
+    ssh: int,
+    canary: int,
+) -> list[str]:
+    """QEMU's command line; a comma in a path is doubled, as QEMU's option parser wants."""
+    forwards = ((public, request.notebook_port), (ssh, 22), (canary, CANARY_PORT))
+    network = ["user", "id=net", *(["restrict=on"] if request.offline else [])]
+    network += [f"hostfwd=tcp:{ports.LOOPBACK}:{outside}-:{inside}" for outside, inside in forwards]
+    return [
+        accelerator.QEMU,
+        *chosen.qemu_args(),
+        # No floppy, CD drive, VGA or PXE ROM: the firmware would ask each of them in turn.
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        *("-name", f"notebake-{request.name}"),
+        *("-smp", str(request.cpus), "-m", str(request.memory_mib)),
+        *("-chardev", f"file,id=console,path={_path(folder / _CONSOLE)}", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=qmp,path={_path(folder / _QMP)},server=on,wait=off"),
+        *("-mon", "chardev=qmp,mode=control"),
+        *(
+            "-drive",
+            f"file={_path(folder / 'disk.qcow2')},if=virtio,format=qcow2,discard=unmap,detect-zeroes=unmap",
+        ),
+        *("-drive", f"file={_path(folder / 'seed.iso')},if=virtio,format=raw,readonly=on"),
+        *("-netdev", ",".join(network)),
+        *("-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-device", "virtio-rng-pci"),
+    ]
+
+
+def shutdown(machine: Machine, seconds: float) -> bool:
+    """Press the machine's power button through QMP; whether it went down within `seconds`."""
+    with contextlib.suppress(OSError, ValueError):
+        _qmp(machine.folder / _QMP, "system_powerdown")
+        return machine.process.wait(seconds)
+    return not machine.alive()
+
+
+def _path(path: Path) -> str:
+    return str(path).replace(",", ",,")
+
+
+def _disks(request: Request, folder: Path) -> None:
+    assert request.disk is not None
+    overlay = folder / "disk.qcow2"
+    try:
+        (folder / "seed.iso").write_bytes(seed.iso(request.seed))
+        (folder / "seed.iso").chmod(0o600)
+        info = process.run(["qemu-img", "info", "--output=json", request.disk], timeout=60).stdout
+        size = max(int(json.loads(info)["virtual-size"]), request.disk_gib * 1024**3)
+        base = request.disk.resolve()
+        argv: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base]
+        process.run([*argv, overlay, str(size)], timeout=60)
+    except MissingTool:
+        raise
+    except NotebakeError as error:
+        raise CommandFailed(
+            f"{folder}: the machine's disk cannot be made: {error.message}", error.hint
+        ) from None
+    except OSError as error:
+        raise CommandFailed(f"{folder}: cannot be written: {error.strerror}", "is the disk full?") from None
+
+
+def _listening(child: pids.Process, path: Path) -> bool:
+    """Whether QEMU came so far that its monitor answers: by then it holds every port."""
+    for _ in range(300):
+        if not child.alive():
+            return False
+        with contextlib.suppress(OSError, ValueError):
+            _qmp(path, "query-status")
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _qmp(path: Path, command: str) -> None:
+    """Run one command on QEMU's monitor; raises OSError or ValueError when it does not obey."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(path))
+        with connection.makefile("rwb") as stream:
+            json.loads(stream.readline())
+            for name in ("qmp_capabilities", command):
+                stream.write(json.dumps({"execute": name}).encode() + b"\n")
+                stream.flush()
+                while "return" not in (answer := json.loads(stream.readline())):
+                    if "error" in answer:  # anything else is an event
+                        raise ValueError(answer["error"])

@@ -1,0 +1,1 @@
+"""Spec and target -> plan: every default filled in, every file read, every pin resolved."""

@@ -1,0 +1,182 @@
+"""The lock: every Python package of a target, one line each with its wheel's SHA-256.
+
+`uv pip compile` resolves for the target's Python and platform; of each package the one wheel that
+uv would install there is kept, so that a lock of a hundred packages fits into user-data. The file is
+a plain requirements file that pip and uv read; its first lines say what it was made for.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import Requirement
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from notebake import process
+from notebake.errors import CommandFailed, SpecError
+from notebake.files import write_whole
+from notebake.plan.spec import Spec
+from notebake.plan.targets import Target
+
+FOLDER = "locks"
+SHIPPED = "requirements.txt"
+# What the machine itself needs, whatever the spec names.
+REQUIRED = ("cryptography", "ipykernel", "notebook")
+
+_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+(?: --hash=sha256:[0-9a-f]{64})+")
+_FOR = re.compile(r"# for: (.*)")
+_UV = re.compile(r"# uv: (?P<file>uv-[A-Za-z0-9._-]+\.whl) sha256:(?P<sha256>[0-9a-f]{64})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """A lock: `lines` are requirements with hashes; `uv_file`, `uv_sha256` pin the installer's wheel."""
+
+    made_for: str
+    uv_file: str
+    uv_sha256: str
+    lines: tuple[str, ...]
+
+    def requirements(self) -> str:
+        """The text that `uv pip install --require-hashes -r` reads."""
+        return "\n".join(self.lines) + "\n"
+
+    def text(self) -> str:
+        """The whole lock file."""
+        return f"# for: {self.made_for}\n# uv: {self.uv_file} sha256:{self.uv_sha256}\n" + self.requirements()
+
+
+def wanted(spec: Spec, target: Target) -> str:
+    """What a lock must have been made for, as its first line says it."""
+    named = {str(canonicalize_name(Requirement(item).name)): str(Requirement(item)) for item in spec.packages}
+    required = dict.fromkeys((*REQUIRED, *target.python.packages), "")
+    requirements = sorted((named.get(name) or name for name in required | named), key=str.lower)
+    return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"
+
+
+def parse(text: str, source: str) -> Lock:
+    """A Lock from the text of a lock file; SpecError for any line that is not pinned with a hash."""
+    made_for = uv = None
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _FOR.fullmatch(line):
+            made_for = match[1]
+        elif match := _UV.fullmatch(line):
+            uv = match
+        elif _LINE.fullmatch(line):
+            lines.append(line)
+        elif line.strip() and not line.startswith("#"):
+            raise SpecError(
+                f"{source}:{number}: not a pinned package with a SHA-256", "`notebake lock` makes it anew"
+            )
+    if made_for is None or uv is None or not lines:
+        raise SpecError(f"{source}: not a lock of notebake", "`notebake lock` makes it anew")
+    return Lock(made_for=made_for, uv_file=uv["file"], uv_sha256=uv["sha256"], lines=tuple(lines))
+
+
+def path_for(target: Target, folder: Path) -> Path:
+    """Where the lock of `target` is kept beside a spec in `folder`."""
+    return folder / FOLDER / f"{target.name}.txt"
+
+
+def load(spec: Spec, target: Target, folder: Path) -> Lock:
+    """The lock beside the spec, else the one notebake ships for the default packages.
+
+    Raises SpecError when there is none for this spec's packages and this target's Python.
+    """
+    own = path_for(target, folder)
+    shipped = target.folder / SHIPPED
+    path = own if own.exists() else shipped
+    if not path.exists():
+        raise SpecError(f"{own}: no lock for {target.name}", f"run `notebake lock {target.name}`")
+    try:
+        lock = parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read: {error}") from None
+    if lock.made_for != wanted(spec, target):
+        what = "the lock is older than the spec" if own.exists() else "these packages are not locked yet"
+        raise SpecError(f"{own}: {what}", f"run `notebake lock {target.name}`")
+    return lock
+
+
+def _resolve(requirements: str, target: Target, index: str) -> list[dict[str, object]]:
+    """The packages of a PEP 751 lock that uv makes for `target`. Raises CommandFailed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted_file = Path(scratch, "requirements.in")
+        wanted_file.write_text(requirements + "\n", "utf-8")
+        output = Path(scratch, "pylock.toml")
+        argv: list[str | Path] = [
+            "uv",
+            "pip",
+            "compile",
+            wanted_file,
+            "--quiet",
+            "--no-config",
+            "--generate-hashes",
+        ]
+        argv += ["--format", "pylock.toml", "--only-binary", ":all:", "--default-index", index]
+        argv += ["--python-version", target.python.version, "--python-platform", target.python.platform]
+        try:
+            process.run([*argv, "-o", output], timeout=600)
+        except CommandFailed as error:
+            raise CommandFailed(
+                f"{target.name}: the packages cannot be resolved\n{error.message}",
+                "see that every package name is right and the Python index is reachable ([mirrors] python)",
+            ) from None
+        found = tomllib.loads(output.read_text("utf-8"))["packages"]
+        assert isinstance(found, list)
+        return found
+
+
+def _wheels(package: dict[str, object]) -> list[tuple[str, str]]:
+    """(file name, sha256) of each wheel of a package in a PEP 751 lock."""
+    wheels = package.get("wheels")
+    assert isinstance(wheels, list)
+    return [
+        (wheel.get("name") or unquote(Path(urlsplit(wheel["url"]).path).name), wheel["hashes"]["sha256"])
+        for wheel in wheels
+    ]
+
+
+def _best(wheels: list[tuple[str, str]], target: Target) -> list[tuple[str, str]]:
+    """On Windows, the one of `wheels` that pip takes there, so that a digest over all of them is known."""
+    if target.family != "windows":
+        return wheels
+    version = tuple(map(int, target.python.version.split(".")))
+    platforms = ["win_amd64"]
+    order = {
+        tag: rank
+        for rank, tag in enumerate(
+            [*cpython_tags(version, platforms=platforms), *compatible_tags(version, "cp", platforms)]
+        )
+    }
+
+    def rank(wheel: tuple[str, str]) -> int:
+        return min((order[tag] for tag in parse_wheel_filename(wheel[0])[3] if tag in order), default=1 << 30)
+
+    return [min(wheels, key=rank)]
+
+
+def make(spec: Spec, target: Target, index: str) -> Lock:
+    """Resolve the spec's packages for `target` from `index` (URL). Raises CommandFailed."""
+    made_for = wanted(spec, target)
+    requirements = "\n".join([*spec.packages, *REQUIRED, *target.python.packages])
+    lines = []
+    for package in sorted(_resolve(requirements, target, index), key=lambda item: str(item["name"])):
+        hashes = sorted(sha256 for _, sha256 in _best(_wheels(package), target))
+        lines.append(
+            f"{package['name']}=={package['version']}" + "".join(f" --hash=sha256:{item}" for item in hashes)
+        )
+    uv_file, uv_sha256 = _wheels(_resolve("uv", target, index)[0])[0]
+    return Lock(made_for=made_for, uv_file=uv_file, uv_sha256=uv_sha256, lines=tuple(lines))
+
+
+def write(lock: Lock, path: Path) -> None:
+    """Write the lock file, whole or not at all."""
+    write_whole(path, lock.text().encode())

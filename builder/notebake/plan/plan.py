@@ -1,0 +1,62 @@
+"""The plan: a spec and a target with every default filled in, every file read, every pin resolved.
+
+What comes after is pure: the same plan renders to the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from notebake.errors import SpecError
+from notebake.plan import lock as locks
+from notebake.plan import mirrors, own_certificate, windows
+from notebake.plan.lock import Lock
+from notebake.plan.mirrors import Sources
+from notebake.plan.spec import Spec
+from notebake.plan.targets import Target
+
+
+# eq=False: a plan is itself and no other, so that what was rendered from it can be kept.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain or None for self-signed."""
+
+    spec: Spec
+    target: Target
+    lock: Lock
+    sources: Sources
+    notebooks: tuple[tuple[str, bytes], ...]
+    own_certificate: bytes | None
+
+
+def _notebook(path: Path) -> tuple[str, bytes]:
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+    except FileNotFoundError:
+        raise SpecError(f"notebook.preload: {path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise SpecError(f"notebook.preload: {path}: not a notebook: {error}") from None
+    if not isinstance(content, dict) or "cells" not in content:
+        raise SpecError(f"notebook.preload: {path}: not a notebook: it has no cells")
+    return path.name, data
+
+
+def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
+    """The plan for `spec` (whose file is in `folder`) on `target`. Reads files; raises SpecError.
+
+    `now` (aware) is what an own certificate's dates are held against; the plan is the same at any time.
+    """
+    if target.family == "windows":
+        windows.check_spec(spec)
+    return Plan(
+        spec=spec,
+        target=target,
+        lock=locks.load(spec, target, folder),
+        sources=mirrors.resolve(spec.mirrors, folder),
+        notebooks=tuple(sorted(_notebook(folder / item) for item in spec.notebook.preload)),
+        own_certificate=own_certificate.read(spec, folder, now=now),
+    )

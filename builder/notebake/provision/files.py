@@ -1,0 +1,120 @@
+"""The provisioning files: the one set that makes a plain system a notebook machine, however delivered."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from functools import lru_cache
+from typing import Any
+
+from notebake.files import RenderedFile
+from notebake.plan.plan import Plan
+from notebake.provision import linux, windows
+
+
+def without_comments(text: str, *, python: bool) -> str:
+    """`text` less its whole-line comments and docstrings: user-data has 16 KiB, the checkout has the words."""
+    lines = text.splitlines(keepends=True)
+    drop: set[int] = set()
+    strings: set[int] = set()
+    if python:
+        for node in ast.walk(ast.parse(text)):
+            body = getattr(node, "body", None)
+            if (
+                isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+                and isinstance(body, list)
+                and len(body) > 1
+                and isinstance(body[0], ast.Expr)
+                and isinstance(body[0].value, ast.Constant)
+                and isinstance(body[0].value.value, str)
+            ):
+                drop.update(range(body[0].lineno, (body[0].end_lineno or 0) + 1))
+            if isinstance(node, ast.Constant | ast.JoinedStr) and (node.end_lineno or 0) > node.lineno:
+                strings.update(range(node.lineno + 1, (node.end_lineno or 0) + 1))
+    for number, line in enumerate(lines, 1):
+        comment = line.lstrip().startswith("#") and not line.startswith("#!")
+        if (comment or (python and not line.strip())) and number not in strings:
+            drop.add(number)
+    return "".join(line for number, line in enumerate(lines, 1) if number not in drop)
+
+
+def config(plan: Plan) -> dict[str, Any]:
+    """The values that the guest's programs read from config.json."""
+    spec, target = plan.spec, plan.target
+    common = {
+        "folder": spec.notebook.folder,
+        "port": spec.notebook.port,
+        "profile": spec.notebook.profile,
+        "pylab": spec.notebook.pylab,
+        "password": spec.notebook.password,
+        "names": list(spec.certificate.names),
+        "own_certificate": plan.own_certificate is not None,
+    }
+    if target.family == "windows":
+        return common | windows.config(plan)
+    return {
+        "target": target.name,
+        "family": target.family,
+        "firewall": target.firewall,
+        "programs": target.programs,
+        "interpreter": target.python.interpreter,
+        "user": spec.user,
+        **common,
+        "endpoint": {"name": spec.endpoint.name, "public_port": spec.endpoint.public_port},
+        "index": plan.sources.python,
+        "apt_mirror": plan.sources.apt,
+        "zypper_repo": plan.sources.zypper,
+        "uv": {"file": plan.lock.uv_file, "sha256": plan.lock.uv_sha256},
+        "cloud": {
+            "ssh_genkeytypes": ["ed25519"],
+            "system_info": {
+                "default_user": {"name": spec.user},
+                **(
+                    {"network": {"renderers": list(target.network_renderers)}}
+                    if target.network_renderers
+                    else {}
+                ),
+            },
+            **linux.cloud_settings(plan),
+        },
+    }
+
+
+@lru_cache(maxsize=16)
+def files(plan: Plan) -> tuple[RenderedFile, ...]:
+    """Every file of the guest, by path relative to its folder (on Linux /opt/notebake/guest)."""
+    texts = windows.programs() if plan.target.family == "windows" else linux.programs()
+    found = {
+        path: without_comments(text, python=path.endswith(".py")).encode() for path, text in texts.items()
+    }
+    found["config.json"] = (json.dumps(config(plan), indent=1) + "\n").encode()
+    found["requirements.txt"] = plan.lock.requirements().encode()
+    if plan.sources.ca_certificates:
+        found["ca.pem"] = "".join(plan.sources.ca_certificates).encode()
+    if plan.own_certificate is not None:
+        found["own.pem"] = plan.own_certificate
+    found.update({f"notebooks/{name}": data for name, data in plan.notebooks})
+    return tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found))
+
+
+def digest(items: tuple[RenderedFile, ...]) -> str:
+    """SHA-256 (hex) over paths and contents."""
+    total = hashlib.sha256()
+    for item in items:
+        total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
+    return total.hexdigest()
+
+
+def archive(items: tuple[RenderedFile, ...]) -> bytes:
+    """The guest as a tar.gz with its digest, for Packer: fixed order, owner and times."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for item in (*items, RenderedFile(path="digest", data=digest(items).encode() + b"\n")):
+            entry = tarfile.TarInfo(item.path)
+            entry.size, entry.mode = len(item.data), item.mode
+            tar.addfile(entry, io.BytesIO(item.data))
+    return gzip.compress(plain.getvalue(), compresslevel=9, mtime=0)

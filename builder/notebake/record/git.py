@@ -1,0 +1,19 @@
+"""The git state of a folder, for the record of what was baked from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from notebake import process
+from notebake.record.record import Commit
+
+
+def state(folder: Path) -> Commit | None:
+    """The commit that `folder` is at and whether it is clean; None outside of git, or without a commit."""
+    if not process.has("git"):
+        return None
+    head = process.run(["git", "-C", folder, "rev-parse", "HEAD"], timeout=60, check=False)
+    if head.returncode != 0:
+        return None
+    status = process.run(["git", "-C", folder, "status", "--porcelain", "--", "."], timeout=120)
+    return Commit(id=head.stdout.decode().strip(), clean=not status.stdout.strip())

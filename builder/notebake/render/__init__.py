@@ -1,0 +1,1 @@
+"""Plan -> user-data, seed and Packer template."""

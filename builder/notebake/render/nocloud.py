@@ -1,0 +1,29 @@
+"""NoCloud: meta-data, the instance-id, and the seed of the machine that Packer provisions."""
+
+from __future__ import annotations
+
+import re
+
+from notebake import templates
+from notebake.plan.plan import Plan
+from notebake.provision import files
+
+
+def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tuple[str, ...] = ()) -> bytes:
+    """NoCloud meta-data (YAML)."""
+    return templates.render(
+        "meta-data.yaml.j2", instance_id=instance_id, hostname=hostname, public_keys=list(public_keys)
+    )
+
+
+def build_seed(public_key: str) -> dict[str, bytes]:
+    """The NoCloud files for the machine that Packer provisions; `public_key` is an OpenSSH line."""
+    return {
+        "user-data": templates.render("build-seed.yaml.j2", public_key=public_key),
+        "meta-data": meta_data(instance_id="notebake-build"),
+    }
+
+
+def instance_id(plan: Plan, hostname: str) -> str:
+    """A NoCloud instance-id for this plan on the machine `hostname`: same plan and name, same id."""
+    return f"{re.sub(r'[^a-z0-9-]', '-', hostname.lower())}-{files.digest(files.files(plan))[:12]}"

@@ -1,0 +1,73 @@
+"""What Packer's Windows template reads: scripts, answer files, configuration; and the CD of a bake."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+from notebake import paths
+from notebake.errors import SpecError
+from notebake.files import RenderedFile
+from notebake.plan.plan import Plan
+from notebake.plan.targets import WindowsMedia
+from notebake.provision import files
+
+_NAMESPACE = "urn:schemas-microsoft-com:unattend"
+_STATE = "http://schemas.microsoft.com/WMIConfig/2002/State"
+
+
+def base(plan: Plan) -> WindowsMedia:
+    """The base of a Windows target. SpecError when its data names another kind."""
+    if not isinstance(plan.target.base, WindowsMedia):
+        raise SpecError(f"target {plan.target.name}: its base is no windows-media")
+    return plan.target.base
+
+
+def _shared() -> dict[str, bytes]:
+    root = paths.data_folder("images") / "_shared/windows"
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def answer(plan: Plan, password: str) -> bytes:
+    """Autounattend.xml with the wanted image and the build's password; values enter as XML text."""
+    ElementTree.register_namespace("", _NAMESPACE)
+    ElementTree.register_namespace("wcm", _STATE)
+    root = ElementTree.fromstring(_shared()["answer/Autounattend.xml"])
+    values = {"MetaData": base(plan).image, "AdministratorPassword": password, "Password": password}
+    for element, value in values.items():
+        (found,) = root.iterfind(f".//{{{_NAMESPACE}}}{element}/{{{_NAMESPACE}}}Value")
+        found.text = value
+    text: bytes = ElementTree.tostring(root, "utf-8")
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + text + b"\n"
+
+
+def variables(plan: Plan) -> dict[str, str]:
+    """Values for the template that are known without this computer."""
+    year = plan.target.name.removeprefix("windows-")
+    return {
+        "target": plan.target.name,
+        "image_name": f"notebake-{plan.target.name}",
+        "azure_sku": f"{year}-datacenter-g2",
+        "aws_source_ami_name": f"Windows_Server-{year}-English-Full-Base-*",
+        "gcp_source_image_family": f"windows-{year}",
+    }
+
+
+def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
+    """The Packer template, its scripts and the guest's archive, without values of this computer.
+
+    The answer file has no password here: `notebake bake` makes one for each bake.
+    """
+    found = _shared()
+    found["answer/Autounattend.xml"] = answer(plan, "")
+    found["cloudbase-init.conf"] = found["cloudbase-init.conf"].replace(b"@user@", plan.spec.user.encode())
+    found["cloudbase-init-unattend.conf"] = found["cloudbase-init-unattend.conf"].replace(
+        b"@user@", plan.spec.user.encode()
+    )
+    found["guest.tar.gz"] = files.archive(files.files(plan))
+    found["variables.pkrvars.json"] = (json.dumps(variables(plan), indent=1) + "\n").encode()
+    return tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found))

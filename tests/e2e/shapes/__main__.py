@@ -1,0 +1,17 @@
+"""`make machines`: make the shapes, or say that they are there."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tests.e2e import shapes
+
+from notebake.progress import Steps
+
+for name in shapes.NAMES:
+    with tempfile.NamedTemporaryFile(prefix="notebake-shape-", suffix=".log", delete=False) as log:
+        path = Path(log.name)
+    made = shapes.make(name, Steps(), path)
+    path.unlink()  # kept after a failure: the error names it
+    print(f"{name}: {made.root}")

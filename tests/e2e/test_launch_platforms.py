@@ -1,0 +1,191 @@
+"""Real machines on the local platforms: start, ssh, reboot, stop; a machine that dies; a used port.
+
+The notebook is a small HTTPS server of this file's own: what is tested is the launch, not the guest.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import tenacity
+from rich.console import Console
+
+from notebake import process
+from notebake.errors import NotReady, SpecError
+from notebake.machines import console, lifecycle, network, wait
+from notebake.machines import ssh as machine_ssh
+from notebake.machines.machine import Machine
+from notebake.machines.request import Request
+from notebake.paths import state_folder
+from notebake.progress import Steps
+
+SERVER = """\
+import http.server, ssl, subprocess, pathlib
+folder = pathlib.Path("/srv/notebook")
+folder.mkdir(exist_ok=True)
+pem = folder / "cert.pem"
+if not pem.exists():
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+        "-nodes", "-subj", "/CN=stub", "-keyout", str(folder / "key.pem"), "-out", str(pem)], check=True)
+(folder / "www").mkdir(exist_ok=True)
+(folder / "www/api").write_text('{"version": "0"}')
+said = subprocess.run(["openssl", "x509", "-in", str(pem), "-noout", "-fingerprint", "-sha256"],
+    check=True, capture_output=True, text=True).stdout
+server = http.server.ThreadingHTTPServer(("", 9999),
+    lambda *a: http.server.SimpleHTTPRequestHandler(*a, directory=str(folder / "www")))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(pem, folder / "key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+with open("/dev/console", "w") as console:
+    console.write(f"notebake: certificate SHA256 {said.strip().rpartition('=')[2]}\\n")
+    console.write("notebake: token 00112233445566778899aabbccddeeff\\nnotebake: ready\\n")
+server.serve_forever()
+"""
+UNIT = """\
+[Unit]
+After=network.target
+[Service]
+ExecStart=/usr/bin/python3 /srv/server.py
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def seed(prepared: lifecycle.Prepared, *, first: str = "true") -> dict[str, bytes]:
+    """NoCloud files of a machine that runs `first` at boot and then the server."""
+    user = {
+        "name": "azureuser",
+        "shell": "/bin/bash",
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+        "ssh_authorized_keys": [prepared.public_key],
+    }
+    config = {
+        "users": [user],
+        "locale": False,
+        "ssh_genkeytypes": ["ed25519"],
+        "bootcmd": [first],
+        "write_files": [
+            {"path": "/srv/server.py", "content": SERVER},
+            {"path": "/etc/systemd/system/stub.service", "content": UNIT},
+        ],
+        "runcmd": ["systemctl enable --now --no-block stub.service"],
+    }
+    return {
+        "user-data": f"#cloud-config\n{json.dumps(config)}\n".encode(),
+        "meta-data": json.dumps({"instance-id": prepared.name, "local-hostname": prepared.name}).encode(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the machines of the user who runs it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def steps() -> Steps:
+    return Steps(console=Console(file=io.StringIO()))
+
+
+def ssh(machine: Machine, command: str) -> str:
+    """What `command` prints in the machine."""
+    done = process.run(machine_ssh.ssh_argv(machine, [command]), timeout=120)
+    return done.stdout.decode().strip()
+
+
+def left(folder: Path) -> list[str]:
+    """What the machine of this folder has on the host: every name there is made of one tag.
+
+    Only its own: other machines come and go on the same host.
+    """
+    commands = [
+        ["ip", "netns", "list"],
+        ["ip", "-brief", "link"],
+        ["nft", "list", "tables"],
+        ["findmnt", "--list", "--noheadings", "--output", "TARGET,SOURCE"],
+        ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"],
+        ["find", "/sys/fs/cgroup", "/run/systemd/nspawn", "-maxdepth", "2"],
+        ["ps", "-ww", "-e", "-o", "args"],
+    ]
+    said = "".join(process.run(argv, timeout=30, check=False).stdout.decode() for argv in commands)
+    return [line for line in said.splitlines() if network.names(folder) in line or str(folder) in line]
+
+
+def test_a_container_starts_reboots_and_leaves_nothing_behind(base_root: Path) -> None:
+    prepared = lifecycle.prepare("debian-13")
+    request = Request(
+        name=prepared.name,
+        target="debian-13",
+        platform="nspawn",
+        root=base_root,
+        seed=seed(prepared),
+        user="azureuser",
+        limit=300,
+    )
+    machine = lifecycle.start(request, steps=steps())
+    try:
+        assert lifecycle.machines() == [machine]
+        assert len(left(machine.folder)) > 5
+        assert lifecycle.token(machine) == "00112233445566778899aabbccddeeff"
+        assert wait.answer(machine.address) == (machine.fingerprint, 200)
+        assert "token" not in (machine.folder / "machine.json").read_text()
+        assert ssh(machine, "cloud-init status --wait || true; hostname").endswith(prepared.name)
+        boot = ssh(machine, "sudo stat --format %Z /run/systemd")
+        # The connection ends with the machine: its exit code says nothing.
+        process.run(machine_ssh.ssh_argv(machine, ["sudo systemctl reboot"]), timeout=60, check=False)
+        for attempt in tenacity.Retrying(wait=tenacity.wait_fixed(0.5), stop=tenacity.stop_after_delay(90)):
+            with attempt:
+                assert ssh(machine, "sudo stat --format %Z /run/systemd") != boot
+        again = wait.Watch(machine, steps=steps(), limit=120).run()
+        assert again.fingerprint == machine.fingerprint
+        assert machine.alive()
+    finally:
+        clean = lifecycle.stop(machine.name)
+    assert clean
+    assert not lifecycle.machines()
+    assert list((state_folder() / "machines").iterdir()) == []
+    assert left(prepared.folder) == []
+
+
+def test_a_machine_that_dies_says_why_and_leaves_only_its_log(base_root: Path) -> None:
+    prepared = lifecycle.prepare("debian-13", "dies")
+    request = Request(
+        name="dies",
+        target="debian-13",
+        platform="nspawn",
+        root=base_root,
+        seed=seed(prepared, first="echo the-last-words > /dev/console; systemctl poweroff --force --force"),
+        user="azureuser",
+        offline=True,
+        limit=300,
+    )
+    with pytest.raises(NotReady, match="process ended") as caught:
+        lifecycle.start(request, steps=steps())
+    log = console.read(state_folder() / "failed/dies.log")
+    assert "the-last-words" in log
+    # What is cut off by the end of the machine complains after them.
+    assert console.tail(log) in caught.value.message
+    assert not prepared.folder.exists()
+    assert left(prepared.folder) == []
+
+
+def test_a_used_port_is_refused_and_a_bad_disk_leaves_nothing(base_disk: Path) -> None:
+    prepared = lifecycle.prepare("debian-13")
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        request = Request(
+            name=prepared.name,
+            target="debian-13",
+            platform="qemu",
+            disk=base_disk,
+            seed=seed(prepared),
+            user="azureuser",
+            public_port=port,
+        )
+        with pytest.raises(SpecError, match=f"port {port}: already used"):
+            lifecycle.start(request, steps=steps())
+    assert not prepared.folder.exists()
+    assert left(prepared.folder) == []

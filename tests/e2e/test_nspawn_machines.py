@@ -1,0 +1,189 @@
+"""Debian 13 under real systemd and cloud-init (nspawn): both deliveries, compared, broken, cut off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tenacity
+from tests.certificates import corporate, rsa_key
+
+from notebake import process
+from notebake.machines import console, lifecycle, wait
+from notebake.machines import ssh as machine_ssh
+from notebake.machines.machine import Machine
+from notebake.plan import plan, spec, targets
+from notebake.plan.password import password_hash
+from notebake.plan.plan import Plan
+from notebake.probe.report import Report
+from notebake.progress import Steps
+from notebake.render import linux
+
+FACTS = {
+    "python packages": "/opt/notebake/env/bin/python -c 'import importlib.metadata as m;"
+    'print(*sorted(f"{d.name}=={d.version}" for d in m.distributions()),sep=chr(10))\'',
+    "os packages": "dpkg-query -W",
+    # notebake-setup is the delivery by user-data itself: enabled there, and done before a golden image boots.
+    "units": "systemctl list-unit-files --no-legend 'notebake-*' nftables.service | grep -v setup | tr -s ' '",
+    "firewall": "nft list ruleset",
+    "listening": "ss -Hltn | awk '{print $4}' | sort",
+    "server config": "cat /etc/jupyter/jupyter_server_config.json",
+    "kernel": "cat /opt/notebake/env/share/jupyter/kernels/nbserver/kernel.json",
+    "profile": "cat /home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py",
+    "cloud": "cat /etc/cloud/cloud.cfg.d/90-notebake.cfg",
+    "guest": "sh -c 'cd /opt/notebake/guest && find . -type f -not -path \"*/__pycache__/*\" | sort | xargs sha256sum'",
+    "modes": "stat -c '%n %U:%G %a' /opt/notebake /opt/notebake/env /opt/notebake/matplotlib /var/lib/notebake/tls/key.pem"
+    " /etc/jupyter/jupyter_server_config.json /home/azureuser/notebooks",
+    "users": "sh -c 'cut -d: -f1,3,6,7 /etc/passwd'",
+    "setuid": "find / -xdev -perm /6000 -type f",
+}
+
+
+def test_both_deliveries_pass_the_same_probe_and_are_the_same_machine(
+    start: Callable[..., Machine], look: Callable[..., Report], inside: Callable[..., str]
+) -> None:
+    by_user_data, golden = start("nspawn"), start("nspawn", golden=True)
+    for machine in (by_user_data, golden):
+        report = look(machine)
+        assert report.passed, report.to_json()
+        assert {item.status for item in report.results} == {"passed"}, report.to_json()
+    # The warm-up ends after the notebook answers: fonts and bytecode are there in the end.
+    tenacity.Retrying(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(300), reraise=True)(
+        lambda: inside(by_user_data, "test", "-e", "/opt/notebake/env/warm")
+    )
+    for name, command in FACTS.items():
+        first, second = (
+            inside(machine, "sh", "-c", f'"{_quoted(command)}"') for machine in (by_user_data, golden)
+        )
+        assert first == second, name
+    for secret in ("/etc/machine-id", "/var/lib/notebake/tls/key.pem", "/etc/ssh/ssh_host_ed25519_key"):
+        assert inside(by_user_data, "cat", secret) != inside(golden, "cat", secret), secret
+
+
+def _quoted(command: str) -> str:
+    return re.sub(r'([\\"$`])', r"\\\1", command)
+
+
+def test_the_probe_turns_red_on_a_real_machine(
+    start: Callable[..., Machine], look: Callable[..., Report], inside: Callable[..., str]
+) -> None:
+    machine = start("nspawn", golden=True)
+    outside = (
+        "tls",
+        "fingerprint",
+        "san",
+        "login_refused",
+        "login",
+        "plot",
+        "profile",
+        "builtins",
+        "not_root",
+        "port_closed",
+    )
+
+    def red() -> set[str]:
+        return {item.name for item in look(machine, *outside).failed}
+
+    inside(machine, "nft", "flush", "ruleset")
+    assert red() == {"port_closed"}
+    inside(machine, "systemctl", "restart", "nftables")
+    profile = "/home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py"
+    inside(machine, "sed", "-i", "/pylab/d", profile)
+    assert red() == {"plot", "profile", "builtins"}
+    server = ("systemctl", "show", "-P", "MainPID", "notebake-notebook")
+    before = inside(machine, *server)
+    inside(machine, "rm", "/opt/notebake/guest/complete")
+    inside(machine, "systemctl", "start", "notebake-setup")  # every step runs twice, and mends what is broken
+    assert inside(machine, *server) == before, "a server that was started from the same files goes on"
+    assert red() == set()
+    inside(machine, "rm", "-r", "/var/lib/notebake/tls")
+    inside(machine, "systemctl", "start", "notebake-certificate")
+    assert "fingerprint" in red()
+
+
+def test_new_user_data_is_served_from_the_first_boot_that_has_it(
+    the_plan: Plan,
+    start: Callable[..., Machine],
+    look: Callable[..., Report],
+    inside: Callable[..., str],
+) -> None:
+    """The server starts early in a boot, from what the boot before left: set-up must start it again."""
+    machine = start("nspawn")
+    password = "another horse"
+    spec_ = the_plan.spec.model_copy(
+        update={
+            "notebook": the_plan.spec.notebook.model_copy(
+                update={"password": password_hash(password, salt=bytes(16))}
+            )
+        }
+    )
+    lines = tuple(line for line in the_plan.lock.lines if not line.startswith("pandas=="))
+    changed = replace(the_plan, spec=spec_, lock=replace(the_plan.lock, lines=lines))
+    seed = "/var/lib/cloud/seed/nocloud"
+    ssh = machine_ssh.ssh_argv(machine, ["sudo", "-n", "tee", f"{seed}/user-data"])
+    process.run(ssh, timeout=60, stdin=linux.user_data(changed))
+    inside(machine, "sed", "-i", "'s/^instance-id: .*/instance-id: another/'", f"{seed}/meta-data")
+    process.run(machine_ssh.ssh_argv(machine, ["sudo", "-n", "reboot"]), timeout=60, check=False)
+    machine.ssh.known_hosts.unlink()  # another instance has other host keys
+
+    @tenacity.retry(wait=tenacity.wait_fixed(2), stop=tenacity.stop_after_delay(300), reraise=True)
+    def served() -> None:
+        assert look(machine, "login", password=password).passed
+
+    served()
+    assert not look(machine, "login").passed, "the old password lets in"
+    assert look(machine, "plot", "builtins", password=password).passed
+    (environment,) = inside(machine, "sh", "-c", "'ls -d /opt/notebake/env-*'").split()
+    pid = inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook").strip()
+    assert environment in inside(machine, "cat", f"/proc/{pid}/maps")
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(
+    start: Callable[..., Machine], inside: Callable[..., str]
+) -> None:
+    machine = start("nspawn", golden=True)
+    before = inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook")
+    inside(machine, "hostname", "renamed-machine")
+    inside(machine, "systemctl", "start", "notebake-certificate")
+    served, _ = wait.answer(machine.address)
+    assert served != machine.fingerprint
+    assert served == console.fingerprint(console.read(machine.console))
+    assert inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook") == before
+
+
+def test_without_a_password_the_console_alone_shows_a_token(
+    start: Callable[..., Machine],
+    look: Callable[..., Report],
+    inside: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    bare = plan.make(
+        spec.parse('mirrors = "host"', source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC)
+    )
+    machine = start("nspawn", made=bare)
+    token = lifecycle.token(machine)
+    assert token and len(token) == 48
+    report = look(machine, "login_refused", "login", "plot", password=None, token=token)
+    assert report.passed, report.to_json()
+    assert token not in (machine.folder / "machine.json").read_text()
+    assert inside(machine, "journalctl", "--no-pager", "-u", "notebake-notebook").count(token) == 0
+    assert inside(machine, "stat", "-c", "%U%a", "/var/lib/notebake/token").strip() == "azureuser600"
+
+
+def test_an_own_certificate_is_served_and_its_key_comes_over_ssh(
+    start: Callable[..., Machine], look: Callable[..., Report], tmp_path: Path, steps: Steps
+) -> None:
+    """The machine's name and address are not in it: people come by another name."""
+    chain = corporate(rsa_key(3072))
+    (tmp_path / "site.key").write_bytes(chain[0].key_pem)
+    (tmp_path / "site.pem").write_bytes(b"".join(pair.pem for pair in chain))
+    text = 'mirrors = "host"\n[certificate]\ncertificate = "site.pem"\nkey = "site.key"\n'
+    own = plan.make(spec.parse(text, source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC))
+    machine = start("nspawn", made=own)
+    assert machine.fingerprint == chain[0].fingerprint
+    report = look(machine, "tls", "fingerprint", "san", "login_refused")
+    assert report.passed, report.to_json()
+    assert "nb.corp.example" in report.results[2].detail

@@ -1,0 +1,56 @@
+"""The Debian base's shell files pass their linters, and its settings say what the boot relies on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from notebake import process
+from notebake.paths import data_folder
+
+BASE = data_folder("images") / "debian-13" / "base"
+# The linters are wheels beside the interpreter, which need not be on PATH.
+TOOLS = Path(sys.executable).parent
+SHELL = sorted([*BASE.rglob("*.sh"), *(BASE / "files/etc/initramfs-tools/hooks").iterdir()])
+
+
+def test_there_are_shell_files() -> None:
+    assert [path.name for path in SHELL] == ["after-packages.sh", "before-packages.sh", "zz-lean"]
+
+
+@pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
+def test_shellcheck(script: Path) -> None:
+    process.run([TOOLS / "shellcheck", script], timeout=60)
+
+
+@pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
+def test_shfmt(script: Path) -> None:
+    process.run([TOOLS / "shfmt", "-d", "-i", "2", script], timeout=60)
+
+
+def test_the_loader_starts_debians_symlinks_on_the_serial_console() -> None:
+    text = (BASE / "grub-early.cfg").read_text()
+    assert "linux /vmlinuz " in text
+    assert "initrd /initrd.img" in text
+    # The last console is /dev/console: cloud-init's output and the fingerprints go there.
+    consoles = [word for word in text.split() if word.startswith("console=")]
+    assert consoles == ["console=tty0", "console=ttyS0,115200"]
+
+
+def test_cloud_init_is_told_the_sources_on_one_line() -> None:
+    text = (BASE / "files/etc/cloud/cloud.cfg.d/90-image.cfg").read_text()
+    # ds-identify is a shell script: it reads the list only where it stands on one line.
+    line = next(line for line in text.splitlines() if line.startswith("datasource_list:"))
+    sources = yaml.safe_load(line)["datasource_list"]
+    assert sources == ["NoCloud", "ConfigDrive", "Azure", "Ec2", "GCE", "OpenStack", "None"]
+    assert yaml.safe_load(text)["system_info"]["network"]["renderers"] == ["networkd"]
+
+
+def test_nothing_of_the_notebook_is_in_the_base() -> None:
+    for path in BASE.rglob("*"):
+        if path.is_file():
+            text = path.read_text().lower()
+            assert not any(word in text for word in ("jupyter", "notebake", "nbserver")), path

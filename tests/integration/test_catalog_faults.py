@@ -1,0 +1,100 @@
+"""Faults that take a real process and a real file system: a killed writer, a full disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import catalogs
+
+from notebake import process
+from notebake.catalog import add, signing, verify
+from notebake.catalog.catalog import Catalog
+from notebake.errors import CommandFailed
+
+# Adds an image, and stops for good at the given call of the storage's writing methods.
+_WRITER = """
+import sys
+from pathlib import Path
+from notebake.catalog import signing
+from notebake.catalog.catalog import Catalog
+from notebake.catalog import add
+from tests import catalogs
+url, key, image, stop = sys.argv[1:]
+catalog, calls = Catalog(url), 0
+def halting(real):
+    def call(*args):
+        global calls
+        if calls == int(stop):
+            print("here", flush=True)
+            sys.stdin.read()
+        calls += 1
+        return real(*args)
+    return call
+for name in ("put", "write", "create"):
+    setattr(catalog.storage, name, halting(getattr(catalog.storage, name)))
+add.add(catalog, Path(image), signer=signing.private_key(Path(key)), now=catalogs.START + catalogs.WEEK, probe=None)
+"""
+
+
+@pytest.mark.parametrize("stop", [1, 5, 6])
+def test_a_writer_killed_on_the_way(stop: int, tmp_path: Path) -> None:
+    """Behind the disk, before the entry, between entry and index: never half an entry."""
+    catalog = Catalog(str(tmp_path / "catalog"))
+    signing.make_key(tmp_path / "key")
+    signer = signing.private_key(tmp_path / "key")
+    add.add(catalog, catalogs.write(tmp_path / "baked", 1), signer=signer, now=catalogs.START, probe=None)
+    second = catalogs.write(tmp_path / "baked", 2)
+    child = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, catalog.storage.url, tmp_path / "key", second, str(stop)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert child.stdout is not None and child.stdout.readline() == b"here\n"
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    assert [item.version for item in catalog.entries()] == (["1.0.0"] if stop < 6 else ["1.0.0", "1.0.1"])
+    again = add.add(catalog, second, signer=signer, now=catalogs.START + catalogs.WEEK, probe=None)
+    assert again.entry.version == "1.0.1" and again.fresh == (stop < 6)
+    catalog.write_index()
+    assert verify.problems(catalog, signer.verifier) == []
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    path = tmp_path / "tiny"
+    path.mkdir()
+    process.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", path], timeout=60)
+    yield path
+    process.run(["umount", path], timeout=60)
+
+
+def test_a_full_disk_leaves_the_catalog_as_it_was(tiny: Path, tmp_path: Path) -> None:
+    catalog = Catalog(str(tiny))
+    signing.make_key(tmp_path / "key")
+    signer = signing.private_key(tmp_path / "key")
+    add.add(catalog, catalogs.write(tmp_path / "baked", 1), signer=signer, now=catalogs.START, probe=None)
+
+    def all_files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tiny.rglob("*") if path.is_file()}
+
+    before, free = all_files(), os.statvfs(tiny)
+    filler = tmp_path / "tiny/filler"
+    for left in (0, 8):  # no block for the disk; the disk fits, what belongs to it does not
+        filler.write_bytes(b"x" * (free.f_bavail - left) * free.f_frsize)
+        with pytest.raises(CommandFailed, match="No space left"):
+            add.add(
+                catalog,
+                catalogs.write(tmp_path / f"more{left}", 2),
+                signer=signer,
+                now=catalogs.START,
+                probe=None,
+            )
+        filler.unlink()
+        assert all_files() == before
+    assert verify.problems(catalog, signer.verifier) == []

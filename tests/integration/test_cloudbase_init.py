@@ -1,0 +1,151 @@
+"""The real cloudbase-init reads what is rendered, over two boots, with Windows itself recorded."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebake import process, seed
+from notebake.plan.plan import Plan
+from notebake.render import nocloud, output, windows
+
+DRIVER = Path(__file__).with_name("cloudbase_boot.py")
+SERVICE = "cloudbaseinit.metadata.services.nocloudservice.NoCloudConfigDriveService"
+
+
+class Machine:
+    """A clone of a golden image: its configuration, its medium, what lasts from boot to boot."""
+
+    def __init__(self, plan: Plan, folder: Path, user_data: bytes, hostname: str | None, now: str) -> None:
+        self.conf, self.medium, self.state = folder / "init.conf", folder / "seed.iso", folder / "state.json"
+        made = {item.path: item.data for item in output.packer_files(plan)}
+        self.conf.write_bytes(made["cloudbase-init.conf"])
+        meta = nocloud.meta_data(instance_id="box-1", hostname=hostname)
+        self.medium.write_bytes(seed.iso({"user-data": user_data, "meta-data": meta}))
+        self.state.write_text(json.dumps({"host": now, "registry": {}}))
+
+    def boot(self) -> list[list[Any]]:
+        done = process.run([sys.executable, DRIVER, self.conf, self.medium, self.state], timeout=60)
+        found: list[list[Any]] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+def names(calls: list[list[Any]]) -> list[str]:
+    return [call[0] for call in calls]
+
+
+@pytest.fixture
+def plan(make_plan: Callable[..., Plan]) -> Plan:
+    return make_plan(target="windows-2025")
+
+
+def test_a_new_name_reboots_and_the_second_boot_runs_the_script_once(plan: Plan, tmp_path: Path) -> None:
+    data = windows.forms(plan)["openstack"].data
+    machine = Machine(plan, tmp_path, data, "box", "WIN-ABCDEF")
+    assert machine.boot() == [["boot"], ["set_host_name", "box"], ["reboot"]]
+    second = machine.boot()
+    assert names(second) == ["boot", "powershell", "terminate"]
+    assert second[1][1:] == [True, data.decode()]
+    assert names(machine.boot()) == ["boot", "terminate"]
+
+
+def test_a_name_that_stays_needs_no_reboot_and_ends_the_same(plan: Plan, tmp_path: Path) -> None:
+    data = windows.forms(plan)["openstack"].data
+    for hostname, now in (("box", "BOX"), (None, "WIN-ABCDEF")):
+        first = Machine(plan, tmp_path, data, hostname, now).boot()
+        assert names(first) == ["boot", "powershell", "terminate"]
+        assert first[1][2] == data.decode()
+
+
+def test_every_form_that_cloudbase_init_knows_runs_the_same_script(plan: Plan, tmp_path: Path) -> None:
+    made = windows.forms(plan)
+    script = windows.script(plan)
+    for cloud, runs in (("openstack", f"#ps1_sysnative\n{script}"), ("aws", script.strip())):
+        calls = Machine(plan, tmp_path, made[cloud].data, None, "box").boot()
+        assert (calls[1][0], calls[1][2]) == ("powershell", runs)
+    # Azure's and Google's are run by their own agents: cloudbase-init finds no header in them.
+    for cloud in ("azure", "gcp"):
+        assert names(Machine(plan, tmp_path, made[cloud].data, None, "box").boot()) == ["boot", "terminate"]
+
+
+def test_a_broken_form_is_not_run(plan: Plan, tmp_path: Path) -> None:
+    for wrong in (b"#ps1_sysnativ\n", b"# ps1\n", b" #ps1_sysnative\n"):
+        data = wrong + windows.script(plan).encode()
+        assert names(Machine(plan, tmp_path, data, None, "box").boot()) == ["boot", "terminate"]
+
+
+def test_a_medium_with_another_label_is_not_ours(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seed, "VOLUME", "cidatb")
+    machine = Machine(plan, tmp_path, windows.forms(plan)["openstack"].data, "box", "box")
+    # After NoCloud it would ask the network, which no test does.
+    text = machine.conf.read_text()
+    machine.conf.write_text(re.sub(r"(?m)^metadata_services = .*", f"metadata_services = {SERVICE}", text))
+    assert names(machine.boot()) == ["boot", "terminate"]
+
+
+PARSE = """
+import importlib.util, json, sys
+from cloudbaseinit import conf
+from oslo_config import cfg
+from oslo_log import log
+CONF = conf.CONF
+log.register_options(CONF)
+CONF(["--config-file", sys.argv[1]], project="cloudbaseinit")
+groups = {"DEFAULT": CONF._opts, "config_drive": CONF._groups["config_drive"]._opts}
+given = cfg.ConfigParser(sys.argv[1], {})
+given.parse()
+unknown = [
+    name for group, found in given.sections.items() for name in found
+    if name not in {known["opt"].dest for known in groups[group].values()}
+]
+missing = []
+for path in [*CONF.metadata_services, *CONF.plugins]:
+    module, _, name = path.rpartition(".")
+    source = importlib.util.find_spec(module)
+    if source is None or f"class {name}(" not in open(source.origin).read():
+        missing.append(path)
+print(json.dumps({
+    "unknown": unknown, "missing": missing, "services": CONF.metadata_services, "plugins": CONF.plugins,
+    "username": CONF.username, "reboot": CONF.allow_reboot, "stop": CONF.stop_service_on_exit,
+    "media": [sorted(CONF.config_drive.types), sorted(CONF.config_drive.locations)],
+}))
+"""
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        process.run([sys.executable, "-c", PARSE, path], timeout=60).stdout.splitlines()[-1]
+    )
+    return found
+
+
+def test_our_configuration_has_only_options_and_classes_that_there_are(plan: Plan, tmp_path: Path) -> None:
+    made = {item.path: item.data for item in output.packer_files(plan)}
+    path = tmp_path / "init.conf"
+    path.write_bytes(made["cloudbase-init.conf"])
+    main = parsed(path)
+    assert (main["unknown"], main["missing"]) == ([], [])
+    assert main["services"][0] == SERVICE and main["username"] == "azureuser"
+    assert [name.rsplit(".", 1)[1] for name in main["plugins"]][-1] == "UserDataPlugin"
+    order = [name.rsplit(".", 1)[1] for name in main["plugins"]]
+    assert order.index("SetHostNamePlugin") < order.index("UserDataPlugin")
+    assert (main["reboot"], main["stop"]) == (True, True)
+    assert main["media"] == [["iso", "vfat"], ["cdrom", "hdd", "partition"]]
+    path.write_bytes(made["cloudbase-init-unattend.conf"])
+    early = parsed(path)
+    assert (early["unknown"], early["missing"]) == ([], [])
+    # Within sysprep's specialize pass nothing may reboot and no user-data runs.
+    assert (early["reboot"], early["stop"]) == (False, False)
+    assert not any("userdata" in name for name in early["plugins"])
+    text = made["cloudbase-init.conf"].decode()
+    path.write_text(text.replace("username", "user_name").replace("UserDataPlugin", "UserDatePlugin"))
+    broken = parsed(path)
+    assert broken["unknown"] == ["user_name"] and len(broken["missing"]) == 1

@@ -1,0 +1,117 @@
+"""A catalog that a CI's identity signs: sigstore's real client, against a stand-in of its services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import catalogs
+from tests.conftest import Run
+from tests.integration.sigstore_services import IDENTITY, ISSUER, Services, running
+
+from notebake.catalog import keyless
+from notebake.catalog.keyless import Identity
+from notebake.errors import RecordError
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Services]:
+    """A job of GitHub's that may sign."""
+    settings = {
+        "NOTEBAKE_IDENTITY": IDENTITY, "NOTEBAKE_ISSUER": ISSUER,
+        "NOTEBAKE_TRUST_CONFIG": str(tmp_path / "trust.json"), "NOTEBAKE_CATALOG": str(tmp_path / "catalog"),
+    }  # fmt: skip
+    keyless._trust.cache_clear()
+    keyless._signer.cache_clear()
+    with running() as made:
+        (tmp_path / "trust.json").write_text(made.trust_config())
+        for name, value in (made.environment() | settings).items():
+            monkeypatch.setenv(name, value)
+        yield made
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
+    return catalogs.write(tmp_path / "baked", 1)
+
+
+def add(run: Run, image: Path, *more: str) -> tuple[int, str, str]:
+    return run("catalog", "add", str(image), "--probe", str(image.parents[2] / "probe.json"), *more)
+
+
+def test_added_promoted_and_verified_by_who_signed(
+    services: Services, run: Run, image: Path, tmp_path: Path
+) -> None:
+    assert add(run, image)[0] == 0
+    assert run("promote", "debian-13@candidate")[0] == 0
+    assert "1 versions, all as they were signed" in run("catalog", "verify")[1]
+    assert "stable" in run("catalog", "list")[1]
+
+    code, _, said = run("catalog", "verify", "--identity", IDENTITY.replace("/me/", "/you/"))
+    assert code == 7 and "1.0.0: provenance.dsse.json: not signed by https://github.com/you/" in said
+    assert "channels/debian-13/000001.dsse.json: not signed by" in said
+    code, _, said = run("catalog", "verify", "--issuer", "https://gitlab.com")
+    assert code == 7 and "not signed by" in said
+
+    (bundle,) = tmp_path.glob("catalog/images/debian-13/*/provenance.dsse.json")
+    made = json.loads(bundle.read_text())
+    # Any client of sigstore's reads it.
+    assert made["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+    assert "-----BEGIN" not in bundle.read_text(), "a key stays behind"
+
+
+@pytest.mark.parametrize("part", ["payload", "sig", "signedEntryTimestamp", "rawBytes", "envelope"])
+def test_a_changed_part_of_the_bundle_is_found(
+    part: str, services: Services, run: Run, image: Path, tmp_path: Path
+) -> None:
+    assert add(run, image)[0] == 0
+    (bundle,) = tmp_path.glob("catalog/images/debian-13/*/provenance.dsse.json")
+    data = bundle.read_bytes()
+    verifier = Identity(identity=IDENTITY, issuer=ISSUER, trust=tmp_path / "trust.json")
+    assert b"Statement" in verifier.verify(data, source="x")
+    text = data.decode()
+    at = text.index(f'"{part}"') + len(part) + 2
+    at = text.index('"', at) + 40
+    changed = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
+    with pytest.raises(RecordError, match="x: not signed by"):
+        verifier.verify(changed.encode(), source="x")
+
+
+@pytest.mark.parametrize(
+    ("refuses", "ref", "code", "says"),
+    [
+        (True, "main", 4, "sigstore: nothing was signed"),
+        (False, "release", 7, "the new signature: not signed by"),  # by whom it shall be verified
+    ],
+    ids=["the log takes nothing", "another identity than the job has"],
+)
+def test_what_is_not_well_signed_leaves_the_catalog_as_it_was(
+    refuses: bool, ref: str, code: int, says: str, services: Services, run: Run, image: Path, tmp_path: Path
+) -> None:
+    services.refuses = refuses
+    found, _, said = add(run, image, "--identity", IDENTITY.replace("main", ref))
+    assert (found, says in said) == (code, True), said
+    assert not [path for path in (tmp_path / "catalog").rglob("*") if path.is_file()]
+
+
+def test_outside_of_a_ci_and_with_wrong_options(
+    services: Services, run: Run, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, said = run("catalog", "verify", "--public-key", str(tmp_path / "key.pub"))
+    assert code == 2 and "one of both is needed" in said
+    assert add(run, image)[0] == 0
+    code, _, said = run("catalog", "verify", "--trust-config", str(tmp_path / "probe.json"))
+    assert code == 7 and "probe.json: no trust config" in said
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    keyless._signer.cache_clear()
+    code, _, said = run("promote", "debian-13@candidate")
+    assert code == 2 and "no CI service offers one here" in said and "id-token: write" in said
+    monkeypatch.delenv("NOTEBAKE_ISSUER")
+    code, _, said = run("catalog", "verify")
+    assert code == 2 and "--issuer" in said
+    monkeypatch.delenv("NOTEBAKE_IDENTITY")
+    code, _, said = run("promote", "debian-13@candidate")
+    assert code == 2 and "--key FILE, or --identity" in said

@@ -1,0 +1,143 @@
+"""What is rendered, read by the real programs that will read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from notebake import process
+from notebake.bake import packer
+from notebake.bake.bake import _new_key
+from notebake.errors import CommandFailed
+from notebake.files import RenderedFile, write_folder
+from notebake.plan.plan import Plan
+from notebake.render import linux, nocloud, output
+
+LINUX = ("debian-13", "ubuntu-24.04", "ubuntu-26.04", "opensuse-leap-16.0")
+
+
+def schema(path: Path) -> process.Completed:
+    return process.run(["cloud-init", "schema", "--config-file", path], timeout=60, check=False)
+
+
+@pytest.mark.parametrize("target", LINUX)
+def test_cloud_init_accepts_the_user_data(
+    target: str, make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    path = tmp_path / "user-data"
+    path.write_bytes(linux.cloud_config(make_plan(target=target)))
+    assert path.read_bytes().startswith(b"#cloud-config\n")  # the schema does not ask for it
+    assert schema(path).returncode == 0, schema(path).stdout
+    path.write_bytes(nocloud.build_seed("ssh-ed25519 AAAA x")["user-data"])
+    assert schema(path).returncode == 0, schema(path).stdout
+
+
+def test_cloud_init_refuses_a_broken_one(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    path = tmp_path / "user-data"
+    path.write_bytes(linux.cloud_config(make_plan()).replace(b"bootcmd:\n", b"bootcmd: yes\nx:\n"))
+    assert schema(path).returncode != 0
+
+
+def packer_folder(plan: Plan, folder: Path) -> dict[str, str]:
+    write_folder(folder / "packer", output.packer_files(plan))
+    seed = nocloud.build_seed(_new_key(folder / "key"))
+    write_folder(folder / "seed", [RenderedFile(path=name, data=data) for name, data in seed.items()])
+    return {"ssh_private_key_file": str(folder / "key"), "seed_directory": str(folder / "seed")}
+
+
+@pytest.mark.parametrize("target", LINUX)
+def test_packer_validates_the_template(target: str, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    variables = packer_folder(make_plan(target=target), tmp_path)
+    packer.validate(
+        tmp_path / "packer", variables=variables, var_file=tmp_path / "packer/variables.pkrvars.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [("disk_interface ", "disk_interfaces ", "disk_interfaces"), ("machine_type = ", "machine_type == ", "Error"),
+     ('"shell"', '"shel"', "shel"), ("var.target", "var.tarjet", "tarjet")],
+)  # fmt: skip
+def test_packer_refuses_a_wrong_key_and_we_say_why(
+    old: str, new: str, says: str, make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    variables = packer_folder(make_plan(), tmp_path)
+    template = tmp_path / "packer/linux.pkr.hcl"
+    assert old in template.read_text()
+    template.write_text(template.read_text().replace(old, new))
+    with pytest.raises(CommandFailed, match=says):
+        packer.validate(
+            tmp_path / "packer", variables=variables, var_file=tmp_path / "packer/variables.pkrvars.json"
+        )
+
+
+def test_packer_is_driven_through_python_packer_and_a_failed_build_is_an_error(
+    make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    variables = packer_folder(make_plan(), tmp_path)
+    lines: list[str] = []
+    log = tmp_path / "log"
+    with pytest.raises(CommandFailed, match="packer: exit code 1"):
+        packer.build(
+            tmp_path / "packer",
+            variables={
+                **variables,
+                "base_image": str(tmp_path / "nothing.qcow2"),
+                "output_directory": str(tmp_path / "out"),
+            },
+            var_file=tmp_path / "packer/variables.pkrvars.json",
+            log=log,
+            line=lines.append,
+        )
+    assert "nothing.qcow2" in log.read_text()
+    assert any("nothing.qcow2" in line for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_variables_of_a_download_carry_its_digest(make_plan: Callable[..., Plan]) -> None:
+    for target, start in (("ubuntu-24.04", "sha256:"), ("opensuse-leap-16.0", "none")):
+        variables = json.loads(linux.packer_variables(make_plan(target=target)))
+        assert variables["base_checksum"].startswith(start)
+        assert variables["base_image"].startswith("https://")
+
+
+def test_units_are_what_systemd_reads(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """systemd-analyze verify in a root that has the programs the units call."""
+    from notebake.provision import files
+
+    root = tmp_path / "root"
+    for program in ("usr/bin/python3", "opt/notebake/env/bin/python", "bin/sh", "usr/bin/touch"):
+        (root / program).parent.mkdir(parents=True, exist_ok=True)
+        (root / program).write_text("#!/bin/sh\n")
+        (root / program).chmod(0o755)
+    units = root / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for name in (
+        "sysinit.target",
+        "basic.target",
+        "shutdown.target",
+        "multi-user.target",
+        "timers.target",
+        "network-online.target",
+    ):
+        (units / name).write_text(f"[Unit]\nDescription={name}\n")
+    (units / "cloud-init-local.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/sh\n")
+    names = []
+    for item in files.files(make_plan()):
+        if item.path.startswith("units/"):
+            names.append(item.path.removeprefix("units/"))
+            (units / names[-1]).write_bytes(item.data.replace(b"@user@", b"azureuser"))
+
+    def verify() -> process.Completed:
+        return process.run(
+            ["systemd-analyze", "verify", f"--root={root}", "--man=no", *[f"/etc/systemd/system/{name}" for name in names]],
+            timeout=60, check=False,
+        )  # fmt: skip
+
+    assert verify().stdout == b""
+    broken = units / "notebake-notebook.service"
+    broken.write_text(broken.read_text().replace("Restart=always", "Restrat=always"))
+    assert b"Restrat" in verify().stdout

@@ -1,0 +1,98 @@
+"""The software report and what is made of it, on real data: this computer's, and an SBOM by its own schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from tests import catalogs
+
+from notebake import paths, process
+from notebake.record import diff, sbom, software
+
+REPORT = paths.data_folder("images") / "_shared/linux/scripts/report.py"
+
+
+def test_this_computers_report(tmp_path: Path) -> None:
+    """The script as the machine runs it, but for `find`, which would take long here."""
+    stand_ins = tmp_path / "bin"
+    stand_ins.mkdir()
+    (stand_ins / "find").write_text("#!/bin/sh\nprintf '4755 root:root\\t/usr/bin/su\\n'\n")
+    (stand_ins / "find").chmod(0o755)
+    path = tmp_path / "software.json"
+    done = process.run(
+        [sys.executable, REPORT], timeout=120, env={"PATH": f"{stand_ins}:{os.environ['PATH']}"}
+    )
+    path.write_bytes(done.stdout)
+    found = software.load(path)
+    rows = process.run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package} ${Version}\n"], timeout=60)
+    installed = [row.split() for row in rows.stdout.decode().splitlines() if row.startswith("ii")]
+    assert len(found.os_packages) == len(installed) > 50
+    for _, name, version in installed:
+        assert version in (found.os_packages[name], found.os_packages.get(f"{name}:amd64"))
+    assert found.system.packages == "deb" and found.users["root"].startswith("0 /")
+    assert found.setuid == {"/usr/bin/su": "4755 root:root"}
+
+
+_RPM = """#!/bin/sh
+printf 'bash\\tx86_64\\t5.2.37-160000.1.2\\ngpg-pubkey\\t(none)\\t1-1\\n'
+printf 'kernel-default\\tx86_64\\t6.12.0-1\\nkernel-default\\tx86_64\\t6.12.0-2\\ndbus-1\\tx86_64\\t1:1.14-3\\n'
+"""
+
+
+def test_rpm_packages_by_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for rpm, which is not on Debian: what it prints is what its query format asks for."""
+    (tmp_path / "rpm").write_text(_RPM)
+    (tmp_path / "rpm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.syspath_prepend(str(REPORT.parent))
+    import report
+
+    assert report.os_packages("rpm") == {
+        "bash": "5.2.37-160000.1.2",
+        "dbus-1": "1:1.14-3",
+        "kernel-default": "6.12.0-1",
+        "kernel-default:6.12.0-2": "6.12.0-2",
+    }
+
+
+# A stand-in, written by hand after report.ps1, as PowerShell would write it.
+_WINDOWS = """{"system": {"id": "windows", "version": "10.0.26100", "title": "Windows Server 2025", "packages": "generic"},
+ "python": "3.13.5", "os_packages": {"windows": "10.0.26100.2894", "Python 3.13.5 (64-bit)": "3.13.5150.0",
+ "KB5044284": "Security Update"}, "python_packages": {"numpy": "2.3.1"}, "units": {"notebake": "automatic"},
+ "ports": ["tcp 0.0.0.0 9999"], "users": {"Administrator": "500 disabled"}, "setuid": {},
+ "firewall": ["Allow Any TCP 9999: notebake"]}"""
+
+
+def test_a_windows_machines_report_is_read_and_compared(tmp_path: Path) -> None:
+    path = tmp_path / "software.json"
+    path.write_text(_WINDOWS)
+    old = catalogs.real().model_copy(update={"target": "windows-2025", "software": software.load(path)})
+    made = sbom.render(old)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made.decode()) is None
+    purls = {row["purl"] for row in json.loads(made)["components"]}
+    assert "pkg:generic/windows/KB5044284@Security%20Update?distro=windows-10.0.26100" in purls
+    path.write_text(_WINDOWS.replace("26100.2894", "26100.3194").replace("KB5044284", "KB5051987"))
+    new = old.model_copy(update={"software": software.load(path)})
+    found = diff.difference(old, new)
+    assert found.level == "minor" and "KB5051987" in diff.text(found)
+
+
+def test_the_sbom_is_cyclonedx_1_6_and_the_same_each_time() -> None:
+    record = catalogs.real()
+    made = sbom.render(record)
+    assert made == sbom.render(record)
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(made.decode()) is None
+    assert validator.validate_str(made.decode().replace('"library"', '"libary"')) is not None
+    found = json.loads(made)
+    assert len(found["components"]) == len(record.software.os_packages) + len(record.software.python_packages)
+    purls = {row["purl"] for row in found["components"]}
+    assert f"pkg:pypi/numpy@{record.software.python_packages['numpy']}" in purls
+    assert any(purl.startswith("pkg:deb/debian/openssh-server@") for purl in purls)
+    assert found["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": record.image.sha256}]

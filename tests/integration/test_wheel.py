@@ -1,0 +1,41 @@
+"""The wheel carries its data: installed elsewhere and run from any folder, it renders the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebake import paths, process
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def test_the_wheel_works_from_any_folder(tmp_path: Path) -> None:
+    if paths.data_folder("images").parent != CHECKOUT:
+        pytest.fail("these tests run from a checkout")
+    process.run(["uv", "build", "--wheel", "--quiet", "--out-dir", tmp_path / "dist", CHECKOUT], timeout=300)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    # Its dependencies are the ones that are tested here; the package itself is the wheel's.
+    process.run(
+        ["uv", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel], timeout=300
+    )
+    (tmp_path / "empty").mkdir()
+    program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from notebake.cli.main import main; main()"
+
+    def notebake(path: Path, *words: str) -> bytes:
+        return process.run(
+            ["python", "-c", program, path, *words], timeout=120, cwd=tmp_path / "empty"
+        ).stdout  # fmt: skip
+
+    notebake(tmp_path / "site", "init", "--no-password")
+    for path, output in ((tmp_path / "site", "wheel"), (CHECKOUT / "builder", "checkout")):
+        notebake(path, "render", "opensuse-leap-16.0", "-o", output)
+    files = sorted(
+        item.relative_to(tmp_path / "empty/wheel") for item in (tmp_path / "empty/wheel").rglob("*")
+    )
+    assert Path("packer/linux.pkr.hcl") in files
+    for item in files:
+        if (tmp_path / "empty/wheel" / item).is_file():
+            one, two = ((tmp_path / "empty" / name / item).read_bytes() for name in ("wheel", "checkout"))
+            assert one == two, item
