@@ -16,10 +16,12 @@ from bench.rows import Outcome, Promise
 from bench.workshop import TARGET, Workshop
 from notebake import process
 from notebake.bake import bake as baking
-from notebake.bake import environment
+from notebake.bake import environment, inputs
 from notebake.files import RenderedFile, sha256
 from notebake.plan.plan import Plan
 from notebake.progress import Steps
+from notebake.provision import files as provision
+from notebake.provision.files import Payload
 from notebake.record import record
 from notebake.render import output
 
@@ -36,11 +38,12 @@ def bake(workshop: Workshop) -> Outcome:
     """The same base, template, sealing and compression; only the script that installs differs."""
     workshop.base()
     pairs = []
+    payload = provision.build(workshop.plan)
     for _ in range(workshop.runs):
         # From an empty cache: ours makes the environment before Packer starts, the plain script in the machine.
-        shutil.rmtree(environment.folder(workshop.plan), ignore_errors=True)
+        shutil.rmtree(environment.folder(workshop.plan, payload), ignore_errors=True)
         ours = _seconds(workshop, workshop.baked)
-        with mock.patch.object(output, "packer_files", _plain_files(workshop.plan)):
+        with mock.patch.object(output, "packer_files", _plain_files(workshop.plan, payload)):
             plain = _seconds(workshop, workshop.folder / "plain")
         shutil.rmtree(workshop.folder / "plain")
         pairs.append((ours, plain))
@@ -51,9 +54,9 @@ def bake(workshop: Workshop) -> Outcome:
     )
 
 
-def _plain_files(plan: Plan) -> mock.Mock:
+def _plain_files(plan: Plan, payload: Payload) -> mock.Mock:
     """`render.packer_files` with the plain script in place of ours; an error when there is none to replace."""
-    files = output.packer_files(plan)
+    files = output.packer_files(plan, payload)
     if _REPLACED not in (each.path for each in files):
         raise RuntimeError(
             f"{_REPLACED}: not in the template any more; bench/bakes.py must learn its new name"
@@ -107,5 +110,8 @@ def _stand_in(workshop: Workshop) -> None:
     disk = record.Image(
         file=image.name, sha256=sha256(image), bytes=status.st_size, mtime_ns=status.st_mtime_ns
     )
-    known = {"content_id": baking.content_id(workshop.plan), "image": disk}
+    known = {
+        "content_id": inputs.identify(inputs.inputs(workshop.plan, provision.build(workshop.plan))),
+        "image": disk,
+    }
     record.write(image, fixture(packages=0, changed=0).model_copy(update=known))

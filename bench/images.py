@@ -12,11 +12,12 @@ from pathlib import Path
 from bench.rows import Outcome, Promise
 from bench.workshop import Workshop
 from notebake import process
-from notebake.bake import bake
+from notebake.bake import inputs
 from notebake.catalog import simplestreams
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.entry import Entry, File, path
 from notebake.plan import plan, targets
+from notebake.provision import files
 from notebake.record import diff as diffs
 from notebake.record import record
 from notebake.record.record import Record
@@ -44,7 +45,9 @@ def content(workshop: Workshop) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         for target in rows:
             made = plan.make(workshop.plan.spec, target, Path(folder), now=datetime.now(UTC))
-            record.is_current(Path(folder) / f"{target.name}.qcow2", bake.content_id(made))
+            record.is_current(
+                Path(folder) / f"{target.name}.qcow2", inputs.identify(inputs.inputs(made, files.build(made)))
+            )
     taken = time.monotonic() - started
     return Outcome(value=round(taken, 3), runs=1, detail=f"{len(rows)} targets")
 

@@ -10,7 +10,8 @@ from statistics import median
 from bench.rows import Outcome, Promise
 from bench.workshop import Workshop
 from notebake import process
-from notebake.render import linux, nocloud
+from notebake.provision import files
+from notebake.render import nocloud, output
 
 HELP = Promise(name="help", what='`notebake --help` / `python -c "import click"`', target=2.0)
 RENDER = Promise(name="render", what="user-data for 1,000 machines", target=2.0, unit=" s")
@@ -41,12 +42,12 @@ def _seconds(argv: list[str | Path]) -> float:
 def render_(workshop: Workshop) -> Outcome:
     """One plan, a name and an instance-id of its own for each machine, in one process."""
     started = time.monotonic()
+    payload = files.build(workshop.plan)
+    made = output.user_data(workshop.plan, payload)
     seeds = {
         (
-            linux.user_data(workshop.plan),
-            nocloud.meta_data(
-                instance_id=nocloud.instance_id(workshop.plan, name), hostname=name, public_keys=()
-            ),
+            made.seed,
+            nocloud.meta_data(instance_id=nocloud.instance_id(payload, name), hostname=name, public_keys=()),
         )
         for name in (f"machine-{number}" for number in range(MACHINES))
     }

@@ -21,7 +21,7 @@ from notebake.plan.plan import Plan
 from notebake.progress import Steps
 from notebake.provision import files
 from notebake.record import record
-from notebake.render import linux, nocloud
+from notebake.render import nocloud, output
 
 # Where the guest's identity.py waits for the key of the user's own certificate.
 OWN_KEY = "/var/lib/notebake/own/key.pem"
@@ -51,7 +51,7 @@ class Source:
 
 def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
     """A plain base with user-data alone; `folder` is the spec's. Makes or fetches the base."""
-    if made.target.family == "windows":
+    if made.target.is_windows:
         raise SpecError(
             f"target {made.target.name}: not launched by notebake",
             "`notebake render` writes what QEMU (seed.iso) and the clouds take, `notebake bake` an image",
@@ -63,14 +63,15 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
     else:
         disk, root = base.disk(made, steps, path), None
     path.unlink()  # kept after a failure: the error names it
+    payload = files.build(made)
     return Source(
         target=made.target.name,
         source="user-data",
         user=made.spec.user,
         port=made.spec.notebook.port,
         public_port=made.spec.endpoint.public_port,
-        user_data=linux.user_data(made),
-        identity=files.digest(files.files(made))[:12],
+        user_data=output.user_data(made, payload).seed,
+        identity=payload.digest[:12],
         disk=disk,
         root=root,
         own_certificate=made.own_certificate is not None,
@@ -90,7 +91,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
         raise SpecError(
             f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew with --force"
         )
-    if targets.get(known.target).family == "windows":
+    if targets.get(known.target).is_windows:
         raise SpecError(
             f"{image}: an image of Windows is not launched by notebake",
             "start it on your own QEMU with OVMF, or upload it; then: notebake probe ADDRESS",

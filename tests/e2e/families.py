@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.e2e import shapes
 from tests.e2e.shapes.depot import ADDRESS, Depot
+from tests.rendering import packer_files, user_data
 
 from notebake import launch, process
 from notebake.launch import Source
@@ -24,7 +25,7 @@ from notebake.plan.plan import Plan
 from notebake.progress import Steps
 from notebake.provision import files
 from notebake.record import software
-from notebake.render import linux, nocloud, output
+from notebake.render import nocloud
 
 LIMIT = 150.0
 
@@ -62,9 +63,7 @@ class Family:
         return shapes.plan_for(self.name, self.folder, depot=self.depot.url, closed=closed, more=more)
 
     def by_user_data(self, plan: Plan) -> Source:
-        return shapes.source(
-            plan, self.made.root, linux.user_data(plan), files.digest(files.files(plan))[:12]
-        )
+        return shapes.source(plan, self.made.root, user_data(plan).seed, files.build(plan).digest[:12])
 
 
 def launch_one(
@@ -139,7 +138,7 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
         patch.setattr(networks, "config", _with_depot)
         machine = lifecycle.start(request, steps=family.steps)
     with stopped_in_the_end(machine):
-        files = {item.path: item.data for item in output.packer_files(plan)}
+        files = {item.path: item.data for item in packer_files(plan)}
         root_shell(machine, "cat >/tmp/guest.tar.gz", stdin=files["guest.tar.gz"])
         for name in ("install.sh", "report.sh", "report.py", "finish.sh", "seal.sh"):
             root_shell(machine, f"cat >/tmp/{name}", stdin=files[f"scripts/{name}"])

@@ -15,12 +15,14 @@ import pytest
 import tenacity
 from tests.e2e.conftest import SPEC
 
-from notebake.bake import bake
+from notebake.bake import bake, inputs
 from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, sha256
 from notebake.machines.rootfs import root_from_image
 from notebake.plan.plan import Plan
 from notebake.progress import Steps
+from notebake.provision import files
+from notebake.provision.files import Payload
 from notebake.record import record
 from notebake.render import output
 
@@ -48,7 +50,8 @@ def test_nothing_changed_nothing_started(
 
 def test_the_record_speaks_of_this_image(baked: bake.Baked, the_plan: Plan) -> None:
     found = record.load(baked.image)
-    assert found.content_id == bake.content_id(the_plan)
+    payload = files.build(the_plan)
+    assert found.content_id == inputs.identify(inputs.inputs(the_plan, payload))
     assert found.image.sha256 == sha256(baked.image)
     assert found.image.bytes == baked.image.stat().st_size
     names = [row.step for row in found.steps]
@@ -93,12 +96,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     def replace(script: bytes) -> None:
         real = output.packer_files
 
-        def fake(plan: Plan) -> tuple[RenderedFile, ...]:
+        def fake(plan: Plan, payload: Payload) -> tuple[RenderedFile, ...]:
             return tuple(
                 RenderedFile(path=item.path, data=script, mode=item.mode)
                 if item.path == "scripts/install.sh"
                 else item
-                for item in real(plan)
+                for item in real(plan, payload)
             )
 
         monkeypatch.setattr(output, "packer_files", fake)

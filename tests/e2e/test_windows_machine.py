@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.rendering import packer_files
 
 from notebake import accelerator, process
 from notebake.bake import packer, windows, windows_media
 from notebake.errors import CommandFailed
 from notebake.files import sha256, write_folder
 from notebake.plan import plan, spec, targets
-from notebake.render import output, windows_packer
+from notebake.render import windows_packer
 
 
 def test_packer_starts_it_and_gives_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +54,7 @@ def test_packer_starts_it_and_gives_up_in_time(tmp_path: Path, monkeypatch: pyte
         process, "spawn", lambda *args, **kwargs: started.append(spawn(*args, **kwargs)) or started[-1]
     )
     work, log, lines = tmp_path / "work", tmp_path / "log", list[str]()
-    write_folder(work / "packer", output.packer_files(made))
+    write_folder(work / "packer", packer_files(made))
     (tmp_path / "wheels").mkdir()
     accel = accelerator.choose("auto")
     with windows.prepared(made, work, tmp_path, accel, 2, tmp_path / "wheels", log) as var_file:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rendering import packer_files, user_data
 
 from notebake import process, seed
 from notebake.plan.plan import Plan
-from notebake.render import nocloud, output, windows
+from notebake.render import nocloud
 
 DRIVER = Path(__file__).with_name("cloudbase_boot.py")
 SERVICE = "cloudbaseinit.metadata.services.nocloudservice.NoCloudConfigDriveService"
@@ -24,7 +25,7 @@ class Machine:
 
     def __init__(self, plan: Plan, folder: Path, user_data: bytes, hostname: str | None, now: str) -> None:
         self.conf, self.medium, self.state = folder / "init.conf", folder / "seed.iso", folder / "state.json"
-        made = {item.path: item.data for item in output.packer_files(plan)}
+        made = {item.path: item.data for item in packer_files(plan)}
         self.conf.write_bytes(made["cloudbase-init.conf"])
         meta = nocloud.meta_data(instance_id="box-1", hostname=hostname)
         self.medium.write_bytes(seed.iso({"user-data": user_data, "meta-data": meta}))
@@ -46,7 +47,7 @@ def plan(make_plan: Callable[..., Plan]) -> Plan:
 
 
 def test_a_new_name_reboots_and_the_second_boot_runs_the_script_once(plan: Plan, tmp_path: Path) -> None:
-    data = windows.forms(plan)["openstack"].data
+    data = user_data(plan).clouds["openstack"]
     machine = Machine(plan, tmp_path, data, "box", "WIN-ABCDEF")
     assert machine.boot() == [["boot"], ["set_host_name", "box"], ["reboot"]]
     second = machine.boot()
@@ -56,7 +57,7 @@ def test_a_new_name_reboots_and_the_second_boot_runs_the_script_once(plan: Plan,
 
 
 def test_a_name_that_stays_needs_no_reboot_and_ends_the_same(plan: Plan, tmp_path: Path) -> None:
-    data = windows.forms(plan)["openstack"].data
+    data = user_data(plan).clouds["openstack"]
     for hostname, now in (("box", "BOX"), (None, "WIN-ABCDEF")):
         first = Machine(plan, tmp_path, data, hostname, now).boot()
         assert names(first) == ["boot", "powershell", "terminate"]
@@ -64,19 +65,19 @@ def test_a_name_that_stays_needs_no_reboot_and_ends_the_same(plan: Plan, tmp_pat
 
 
 def test_every_form_that_cloudbase_init_knows_runs_the_same_script(plan: Plan, tmp_path: Path) -> None:
-    made = windows.forms(plan)
-    script = windows.script(plan)
+    made = user_data(plan).clouds
+    script = user_data(plan).clouds["gcp"].decode()
     for cloud, runs in (("openstack", f"#ps1_sysnative\n{script}"), ("aws", script.strip())):
-        calls = Machine(plan, tmp_path, made[cloud].data, None, "box").boot()
+        calls = Machine(plan, tmp_path, made[cloud], None, "box").boot()
         assert (calls[1][0], calls[1][2]) == ("powershell", runs)
     # Azure's and Google's are run by their own agents: cloudbase-init finds no header in them.
     for cloud in ("azure", "gcp"):
-        assert names(Machine(plan, tmp_path, made[cloud].data, None, "box").boot()) == ["boot", "terminate"]
+        assert names(Machine(plan, tmp_path, made[cloud], None, "box").boot()) == ["boot", "terminate"]
 
 
 def test_a_broken_form_is_not_run(plan: Plan, tmp_path: Path) -> None:
     for wrong in (b"#ps1_sysnativ\n", b"# ps1\n", b" #ps1_sysnative\n"):
-        data = wrong + windows.script(plan).encode()
+        data = wrong + user_data(plan).clouds["gcp"]
         assert names(Machine(plan, tmp_path, data, None, "box").boot()) == ["boot", "terminate"]
 
 
@@ -84,7 +85,7 @@ def test_a_medium_with_another_label_is_not_ours(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seed, "VOLUME", "cidatb")
-    machine = Machine(plan, tmp_path, windows.forms(plan)["openstack"].data, "box", "box")
+    machine = Machine(plan, tmp_path, user_data(plan).clouds["openstack"], "box", "box")
     # After NoCloud it would ask the network, which no test does.
     text = machine.conf.read_text()
     machine.conf.write_text(re.sub(r"(?m)^metadata_services = .*", f"metadata_services = {SERVICE}", text))
@@ -128,7 +129,7 @@ def parsed(path: Path) -> dict[str, Any]:
 
 
 def test_our_configuration_has_only_options_and_classes_that_there_are(plan: Plan, tmp_path: Path) -> None:
-    made = {item.path: item.data for item in output.packer_files(plan)}
+    made = {item.path: item.data for item in packer_files(plan)}
     path = tmp_path / "init.conf"
     path.write_bytes(made["cloudbase-init.conf"])
     main = parsed(path)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.rendering import packer_files, user_data
 
 from notebake import process
 from notebake.bake import packer
@@ -14,7 +15,7 @@ from notebake.bake.bake import _new_key
 from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, write_folder
 from notebake.plan.plan import Plan
-from notebake.render import linux, nocloud, output
+from notebake.render import linux, nocloud
 
 LINUX = ("debian-13", "ubuntu-24.04", "ubuntu-26.04", "opensuse-leap-16.0")
 
@@ -28,7 +29,7 @@ def test_cloud_init_accepts_the_user_data(
     target: str, make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
     path = tmp_path / "user-data"
-    path.write_bytes(linux.cloud_config(make_plan(target=target)))
+    path.write_bytes(user_data(make_plan(target=target)).clouds["gcp"])
     assert path.read_bytes().startswith(b"#cloud-config\n")  # the schema does not ask for it
     assert schema(path).returncode == 0, schema(path).stdout
     path.write_bytes(nocloud.build_seed("ssh-ed25519 AAAA x")["user-data"])
@@ -37,12 +38,12 @@ def test_cloud_init_accepts_the_user_data(
 
 def test_cloud_init_refuses_a_broken_one(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
     path = tmp_path / "user-data"
-    path.write_bytes(linux.cloud_config(make_plan()).replace(b"bootcmd:\n", b"bootcmd: yes\nx:\n"))
+    path.write_bytes(user_data(make_plan()).clouds["gcp"].replace(b"bootcmd:\n", b"bootcmd: yes\nx:\n"))
     assert schema(path).returncode != 0
 
 
 def packer_folder(plan: Plan, folder: Path) -> dict[str, str]:
-    write_folder(folder / "packer", output.packer_files(plan))
+    write_folder(folder / "packer", packer_files(plan))
     seed = nocloud.build_seed(_new_key(folder / "key"))
     write_folder(folder / "seed", [RenderedFile(path=name, data=data) for name, data in seed.items()])
     return {"ssh_private_key_file": str(folder / "key"), "seed_directory": str(folder / "seed")}
@@ -126,7 +127,7 @@ def test_units_are_what_systemd_reads(make_plan: Callable[..., Plan], tmp_path: 
         (units / name).write_text(f"[Unit]\nDescription={name}\n")
     (units / "cloud-init-local.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/sh\n")
     names = []
-    for item in files.files(make_plan()):
+    for item in files.build(make_plan()).files:
         if item.path.startswith("units/"):
             names.append(item.path.removeprefix("units/"))
             (units / names[-1]).write_bytes(item.data.replace(b"@user@", b"azureuser"))

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.rendering import packer_files
 
 from notebake import process
 from notebake.bake import packer
 from notebake.errors import CommandFailed
 from notebake.files import write_folder
 from notebake.plan.plan import Plan
-from notebake.render import output
 
 DUMMY = {
     "iso": "https://iso.example/windows.iso",
@@ -33,7 +33,7 @@ PLATFORMS = ("qemu", "hyperv-iso", "azure-arm", "amazon-ebs", "googlecompute")
 def validate(make_plan: Callable[..., Plan], tmp_path: Path) -> Callable[..., None]:
     def run(target: str, platform: str, old: str = "", new: str = "", file: str = "clouds.pkr.hcl") -> None:
         folder = tmp_path / "packer"
-        write_folder(folder, output.packer_files(make_plan(target=target)))
+        write_folder(folder, packer_files(make_plan(target=target)))
         template = folder / file
         assert old in template.read_text()
         template.write_text(template.read_text().replace(old, new, 1))

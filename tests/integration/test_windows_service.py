@@ -49,7 +49,7 @@ def box(root: Path, make_plan: Callable[..., Plan]) -> tuple[Path, dict[str, str
         port = free.getsockname()[1]
     plan = make_plan(f'[notebook]\nport = {port}\npassword = "{HASH}"', target="windows-2025")
     home = root / "Program Files/notebake"
-    for item in files.files(plan):
+    for item in files.build(plan).files:
         path = home / "guest" / item.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(item.data)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.powershell import lint as linter
 from tests.powershell.lint import lint
+from tests.rendering import user_data
 
 from notebake import paths
 from notebake.plan.plan import Plan
@@ -31,9 +32,9 @@ def test_there_are_scripts_to_look_at() -> None:
 
 
 def test_what_is_rendered_passes_too(make_plan: Callable[..., Plan]) -> None:
-    made = windows.forms(make_plan(target="windows-2025"))
+    made = user_data(make_plan(target="windows-2025")).clouds
     for form in made.values():
-        text = form.data.decode("ascii")
+        text = form.decode("ascii")
         script = re.sub(r"</?powershell>\n", "", text).removeprefix("#ps1_sysnative\n")
         archive, _, rest = script.partition("\n")
         assert re.fullmatch(r"\$Archive = '[A-Za-z0-9+/=]+'", archive)

@@ -16,6 +16,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.certificates import NOW
+from tests.rendering import user_data
 
 from notebake import paths, seed, templates
 from notebake.errors import SpecError
@@ -47,7 +48,7 @@ GOLDEN_FILES = {
 @pytest.mark.parametrize("target", GOLDEN_FILES)
 def test_golden(target: str, make_plan: Callable[..., Plan], request: pytest.FixtureRequest) -> None:
     """`make golden` writes them anew; the difference is reviewed like code."""
-    made = {item.path: item.data for item in output.files(make_plan(target=target))}
+    made = {item.path: item.data for item in output.render(make_plan(target=target)).files}
     for path in GOLDEN_FILES[target]:
         golden = GOLDEN / target / path
         if request.config.getoption("--golden"):
@@ -58,7 +59,10 @@ def test_golden(target: str, make_plan: Callable[..., Plan], request: pytest.Fix
 
 @pytest.mark.parametrize("target", LINUX)
 def test_same_plan_same_bytes_and_within_ec2s_limit(target: str, make_plan: Callable[..., Plan]) -> None:
-    first, second = output.files(make_plan(target=target)), output.files(make_plan(target=target))
+    first, second = (
+        output.render(make_plan(target=target)).files,
+        output.render(make_plan(target=target)).files,
+    )
     assert first == second
     packed = next(item.data for item in first if item.path == "user-data")
     assert len(packed) <= 16384
@@ -66,7 +70,7 @@ def test_same_plan_same_bytes_and_within_ec2s_limit(target: str, make_plan: Call
 
 
 def test_the_seed_is_a_cidata_volume_with_both_files(make_plan: Callable[..., Plan]) -> None:
-    made = {item.path: item.data for item in output.files(make_plan())}
+    made = {item.path: item.data for item in output.render(make_plan()).files}
     volume = pycdlib.PyCdlib()
     volume.open_fp(io.BytesIO(made["seed.iso"]))
     assert volume.pvd.volume_identifier.decode().strip() == seed.VOLUME
@@ -78,7 +82,7 @@ def test_the_seed_is_a_cidata_volume_with_both_files(make_plan: Callable[..., Pl
 
 
 def test_user_data_and_the_packer_archive_carry_the_same_guest(make_plan: Callable[..., Plan]) -> None:
-    made = {item.path: item.data for item in output.files(make_plan())}
+    made = {item.path: item.data for item in output.render(make_plan()).files}
     command = yaml.safe_load(made["user-data.yaml"])["bootcmd"][0]
     by_user_data = dict(zip(command[4::2], command[5::2], strict=True))
     with tarfile.open(fileobj=io.BytesIO(made["packer/guest.tar.gz"])) as tar:
@@ -106,8 +110,8 @@ def test_over_the_limit_names_the_cloud_and_the_largest_part(
     with pytest.raises(
         SpecError, match=r"the limit of aws is 16,384; the largest part is notebooks/big\.ipynb"
     ):
-        output.files(large)
-    assert output.files(large, clouds=("azure", "gcp"))
+        output.render(large)
+    assert output.render(large, clouds=("azure", "gcp")).files
 
 
 def test_comments_go_and_code_stays() -> None:
@@ -136,7 +140,7 @@ def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -
     key, chain = certificate.make(["site.example"], NOW)
     (tmp_path / "site.pem").write_bytes(chain)
     (tmp_path / "site.key").write_bytes(key)
-    made = output.files(make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"'))
+    made = output.render(make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')).files
     everything = b"".join(item.data for item in made)
     readable = next(item.data for item in made if item.path == "user-data.yaml")
     assert chain.splitlines()[1] in readable
@@ -185,18 +189,18 @@ def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: s
     base = plan.make(spec.Spec(), targets.get("debian-13"), Path("/nonexistent"), now=NOW)
     content = json.dumps({"cells": [notebook]}, ensure_ascii=False)
     made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content.encode()),)})
-    clean = {item.path: item.data for item in files.files(base)}
-    items = {item.path: item.data for item in files.files(made)}
+    clean = {item.path: item.data for item in files.build(base).files}
+    items = {item.path: item.data for item in files.build(made).files}
     config = json.loads(items["config.json"])
     assert (config["folder"], config["endpoint"]["name"]) == (folder, endpoint)
     for path, data in clean.items():
         if path != "config.json":
             assert items[path] == data, path
-    document = yaml.safe_load(linux.cloud_config(made))
+    document = yaml.safe_load(user_data(made).clouds["gcp"])
     command = document["bootcmd"][0]
     assert set(document) == {"ssh_genkeytypes", "user", "bootcmd"}
     assert dict(zip(command[4::2], command[5::2], strict=True)) == {
         path: data.decode() for path, data in items.items()
     }
-    assert command[2] == yaml.safe_load(linux.cloud_config(base))["bootcmd"][0][2]
+    assert command[2] == yaml.safe_load(user_data(base).clouds["gcp"])["bootcmd"][0][2]
     assert json.loads(linux.packer_variables(made)) == json.loads(linux.packer_variables(base))

@@ -30,7 +30,7 @@ def test_a_throw_away_target_is_one_folder(tmp_path: Path, make_plan: Callable[.
     toml = images / "ubuntu-99.10/target.toml"
     toml.write_text(toml.read_text().replace("24.04", "99.10"))
     added = targets.get("ubuntu-99.10", images)
-    rendered = output.files(plan.make(make_plan().spec, added, tmp_path, now=NOW))
+    rendered = output.render(plan.make(make_plan().spec, added, tmp_path, now=NOW)).files
     variables = next(item.data for item in rendered if item.path == "packer/variables.pkrvars.json")
     assert json.loads(variables)["target"] == "ubuntu-99.10"
     assert b"ubuntu-99.10" in next(item.data for item in rendered if item.path == "user-data.yaml")

@@ -12,6 +12,7 @@ from tests import catalogs
 from notebake.bake import inputs
 from notebake.errors import RecordError
 from notebake.plan.plan import Plan
+from notebake.provision import files
 from notebake.record import diff, semver
 
 
@@ -89,16 +90,20 @@ def test_three_ways_to_read_it() -> None:
     assert "the same software" in diff.text(diff.difference(old, old))
 
 
+def image_inputs(made: Plan) -> dict[str, str]:
+    return inputs.inputs(made, files.build(made))
+
+
 def test_the_content_id_is_the_same_for_the_same_and_names_what_changed(
     make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, again = inputs.inputs(make_plan()), inputs.inputs(make_plan())
+    one, again = image_inputs(make_plan()), image_inputs(make_plan())
     assert inputs.identify(one) == inputs.identify(again) and inputs.changes(one, again) == []
-    other = inputs.inputs(make_plan('[notebook]\nprofile = "other"\n'))
+    other = image_inputs(make_plan('[notebook]\nprofile = "other"\n'))
     assert inputs.identify(other) != inputs.identify(one)
     assert "guest/config.json" in {item.name for item in inputs.changes(one, other)}
     monkeypatch.setattr(inputs, "_tool", lambda name, flag: "2.0")
-    newer = inputs.inputs(make_plan())
+    newer = image_inputs(make_plan())
     assert {item.name for item in inputs.changes(one, newer)} == {
         "tool/mke2fs",
         "tool/mmdebstrap",
@@ -107,7 +112,7 @@ def test_the_content_id_is_the_same_for_the_same_and_names_what_changed(
 
 
 def test_every_file_that_packer_gets_is_an_input(make_plan: Callable[..., Plan]) -> None:
-    names = inputs.inputs(make_plan())
+    names = image_inputs(make_plan())
     assert {"packer/scripts/report.py", "packer/linux.pkr.hcl", "guest/requirements.txt", "base"} <= set(
         names
     )

@@ -11,13 +11,14 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rendering import packer_files
 
 from notebake import paths
 from notebake.bake.windows import password
 from notebake.plan import targets
 from notebake.plan.plan import Plan
 from notebake.provision import files
-from notebake.render import output, windows_packer
+from notebake.render import windows_packer
 
 SHARED = paths.data_folder("images") / "_shared/windows"
 N = "{urn:schemas-microsoft-com:unattend}"
@@ -125,7 +126,7 @@ def test_a_broken_answer_file_is_refused(old: str, new: str) -> None:
 @pytest.mark.parametrize("name", ["windows-2025", "windows-2022"])
 def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> None:
     plan = make_plan(target=name)
-    made = {item.path: item.data for item in output.packer_files(plan)}
+    made = {item.path: item.data for item in packer_files(plan)}
     text = made["answer/Autounattend.xml"].decode()
     root = ElementTree.fromstring(text)
     base = targets.get(name).base
@@ -191,7 +192,7 @@ def test_the_settings_pin_what_is_downloaded() -> None:
 
 
 def test_packers_archive_has_the_lock_and_user_data_its_digest(make_plan: Callable[..., Plan]) -> None:
-    names = {item.path for item in files.files(make_plan(target="windows-2025"))}
+    names = {item.path for item in files.build(make_plan(target="windows-2025")).files}
     assert {
         "requirements.txt",
         "setup.ps1",

@@ -30,7 +30,7 @@ class Windows:
         self.calls: list[list[str]] = []
         self.codes: dict[str, int] = {}
         self.home, self.folder = root / "Program Files/notebake", root / "Program Files/notebake/guest"
-        for item in files.files(plan):
+        for item in files.build(plan).files:
             path = self.folder / item.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(item.data)

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.certificates import NOW
 from tests.conftest import Run
+from tests.rendering import user_data
 
 from notebake import doctor
 from notebake.bake import windows_iso as iso
@@ -27,8 +28,8 @@ from notebake.errors import SpecError
 from notebake.plan import plan, spec, targets, windows
 from notebake.plan.plan import Plan
 from notebake.provision import files
-from notebake.render import output, user_data
-from notebake.render import windows as render_windows
+from notebake.render import output
+from notebake.render.user_data import sizes
 
 IMAGES = ["Windows Server 2025 SERVERSTANDARDCORE", "Windows Server 2025 SERVERSTANDARD"]
 
@@ -173,9 +174,12 @@ def test_launch_says_that_it_starts_no_windows(run: Run, tmp_path: Path) -> None
 def test_the_same_plan_gives_the_same_bytes_within_every_limit(
     target: str, make_plan: Callable[..., Plan]
 ) -> None:
-    first, second = output.files(make_plan(target=target)), output.files(make_plan(target=target))
+    first, second = (
+        output.render(make_plan(target=target)).files,
+        output.render(make_plan(target=target)).files,
+    )
     assert first == second
-    for size, limit in user_data.user_data_sizes(make_plan(target=target)).values():
+    for size, limit in sizes(user_data(make_plan(target=target))).values():
         assert size <= limit
     assert len(next(item.data for item in first if item.path == "aws/user-data")) < 15_000
 
@@ -197,8 +201,8 @@ def test_hostile_fields_are_data_in_powershell_and_json(folder: str, endpoint: s
     base = plan.make(spec.Spec(), targets.get("windows-2025"), Path("/nonexistent"), now=NOW)
     content = json.dumps({"cells": [notebook]}, ensure_ascii=False).encode()
     made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content),)})
-    first, rest = render_windows.script(made).split("\n", 1)
-    assert rest == render_windows.script(base).split("\n", 1)[1]
+    first, rest = user_data(made).clouds["gcp"].decode().split("\n", 1)
+    assert rest == user_data(base).clouds["gcp"].decode().split("\n", 1)[1]
     packed = re.fullmatch(r"\$Archive = '([A-Za-z0-9+/=]+)'", first)
     assert packed is not None
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed[1]))) as tar:
@@ -206,7 +210,7 @@ def test_hostile_fields_are_data_in_powershell_and_json(folder: str, endpoint: s
     config = items.pop("config.json")
     assert config.isascii() and json.loads(config)["folder"] == folder
     assert items.pop("notebooks/x.ipynb") == content
-    clean = {item.path: item.data for item in files.files(base)}
+    clean = {item.path: item.data for item in files.build(base).files}
     for path in ("setup.ps1", "configure.py", "service.py", "certificate.py"):
         assert items[path] == clean[path]
 

@@ -25,6 +25,8 @@ from notebake.files import RenderedFile, sha256, write_folder, write_whole
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Download, Mmdebstrap
 from notebake.progress import Steps
+from notebake.provision import files
+from notebake.provision.files import Payload
 from notebake.record import git, record, sbom, software
 from notebake.record.record import Record
 from notebake.render import nocloud, windows_packer
@@ -55,11 +57,6 @@ class Baked:
     image: Path
     record: Record
     fresh: bool
-
-
-def content_id(plan: Plan) -> str:
-    """SHA-256 (hex) over all that changes the image: guest, template, scripts, base, tools."""
-    return bake_inputs.identify(bake_inputs.inputs(plan))
 
 
 def _new_key(path: Path) -> str:
@@ -108,7 +105,7 @@ def _packer(
         if text.startswith("notebake: "):
             steps.note(text.removeprefix("notebake: "))
 
-    only = ("qemu.image",) if plan.target.family == "windows" else ()
+    only = ("qemu.image",) if plan.target.is_windows else ()
     with steps.step("check the template"):
         packer.validate(work / "packer", variables=variables, var_file=var_file, only=only)
     steps.begin("start Packer")
@@ -130,7 +127,7 @@ def _packer(
 
 
 def _packer_linux(
-    plan: Plan, work: Path, chosen: Accelerator, wheelhouse: Path, log: Path, steps: Steps
+    plan: Plan, payload: Payload, work: Path, chosen: Accelerator, wheelhouse: Path, log: Path, steps: Steps
 ) -> str:
     """Packer with a machine from the plain base, whose SHA-256 (hex) is returned."""
     disk = bases.disk(plan, steps, log)
@@ -138,7 +135,7 @@ def _packer_linux(
     if isinstance(plan.target.base, Mmdebstrap):
         root = bases.root(plan, steps, log)
         with steps.step("make the environment"):
-            served, folder = "environment", environment.make(plan, root, wheelhouse, log)
+            served, folder = "environment", environment.make(plan, payload, root, wheelhouse, log)
     seed = nocloud.build_seed(_new_key(work / "key"))
     write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
     variables = _variables(work, chosen, disk, served, folder)
@@ -162,11 +159,11 @@ def bake(
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
-    inputs = bake_inputs.inputs(plan)
+    payload = files.build(plan)
+    inputs = bake_inputs.inputs(plan, payload)
     if not force and record.is_current(image, bake_inputs.identify(inputs)):
         return Baked(image=image, record=record.load(image), fresh=False)
-    windows = plan.target.family == "windows"
-    if windows:
+    if plan.target.is_windows:
         with steps.step("check the ISO"):
             windows_media.check_medium(plan.spec.windows, windows_packer.base(plan), folder)
             windows_media.check_drivers(plan.spec.windows, folder)
@@ -188,13 +185,16 @@ def bake(
         )
     with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}.") as scratch:
         work = Path(scratch)
-        write_folder(work / "packer", render_output.packer_files(plan))
-        if windows:
-            with bake_windows.prepared(plan, work, folder, chosen, _cpus(), wheelhouse, log) as var_file:
+        template = render_output.packer_files(plan, payload)
+        write_folder(work / "packer", template)
+        if plan.target.is_windows:
+            with bake_windows.prepared(
+                plan, template, work, folder, chosen, _cpus(), wheelhouse, log
+            ) as var_file:
                 _packer(plan, work, {}, var_file, log, steps)
             base = plan.spec.windows.iso_sha256
         else:
-            base = _packer_linux(plan, work, chosen, wheelhouse, log, steps)
+            base = _packer_linux(plan, payload, work, chosen, wheelhouse, log, steps)
         packed = work / image.name
         with steps.step("compress"):
             process.run(

@@ -17,7 +17,7 @@ from notebake.bases import base
 from notebake.files import write_folder
 from notebake.machines import rootfs
 from notebake.plan.plan import Plan
-from notebake.provision import files
+from notebake.provision.files import Payload
 
 ARCHIVE = "environment.tar.zst"  # the name that scripts/install.sh asks for
 _SECONDS = 900
@@ -36,21 +36,21 @@ with open("/opt/notebake/guest/config.json") as file:
 """
 
 
-def folder(plan: Plan) -> Path:
+def folder(plan: Plan, payload: Payload) -> Path:
     """Where the environment of `plan` is kept, by what it is made from: lock, base, the code that makes it."""
     total = hashlib.sha256(base.base_id(plan).encode())
-    for item in files.files(plan):
+    for item in payload.files:
         if item.path in ("environment.py", "machine.py", "requirements.txt", "ca.pem"):
             total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
     return paths.cache_folder() / "environments" / f"{plan.target.name}-{total.hexdigest()[:12]}"
 
 
-def make(plan: Plan, root: Path, wheelhouse: Path, log: Path) -> Path:
+def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) -> Path:
     """The folder with ARCHIVE, what belongs into the image's /opt/notebake; made whole or not at all.
 
     `root` is the base's root as a tar. Needs root. Raises MissingTool or CommandFailed.
     """
-    place = folder(plan)
+    place = folder(plan, payload)
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def make(plan: Plan, root: Path, wheelhouse: Path, log: Path) -> Path:
         rootfs.unpack(root, tree)
         home = tree / "opt/notebake"
         home.mkdir(parents=True)
-        write_folder(home / "guest", files.files(plan))
+        write_folder(home / "guest", payload.files)
         shutil.copytree(wheelhouse, tree / "wheels", copy_function=os.link)
         program = ("/usr/bin/env", "NOTEBAKE_WHEELHOUSE=file:///wheels", plan.target.python.interpreter)
         argv: list[str | Path] = [

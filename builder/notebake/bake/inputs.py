@@ -15,7 +15,7 @@ from notebake.bases import base
 from notebake.errors import MissingTool
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Mmdebstrap
-from notebake.provision import files
+from notebake.provision.files import Payload
 from notebake.render import nocloud, output
 
 # Programs that write bytes of the disk, and how each says its version. Packer and QEMU are not among
@@ -50,20 +50,22 @@ def tool_versions(plan: Plan) -> dict[str, str]:
     return {"notebake": version("notebake")} | {name: _tool(name, flag) for name, flag in writers.items()}
 
 
-def inputs(plan: Plan) -> dict[str, str]:
+def inputs(plan: Plan, payload: Payload) -> dict[str, str]:
     """Everything that changes the image: name -> SHA-256 (hex), and `tool/NAME` -> version; sorted.
 
     No secret is in it: what could hold one, the guest's config.json, is there as a digest.
     """
     # guest.tar.gz is left out: its bytes follow from the guest's files and this computer's zlib.
     parts = {
-        f"packer/{item.path}": item.data for item in output.packer_files(plan) if item.path != "guest.tar.gz"
+        f"packer/{item.path}": item.data
+        for item in output.packer_files(plan, payload)
+        if item.path != "guest.tar.gz"
     }
-    parts |= {f"guest/{item.path}": item.data for item in files.files(plan)}
+    parts |= {f"guest/{item.path}": item.data for item in payload.files}
     parts |= {f"seed/{name}": data for name, data in nocloud.build_seed("key").items()}
     found = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     found["base"] = base.base_id(plan)
-    if plan.target.family == "windows":
+    if plan.target.is_windows:
         found["iso"] = f"{plan.spec.windows.iso_sha256}"
     found |= {f"tool/{name}": number for name, number in tool_versions(plan).items()}
     return dict(sorted(found.items()))

@@ -15,7 +15,7 @@ from notebake.accelerator import Accelerator
 from notebake.bake import windows_media
 from notebake.files import RenderedFile, write_folder, write_whole
 from notebake.plan.plan import Plan
-from notebake.render import output, windows_packer
+from notebake.render import windows_packer
 
 # virtio-win's folders of the drivers for the disk and the network card of the template.
 _DRIVERS = ("viostor", "NetKVM")
@@ -29,7 +29,14 @@ def password() -> str:
 
 @contextlib.contextmanager
 def prepared(
-    plan: Plan, work: Path, folder: Path, accel: Accelerator, cpus: int, wheelhouse: Path, log: Path
+    plan: Plan,
+    template: tuple[RenderedFile, ...],
+    work: Path,
+    folder: Path,
+    accel: Accelerator,
+    cpus: int,
+    wheelhouse: Path,
+    log: Path,
 ) -> Iterator[Path]:
     """The variable file for `packer build` on the template in `work`/packer, while its TPM runs.
 
@@ -39,7 +46,7 @@ def prepared(
     virtio = windows_media.check_drivers(plan.spec.windows, folder)
     answer = work / "answer"
     made = [RenderedFile(path="Autounattend.xml", data=windows_packer.answer(plan, secret), mode=0o600)]
-    script = next(item for item in output.packer_files(plan) if item.path == "answer/winrm.ps1")
+    script = next(item for item in template if item.path == "answer/winrm.ps1")
     write_folder(answer, [*made, RenderedFile(path="winrm.ps1", data=script.data)])
     for name in _DRIVERS:
         process.run(

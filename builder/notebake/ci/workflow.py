@@ -41,5 +41,5 @@ def render(service: str, *, wanted: str, keyless: bool) -> bytes:
         actions={name: f"{row['commit']} # {row['tag']}" for name, row in pins.items()},
         # GitLab's matrix is fixed before a job runs: there, and there alone, the names are written down.
         # Windows is baked from Microsoft's ISO, which a CI has not.
-        targets=[item.name for item in targets.all_targets() if item.family != "windows"],
+        targets=[item.name for item in targets.all_targets() if not item.is_windows],
     )

@@ -36,15 +36,17 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
     from notebake.bake import inputs as bake_inputs
     from notebake.provision import files
     from notebake.record import record
+    from notebake.render import output as render_output
     from notebake.render import user_data
 
     _, plan = options.load(spec_path, target)
-    inputs = bake_inputs.inputs(plan)
+    payload = files.build(plan)
+    inputs = bake_inputs.inputs(plan, payload)
     identity = bake_inputs.identify(inputs)
     changed = bake_inputs.changes(record.load(output / f"{target}.qcow2").inputs, inputs) if show_diff else []
     limits = {
         name: {"bytes": size, "limit": limit, "fits": size <= limit}
-        for name, (size, limit) in user_data.user_data_sizes(plan).items()
+        for name, (size, limit) in user_data.sizes(render_output.user_data(plan, payload)).items()
     }
     config = files.config(plan)
     config["password"] = "set" if config["password"] else "none: a token is made on the machine"
@@ -76,9 +78,7 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
         f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "
         f"profile {config['profile']}, password {config['password']}"
     )
-    lets_in = (
-        f"{config['port']} comes" if plan.target.family == "windows" else f"ssh and {config['port']} come"
-    )
+    lets_in = f"{config['port']} comes" if plan.target.is_windows else f"ssh and {config['port']} come"
     click.echo(f"firewall     {plan.target.firewall}: {lets_in} in")
     for name, row in limits.items():
         click.echo(

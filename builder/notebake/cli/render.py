@@ -41,8 +41,7 @@ def command(
 
     _, plan = options.load(spec_path, target)
     output = output or Path("rendered") / target
-    write_folder(
-        output, render_output.files(plan, clouds=clouds or tuple(user_data.LIMITS), hostname=hostname)
-    )
-    size, limit = user_data.user_data_sizes(plan)["aws"]
+    rendered = render_output.render(plan, clouds=clouds or tuple(user_data.LIMITS), hostname=hostname)
+    write_folder(output, rendered.files)
+    size, limit = user_data.sizes(rendered.user_data)["aws"]
     click.echo(f"{output}: user-data is {size:,} bytes (EC2 takes {limit:,})")

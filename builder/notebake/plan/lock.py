@@ -146,7 +146,7 @@ def _wheels(package: dict[str, object]) -> list[tuple[str, str]]:
 
 def _best(wheels: list[tuple[str, str]], target: Target) -> list[tuple[str, str]]:
     """On Windows, the one of `wheels` that pip takes there, so that a digest over all of them is known."""
-    if target.family != "windows":
+    if not target.is_windows:
         return wheels
     version = tuple(map(int, target.python.version.split(".")))
     platforms = ["win_amd64"]

@@ -19,8 +19,7 @@ from notebake.plan.spec import Spec
 from notebake.plan.targets import Target
 
 
-# eq=False: a plan is itself and no other, so that what was rendered from it can be kept.
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain or None for self-signed."""
 
@@ -50,7 +49,7 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
 
     `now` (aware) is what an own certificate's dates are held against; the plan is the same at any time.
     """
-    if target.family == "windows":
+    if target.is_windows:
         windows.check_spec(spec)
     return Plan(
         spec=spec,

@@ -107,6 +107,11 @@ class Target(StrictModel):
     programs: dict[str, str] = Field(default_factory=dict)
     base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")]
 
+    @property
+    def is_windows(self) -> bool:
+        """Whether the release is a Windows: the one family with another payload, user-data and bake."""
+        return self.family == "windows"
+
 
 def _load(folder: Path) -> Target:
     path = folder / FILE_NAME

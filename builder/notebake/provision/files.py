@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import tarfile
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 from notebake.files import RenderedFile
@@ -54,7 +54,7 @@ def config(plan: Plan) -> dict[str, Any]:
         "names": list(spec.certificate.names),
         "own_certificate": plan.own_certificate is not None,
     }
-    if target.family == "windows":
+    if target.is_windows:
         return common | windows.config(plan)
     return {
         "target": target.name,
@@ -84,10 +84,37 @@ def config(plan: Plan) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=16)
-def files(plan: Plan) -> tuple[RenderedFile, ...]:
-    """Every file of the guest, by path relative to its folder (on Linux /opt/notebake/guest)."""
-    texts = windows.programs() if plan.target.family == "windows" else linux.programs()
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """The provisioning files of one plan, built once and handed on.
+
+    `files`: sorted by path, which is relative to their folder (on Linux /opt/notebake/guest).
+    """
+
+    files: tuple[RenderedFile, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over paths and contents."""
+        total = hashlib.sha256()
+        for item in self.files:
+            total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
+        return total.hexdigest()
+
+    def archive(self) -> bytes:
+        """Return the files and their digest as a tar.gz, with fixed order, owner and times."""
+        plain = io.BytesIO()
+        with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for item in (*self.files, RenderedFile(path="digest", data=self.digest.encode() + b"\n")):
+                entry = tarfile.TarInfo(item.path)
+                entry.size, entry.mode = len(item.data), item.mode
+                tar.addfile(entry, io.BytesIO(item.data))
+        return gzip.compress(plain.getvalue(), compresslevel=9, mtime=0)
+
+
+def build(plan: Plan) -> Payload:
+    """Return the provisioning files of `plan`."""
+    texts = windows.programs() if plan.target.is_windows else linux.programs()
     found = {
         path: without_comments(text, python=path.endswith(".py")).encode() for path, text in texts.items()
     }
@@ -98,23 +125,4 @@ def files(plan: Plan) -> tuple[RenderedFile, ...]:
     if plan.own_certificate is not None:
         found["own.pem"] = plan.own_certificate
     found.update({f"notebooks/{name}": data for name, data in plan.notebooks})
-    return tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found))
-
-
-def digest(items: tuple[RenderedFile, ...]) -> str:
-    """SHA-256 (hex) over paths and contents."""
-    total = hashlib.sha256()
-    for item in items:
-        total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
-    return total.hexdigest()
-
-
-def archive(items: tuple[RenderedFile, ...]) -> bytes:
-    """The guest as a tar.gz with its digest, for Packer: fixed order, owner and times."""
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for item in (*items, RenderedFile(path="digest", data=digest(items).encode() + b"\n")):
-            entry = tarfile.TarInfo(item.path)
-            entry.size, entry.mode = len(item.data), item.mode
-            tar.addfile(entry, io.BytesIO(item.data))
-    return gzip.compress(plain.getvalue(), compresslevel=9, mtime=0)
+    return Payload(files=tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found)))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 
 from notebake import templates
 from notebake.errors import SpecError
+from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Download
-from notebake.provision import files, linux
+from notebake.provision import linux
+from notebake.provision.files import Payload
+from notebake.render.user_data import LIMITS, UserData
 
 
-def cloud_config(plan: Plan) -> bytes:
-    """The user-data as readable `#cloud-config` text."""
-    items = files.files(plan)
-    binary = [item.path for item in items if b"\0" in item.data or not _is_text(item.data)]
+def cloud_config(plan: Plan, payload: Payload) -> bytes:
+    """Return the user-data as readable `#cloud-config` text. Raises SpecError for a binary file."""
+    binary = [item.path for item in payload.files if b"\0" in item.data or not _is_text(item.data)]
     if binary:
         raise SpecError(f"{binary[0]}: not text (UTF-8), so it cannot be carried by user-data")
     return templates.render(
@@ -23,8 +24,8 @@ def cloud_config(plan: Plan) -> bytes:
         title=f"{plan.target.name}, endpoint {plan.spec.endpoint.name}",
         user=plan.spec.user,
         cloud=linux.cloud_settings(plan),
-        guest=items,
-        digest=files.digest(items),
+        guest=payload.files,
+        digest=payload.digest,
     )
 
 
@@ -36,17 +37,27 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-@lru_cache(maxsize=16)
-def user_data(plan: Plan) -> bytes:
-    """The user-data as clouds get it: gzipped, which cloud-init unpacks by itself.
+def user_data(plan: Plan, payload: Payload) -> UserData:
+    """Return the user-data, gzipped, which cloud-init unpacks by itself, and as text to read.
 
-    The same for each machine of a plan: what differs, the host name, is in the meta-data. Zopfli finds a
-    gzip stream that is 8 % shorter than zlib's, for which EC2's limit has a use.
+    The same for each machine of a plan: what differs, the host name, is in the meta-data. Google's metadata
+    values are text, so its machines get the text. Zopfli finds a gzip stream that is 8 % shorter than
+    zlib's, for which EC2's limit has a use.
     """
     # Here, not above: most commands render nothing.
     from zopfli import gzip as zopfli
 
-    return bytes(zopfli.compress(cloud_config(plan)))
+    readable = cloud_config(plan, payload)
+    packed = bytes(zopfli.compress(readable))
+    return UserData(
+        clouds=dict.fromkeys(LIMITS, packed) | {"gcp": readable},
+        files=(
+            RenderedFile(path="user-data", data=packed),
+            RenderedFile(path="user-data.yaml", data=readable),
+        ),
+        seed=packed,
+        parts=payload.files,
+    )
 
 
 def packer_variables(plan: Plan) -> bytes:

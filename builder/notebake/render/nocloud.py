@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from notebake import templates
-from notebake.plan.plan import Plan
-from notebake.provision import files
+from notebake.provision.files import Payload
 
 
 def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tuple[str, ...] = ()) -> bytes:
@@ -24,6 +23,6 @@ def build_seed(public_key: str) -> dict[str, bytes]:
     }
 
 
-def instance_id(plan: Plan, hostname: str) -> str:
-    """A NoCloud instance-id for this plan on the machine `hostname`: same plan and name, same id."""
-    return f"{re.sub(r'[^a-z0-9-]', '-', hostname.lower())}-{files.digest(files.files(plan))[:12]}"
+def instance_id(payload: Payload, hostname: str) -> str:
+    """Return a NoCloud instance-id for the machine `hostname`: same payload and name, same id."""
+    return f"{re.sub(r'[^a-z0-9-]', '-', hostname.lower())}-{payload.digest[:12]}"

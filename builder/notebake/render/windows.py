@@ -12,16 +12,23 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 
 from notebake import paths
-from notebake.plan.plan import Plan
-from notebake.provision import files
+from notebake.files import RenderedFile
+from notebake.provision.files import Payload, without_comments
 from notebake.provision.windows import FIRST_BOOT, user_data_files
+from notebake.render.user_data import UserData
 
 # The extension runs its command through cmd.exe, which takes 8,191 characters.
 # https://learn.microsoft.com/troubleshoot/windows-client/shell-experience/command-line-string-limitation
 AZURE_COMMAND_LIMIT = 8191
+# Where `notebake render` writes the form of each cloud.
+PATHS = {
+    "aws": "aws/user-data",
+    "azure": "azure/custom-data.ps1",
+    "openstack": "user-data",
+    "gcp": "gcp/windows-startup-script-ps1",
+}
 _AZURE_COMMAND = (
     "powershell.exe -NoProfile -ExecutionPolicy Bypass -Command "
     "\"$ErrorActionPreference = 'Stop'; "
@@ -30,31 +37,31 @@ _AZURE_COMMAND = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """User-data of one cloud: where `render` writes it, and its bytes."""
-
-    path: str
-    data: bytes
-
-
-def script(plan: Plan) -> str:
-    """The first boot's script with the guest in it; ASCII, which PowerShell 5.1 reads alike everywhere."""
+def script(payload: Payload) -> str:
+    """Return the first boot's script with the payload in it; ASCII, which PowerShell 5.1 reads alike everywhere."""
     text = (paths.data_folder("cloud-init") / "windows" / FIRST_BOOT).read_text("ascii")
-    archive = base64.b64encode(files.archive(user_data_files(files.files(plan)))).decode()
-    return f"$Archive = '{archive}'\n" + files.without_comments(text, python=False)
+    archive = base64.b64encode(payload.archive()).decode()
+    return f"$Archive = '{archive}'\n" + without_comments(text, python=False)
 
 
-def forms(plan: Plan) -> dict[str, Form]:
-    """By cloud, what its machines get."""
-    text = script(plan)
-    cloudbase = f"#ps1_sysnative\n{text}".encode()
-    return {
-        "aws": Form(path="aws/user-data", data=f"<powershell>\n{text}</powershell>\n".encode()),
-        "azure": Form(path="azure/custom-data.ps1", data=text.encode()),
-        "openstack": Form(path="user-data", data=cloudbase),
-        "gcp": Form(path="gcp/windows-startup-script-ps1", data=text.encode()),
+def user_data(payload: Payload) -> UserData:
+    """Return the user-data in each cloud's form, and the settings of Azure's extension that runs it."""
+    carried = Payload(files=user_data_files(payload.files))
+    text = script(carried)
+    clouds = {
+        "aws": f"<powershell>\n{text}</powershell>\n".encode(),
+        "azure": text.encode(),
+        "openstack": f"#ps1_sysnative\n{text}".encode(),
+        "gcp": text.encode(),
     }
+    written = {name: RenderedFile(path=path, data=clouds[name]) for name, path in PATHS.items()}
+    extension = RenderedFile(path="azure/extension.json", data=azure_extension())
+    return UserData(
+        clouds=clouds,
+        files=(*written.values(), extension),
+        seed=clouds["openstack"],
+        parts=carried.files,
+    )
 
 
 def azure_extension() -> bytes:

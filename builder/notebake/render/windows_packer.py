@@ -10,7 +10,7 @@ from notebake.errors import SpecError
 from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
 from notebake.plan.targets import WindowsMedia
-from notebake.provision import files
+from notebake.provision.files import Payload
 
 _NAMESPACE = "urn:schemas-microsoft-com:unattend"
 _STATE = "http://schemas.microsoft.com/WMIConfig/2002/State"
@@ -57,7 +57,7 @@ def variables(plan: Plan) -> dict[str, str]:
     }
 
 
-def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
+def packer_files(plan: Plan, payload: Payload) -> tuple[RenderedFile, ...]:
     """The Packer template, its scripts and the guest's archive, without values of this computer.
 
     The answer file has no password here: `notebake bake` makes one for each bake.
@@ -68,6 +68,6 @@ def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
     found["cloudbase-init-unattend.conf"] = found["cloudbase-init-unattend.conf"].replace(
         b"@user@", plan.spec.user.encode()
     )
-    found["guest.tar.gz"] = files.archive(files.files(plan))
+    found["guest.tar.gz"] = payload.archive()
     found["variables.pkrvars.json"] = (json.dumps(variables(plan), indent=1) + "\n").encode()
     return tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found))

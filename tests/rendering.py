@@ -1,0 +1,19 @@
+"""What is rendered from a plan, for tests that ask for one part of it."""
+
+from __future__ import annotations
+
+from notebake.files import RenderedFile
+from notebake.plan.plan import Plan
+from notebake.provision import files
+from notebake.render import output
+from notebake.render.user_data import UserData
+
+
+def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
+    """Return the Packer template with the payload of `plan`."""
+    return output.packer_files(plan, files.build(plan))
+
+
+def user_data(plan: Plan) -> UserData:
+    """Return the user-data of `plan` for every cloud."""
+    return output.user_data(plan, files.build(plan))
