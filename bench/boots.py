@@ -19,7 +19,7 @@ from bench.workshop import Workshop
 from notebake import launch, process
 from notebake.errors import SpecError
 from notebake.launch import Source
-from notebake.machines import lifecycle, ssh
+from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
 from notebake.plan.plan import Plan
 from notebake.provision import linux
@@ -102,7 +102,7 @@ def memory(workshop: Workshop) -> Outcome:
     """Whether the first boot comes to its end in 1 GiB: the notebook answers and nothing was killed."""
     source = _user_data_only(workshop)
     with _booted(workshop, source, memory_mib=SMALL_MIB) as (machine, moments):
-        said = process.run(ssh.ssh_argv(machine, [_ASK]), timeout=1800).stdout.decode()
+        said = process.run(machine.ssh.argv(_ASK), timeout=1800).stdout.decode()
     total, available, swaps, killed, state, *peak = said.splitlines()
     # An nspawn machine has the host's memory: there the question makes no sense.
     small = workshop.platform == "qemu" and int(total) <= SMALL_MIB * 1024

@@ -18,9 +18,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from notebake.address import Address
 from notebake.errors import NotebakeError
 from notebake.machines import machine
-from notebake.machines.machine import Address, Machine
+from notebake.machines.machine import Machine
 
 _EVERY_SECONDS = 0.5
 _TRY_SECONDS = 10.0  # a busy emulated machine takes seconds to answer its first request

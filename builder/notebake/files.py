@@ -23,9 +23,10 @@ class RenderedFile:
     mode: int = 0o644
 
 
-def _refuse(path: Path, error: OSError) -> CommandFailed:
+def unwritable(path: Path, error: OSError) -> CommandFailed:
+    """Return the error for a file or folder that cannot be written."""
     return CommandFailed(
-        f"{path}: cannot be written: {error.strerror}", "is the disk full, or the right missing?"
+        f"{path}: cannot be written: {error.strerror}", "check free disk space and file permissions"
     )
 
 
@@ -54,7 +55,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         with beside(path, data, mode) as made:
             made.replace(path)
     except OSError as error:
-        raise _refuse(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
@@ -85,7 +86,7 @@ def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
             shutil.rmtree(beside, ignore_errors=True)
             raise
     except OSError as error:
-        raise _refuse(folder, error) from None
+        raise unwritable(folder, error) from None
 
 
 def sha256(path: Path) -> str:

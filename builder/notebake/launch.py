@@ -16,6 +16,7 @@ from notebake.files import sha256
 from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
+from notebake.machines.wait import Watch
 from notebake.plan import own_certificate, spec, targets
 from notebake.plan.plan import Plan
 from notebake.progress import Steps
@@ -115,7 +116,14 @@ def from_image(image: Path, spec_path: Path) -> Source:
     )
 
 
-def launch_machine(source: Source, *, name: str | None, steps: Steps, settings: dict[str, Any]) -> Machine:
+def launch_machine(
+    source: Source,
+    *,
+    name: str | None,
+    steps: Steps,
+    settings: dict[str, Any],
+    watch: type[Watch] = Watch,
+) -> Machine:
     """Start a machine from `source` and wait for its notebook; `settings` go into Request."""
     prepared = lifecycle.prepare(source.target, name)
     seed = {
@@ -141,4 +149,4 @@ def launch_machine(source: Source, *, name: str | None, steps: Steps, settings: 
         own_certificate=source.own_certificate,
         **settings,
     )
-    return lifecycle.start(request, steps=steps)
+    return lifecycle.start(request, steps=steps, watch=watch)

@@ -19,7 +19,7 @@ from tests.e2e.stages import Stages
 from notebake import launch, paths
 from notebake.bake import bake
 from notebake.bases import base
-from notebake.machines import lifecycle, ssh
+from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
 from notebake.plan import plan, spec, targets
 from notebake.plan.plan import Plan
@@ -130,7 +130,7 @@ def inside() -> Callable[..., str]:
     from notebake import process
 
     def run(machine: Machine, *words: str, timeout: float = 120) -> str:
-        argv = ssh.ssh_argv(machine, ["sudo", "-n", *words])
+        argv = machine.ssh.argv(" ".join(["sudo", "-n", *words]))
         return process.run(argv, timeout=timeout).stdout.decode()
 
     return run

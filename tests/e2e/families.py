@@ -17,7 +17,7 @@ from tests.rendering import packer_files, user_data
 
 from notebake import launch, process
 from notebake.launch import Source
-from notebake.machines import lifecycle, ssh, wait
+from notebake.machines import lifecycle, wait
 from notebake.machines import network as networks
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
@@ -42,7 +42,7 @@ class OnlySsh(wait.Watch):
     """For a machine that Packer would provision: it serves no notebook yet."""
 
     def run(self) -> Machine:
-        self._poll("sshd does not answer", self._sshd)
+        self.wait_for_sshd()
         return self.machine
 
 
@@ -67,14 +67,20 @@ class Family:
 
 
 def launch_one(
-    source: Source, steps: Steps, *, name: str | None = None, closed: bool = True, alone: bool = False
+    source: Source,
+    steps: Steps,
+    *,
+    name: str | None = None,
+    closed: bool = True,
+    alone: bool = False,
+    watch: type[wait.Watch] = wait.Watch,
 ) -> Machine:
     """A machine that serves its notebook. `closed`: the depot is all it reaches; `alone`: not even that."""
     settings: dict[str, Any] = {"platform": "nspawn", "limit": LIMIT, "offline": closed}
     with pytest.MonkeyPatch.context() as patch:
         if closed and not alone:
             patch.setattr(networks, "config", _with_depot)
-        return launch.launch_machine(source, name=name, steps=steps, settings=settings)
+        return launch.launch_machine(source, name=name, steps=steps, settings=settings, watch=watch)
 
 
 _config = networks.config
@@ -102,7 +108,7 @@ def root_shell(machine: Machine, script: str, *, stdin: bytes | None = None, che
     # As a login shell of root has it.
     script = f"PATH=$PATH:/usr/sbin:/sbin; {script}"
     quoted = "'" + script.replace("'", "'\\''") + "'"
-    argv = ssh.ssh_argv(machine, ["sudo", "-n", "sh", "-c", quoted])
+    argv = machine.ssh.argv(f"sudo -n sh -c {quoted}")
     return process.run(argv, timeout=LIMIT, stdin=stdin, check=check).stdout.decode("utf-8", "replace")
 
 
@@ -134,9 +140,8 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
         user="notebake-build", root=family.made.root, offline=True, limit=LIMIT,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lifecycle, "Watch", OnlySsh)
         patch.setattr(networks, "config", _with_depot)
-        machine = lifecycle.start(request, steps=family.steps)
+        machine = lifecycle.start(request, steps=family.steps, watch=OnlySsh)
     with stopped_in_the_end(machine):
         files = {item.path: item.data for item in packer_files(plan)}
         root_shell(machine, "cat >/tmp/guest.tar.gz", stdin=files["guest.tar.gz"])
@@ -156,5 +161,5 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
 
 def _script(machine: Machine, path: str, *, check: bool = True) -> None:
     """As the template's execute_command has it, with nothing around it."""
-    argv = ssh.ssh_argv(machine, ["sudo", "env", "sh", path])
+    argv = machine.ssh.argv(f"sudo env sh {path}")
     process.run(argv, timeout=LIMIT, check=check)

@@ -150,14 +150,13 @@ def failing_launch(family: Family, plan: Plan) -> str:
     """What a launch says that cannot end well; it is not waited for longer than until the machine says so."""
 
     class UntilItFails(Watch):
-        def _tell(self) -> None:
-            super()._tell()
-            if self._told is not None:
-                raise self._failed("the set-up failed")
+        def on_console(self, text: str) -> None:
+            super().on_console(text)
+            if self.failure is not None:
+                raise self.not_ready("the set-up failed")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(NotReady) as caught:
-        patch.setattr(lifecycle, "Watch", UntilItFails)
-        launch_one(family.by_user_data(plan), family.steps, name=f"{family.name}-red")
+    with pytest.raises(NotReady) as caught:
+        launch_one(family.by_user_data(plan), family.steps, name=f"{family.name}-red", watch=UntilItFails)
     if any(each.name == f"{family.name}-red" for each in lifecycle.machines()):
         lifecycle.stop(f"{family.name}-red")
     return f"{caught.value.message}\n{caught.value.hint}"

@@ -52,7 +52,7 @@ def boot_again(machine: Machine) -> Machine:
     old = machine.network
     assert old is not None
     # Its seed names its address, and another test's machine may come or go in between.
-    with FileLock(nspawn._HOST_LOCK), pytest.MonkeyPatch.context() as patch:
+    with FileLock(nspawn.HOST_LOCK), pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "free", lambda used: (old.host, old.guest))
         networks.remove(old)
         network = networks.create(
@@ -74,15 +74,13 @@ def test_a_power_cut_at_first_boot_is_finished_by_the_next(
     family, name = families_in_turn, "cut"
 
     class Cutting(wait.Watch):
-        def _tell(self) -> None:
-            if moment in consoles.read(self.machine.console):
+        def on_console(self, text: str) -> None:
+            if moment in text:
+                self.up = True  # the machine is kept
                 raise CutError
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lifecycle, "Watch", Cutting)
-        patch.setattr(lifecycle, "_after_failure", lambda *rest: None)
-        with pytest.raises(CutError):
-            launch_one(family.by_user_data(family.plan()), family.steps, name=name)
+    with pytest.raises(CutError):
+        launch_one(family.by_user_data(family.plan()), family.steps, name=name, watch=Cutting)
     machine = record.load(name)
     with stopped_in_the_end(machine):
         assert machine.process.kill()
@@ -103,16 +101,14 @@ def test_a_mirror_that_is_down_for_a_minute_is_waited_for(family: Family) -> Non
     class Outage(wait.Watch):
         began = False
 
-        def _tell(self) -> None:
-            super()._tell()
-            if not self.began and "setup user" in consoles.read(self.machine.console):
+        def on_console(self, text: str) -> None:
+            super().on_console(text)
+            if not self.began and "setup user" in text:
                 self.began = True
                 family.depot.down()
                 threading.Timer(60, family.depot.up).start()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lifecycle, "Watch", Outage)
-        machine = launch_one(family.by_user_data(family.plan()), family.steps)
+    machine = launch_one(family.by_user_data(family.plan()), family.steps, watch=Outage)
     with stopped_in_the_end(machine):
         said = root_shell(machine, "journalctl --unit notebake-setup --output cat --no-pager")
         assert "setup failed at environment" in said
@@ -141,19 +137,15 @@ def test_a_full_disk_is_named_and_gone_on_with_when_there_is_room(family: Family
     class Enlarging(wait.Watch):
         enlarged = False
 
-        def _tell(self) -> None:
-            super()._tell()
-            if not self.enlarged and self._told is not None:
-                assert "No space left" in self._told or "os error 28" in self._told
+        def on_console(self, text: str) -> None:
+            super().on_console(text)
+            if not self.enlarged and self.failure is not None:
+                assert "No space left" in self.failure or "os error 28" in self.failure
                 root_shell(self.machine, "mount -o remount,size=2G /opt/notebake")
                 self.enlarged = True
 
-    with (
-        planted({"etc/systemd/system/opt-notebake.mount": mount}, "opt-notebake.mount", "local-fs.target"),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr(lifecycle, "Watch", Enlarging)
-        machine = launch_one(family.by_user_data(family.plan()), family.steps)
+    with planted({"etc/systemd/system/opt-notebake.mount": mount}, "opt-notebake.mount", "local-fs.target"):
+        machine = launch_one(family.by_user_data(family.plan()), family.steps, watch=Enlarging)
     with stopped_in_the_end(machine):
         assert "failed at environment" in consoles.read(machine.console)
 
@@ -166,7 +158,7 @@ class planted:
         self._patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> None:
-        plant = nspawn._plant
+        plant = nspawn.plant
 
         def also(request: Request, root: Path, network: record.Network) -> None:
             plant(request, root, network)
@@ -176,7 +168,7 @@ class planted:
             wants.mkdir(exist_ok=True)
             (wants / self._unit).symlink_to(f"../{self._unit}")
 
-        self._patch.setattr(nspawn, "_plant", also)
+        self._patch.setattr(nspawn, "plant", also)
 
     def __exit__(self, *error: object) -> None:
         self._patch.undo()
@@ -187,17 +179,16 @@ def test_a_golden_image_without_any_network_starts_its_notebook(golden: Sealed) 
 
     class ReadyOnConsole(wait.Watch):
         def run(self) -> Machine:
-            self._poll("the console does not say so", self._ready)
+            self.poll("the console does not say so", self._ready)
             return self.machine
 
         def _ready(self) -> None:
             if "notebake: ready" not in consoles.read(self.machine.console):
-                raise wait._NotYet("not ready")
+                raise wait.NotYet("not ready")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lifecycle, "Watch", ReadyOnConsole)
         patch.setattr(networks, "config", lambda network, *, offline: b'{"version": 2, "ethernets": {}}\n')
-        machine = launch_one(golden.source(), golden.family.steps, alone=True)
+        machine = launch_one(golden.source(), golden.family.steps, alone=True, watch=ReadyOnConsole)
     with stopped_in_the_end(machine):
         assert consoles.fingerprint(consoles.read(machine.console))
 

@@ -17,7 +17,6 @@ from rich.console import Console
 from notebake import process
 from notebake.errors import NotReady, SpecError
 from notebake.machines import console, lifecycle, network, wait
-from notebake.machines import ssh as machine_ssh
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
 from notebake.paths import state_folder
@@ -92,7 +91,7 @@ def steps() -> Steps:
 
 def ssh(machine: Machine, command: str) -> str:
     """What `command` prints in the machine."""
-    done = process.run(machine_ssh.ssh_argv(machine, [command]), timeout=120)
+    done = process.run(machine.ssh.argv(command), timeout=120)
     return done.stdout.decode().strip()
 
 
@@ -135,7 +134,7 @@ def test_a_container_starts_reboots_and_leaves_nothing_behind(base_root: Path) -
         assert ssh(machine, "cloud-init status --wait || true; hostname").endswith(prepared.name)
         boot = ssh(machine, "sudo stat --format %Z /run/systemd")
         # The connection ends with the machine: its exit code says nothing.
-        process.run(machine_ssh.ssh_argv(machine, ["sudo systemctl reboot"]), timeout=60, check=False)
+        process.run(machine.ssh.argv("sudo systemctl reboot"), timeout=60, check=False)
         for attempt in tenacity.Retrying(wait=tenacity.wait_fixed(0.5), stop=tenacity.stop_after_delay(90)):
             with attempt:
                 assert ssh(machine, "sudo stat --format %Z /run/systemd") != boot

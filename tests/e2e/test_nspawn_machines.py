@@ -13,7 +13,6 @@ from tests.certificates import corporate, rsa_key
 
 from notebake import process
 from notebake.machines import console, lifecycle, wait
-from notebake.machines import ssh as machine_ssh
 from notebake.machines.machine import Machine
 from notebake.plan import plan, spec, targets
 from notebake.plan.password import password_hash
@@ -123,10 +122,9 @@ def test_new_user_data_is_served_from_the_first_boot_that_has_it(
     lines = tuple(line for line in the_plan.lock.lines if not line.startswith("pandas=="))
     changed = replace(the_plan, spec=spec_, lock=replace(the_plan.lock, lines=lines))
     seed = "/var/lib/cloud/seed/nocloud"
-    ssh = machine_ssh.ssh_argv(machine, ["sudo", "-n", "tee", f"{seed}/user-data"])
-    process.run(ssh, timeout=60, stdin=linux.user_data(changed))
+    process.run(machine.ssh.argv(f"sudo -n tee {seed}/user-data"), timeout=60, stdin=linux.user_data(changed))
     inside(machine, "sed", "-i", "'s/^instance-id: .*/instance-id: another/'", f"{seed}/meta-data")
-    process.run(machine_ssh.ssh_argv(machine, ["sudo", "-n", "reboot"]), timeout=60, check=False)
+    process.run(machine.ssh.argv("sudo -n reboot"), timeout=60, check=False)
     machine.ssh.known_hosts.unlink()  # another instance has other host keys
 
     @tenacity.retry(wait=tenacity.wait_fixed(2), stop=tenacity.stop_after_delay(300), reraise=True)

@@ -25,9 +25,9 @@ from tests import certificates
 from tests.certificates import DAY, Pair
 
 from notebake import process
+from notebake.address import Address
 from notebake.plan.password import password_hash
 from notebake.probe import run as probe_run
-from notebake.probe.address import Address
 from notebake.probe.report import Report
 from notebake.probe.subject import Subject
 from notebake.progress import Steps

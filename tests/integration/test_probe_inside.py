@@ -13,8 +13,8 @@ import pytest
 from tests.integration.jupyter_servers import Farm, answering, certificate, give, red, run, states
 
 from notebake import process
+from notebake.address import Address
 from notebake.errors import CommandFailed
-from notebake.probe.address import Address
 from notebake.probe.report import Report
 from notebake.probe.subject import Canary, Subject
 

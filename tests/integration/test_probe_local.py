@@ -30,7 +30,7 @@ from tests.integration.jupyter_servers import (
     states,
 )
 
-from notebake.probe.address import Address
+from notebake.address import Address
 from notebake.probe.context import Context
 from notebake.probe.subject import Subject
 

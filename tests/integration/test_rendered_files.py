@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from tests.rendering import packer_files, user_data
 
-from notebake import process
+from notebake import process, ssh
 from notebake.bake import packer
-from notebake.bake.bake import _new_key
 from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, write_folder
 from notebake.plan.plan import Plan
@@ -44,7 +43,7 @@ def test_cloud_init_refuses_a_broken_one(make_plan: Callable[..., Plan], tmp_pat
 
 def packer_folder(plan: Plan, folder: Path) -> dict[str, str]:
     write_folder(folder / "packer", packer_files(plan))
-    seed = nocloud.build_seed(_new_key(folder / "key"))
+    seed = nocloud.build_seed(ssh.new_key(folder / "key"))
     write_folder(folder / "seed", [RenderedFile(path=name, data=data) for name, data in seed.items()])
     return {"ssh_private_key_file": str(folder / "key"), "seed_directory": str(folder / "seed")}
 

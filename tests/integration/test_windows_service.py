@@ -24,9 +24,9 @@ import uv
 from tests.conftest import HASH
 
 from notebake import process
+from notebake.address import Address
 from notebake.plan.plan import Plan
 from notebake.probe import run
-from notebake.probe.address import Address
 from notebake.probe.subject import Subject
 from notebake.progress import Steps
 from notebake.provision import files

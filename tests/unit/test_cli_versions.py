@@ -52,7 +52,7 @@ def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: 
     run("promote", "debian-13@1.0.0", "--key", "k")
     asked: list[Request] = []
 
-    def start(request: Request, *, steps: object) -> None:
+    def start(request: Request, *, steps: object, watch: object) -> None:
         asked.append(request)
         raise KeyboardInterrupt
 

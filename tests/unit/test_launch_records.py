@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from notebake.accelerator import Accelerator
+from notebake.address import Address
 from notebake.errors import CommandFailed, MissingTool, SpecError
-from notebake.machines import console, keys, lifecycle, machine, nspawn, pids, ports, qemu, rootfs
+from notebake.machines import console, lifecycle, machine, nspawn, pids, ports, qemu, rootfs
 from notebake.machines import network as networks
-from notebake.machines.machine import Address, Machine, Network, Ssh
+from notebake.machines.machine import Machine, Network
 from notebake.machines.request import Request
+from notebake.ssh import Ssh
 
 FIRST = ":".join(["AB"] * 32)
 LAST = ":".join(["0c"] * 32)
@@ -42,11 +44,11 @@ def a_machine(name: str = "one", **changes: object) -> Machine:
         "canary": Address(host="10.213.0.2", port=8765),
         "canary_inside": 8765,
         "ssh": Ssh(
-            host="10.213.0.2", port=22, user="u", key=folder / keys.KEY, known_hosts=folder / "known_hosts"
+            host="10.213.0.2", port=22, user="u", key=folder / machine.KEY, known_hosts=folder / "known_hosts"
         ),
         "console": folder / "console.log",
         "fingerprint": FIRST,
-        "created": machine.now(),
+        "created": "2026-11-25T03:00:00+00:00",
         "network": Network(
             netns="n",
             veth="v",
@@ -122,7 +124,7 @@ def test_names_are_counted_up_and_a_used_one_is_refused() -> None:
     first, second = lifecycle.prepare("Ubuntu-24.04"), lifecycle.prepare("Ubuntu-24.04")
     assert (first.name, second.name) == ("ubuntu-24-04-1", "ubuntu-24-04-2")
     assert first.folder.stat().st_mode & 0o777 == 0o700
-    assert (first.folder / keys.KEY).stat().st_mode & 0o777 == 0o600
+    assert (first.folder / machine.KEY).stat().st_mode & 0o777 == 0o600
     assert first.public_key.startswith("ssh-ed25519 ") and first.public_key != second.public_key
     with pytest.raises(SpecError, match="ubuntu-24-04-2 exists"):
         lifecycle.prepare("x", second.name)
@@ -218,7 +220,7 @@ def test_the_seed_never_follows_a_symlink_out_of_the_root(tmp_path: Path) -> Non
     network = a_machine().network
     assert network is not None
     with pytest.raises(CommandFailed, match="symlink"):
-        nspawn._plant(request, tmp_path / "root", network)
+        nspawn.plant(request, tmp_path / "root", network)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from notebake.address import Address
 from notebake.errors import SpecError
-from notebake.probe.address import Address
-from notebake.probe.subject import Ssh, Subject, plain_fingerprint
+from notebake.probe.subject import Subject, plain_fingerprint
 
 
 @pytest.mark.parametrize(
@@ -70,12 +68,3 @@ def test_a_token_that_is_none(token: str) -> None:
     with pytest.raises(SpecError) as caught:
         Subject(address=Address(host="nb"), token=token)
     assert not token or token not in str(caught.value)
-
-
-def test_ssh_hands_every_word_on_as_it_is() -> None:
-    ssh = Ssh(host="127.0.0.1", user="azureuser", key=Path("key"), known_hosts=Path("known"), port=2222)
-    argv = ssh.argv(["echo", "a b", "$(reboot)", "'"])
-    assert argv[0] == "ssh"
-    assert "BatchMode=yes" in argv
-    assert "UserKnownHostsFile=known" in argv
-    assert argv[-3:] == ["--", "127.0.0.1", "echo 'a b' '$(reboot)' ''\"'\"''"]

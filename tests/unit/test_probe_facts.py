@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.certificates import NOW, Pair, authority, ec_key, issue, rsa_key
 
+from notebake.address import Address
 from notebake.errors import CommandFailed, NotReady
 from notebake.probe import png
-from notebake.probe.address import Address
 from notebake.probe.checks._certificate import is_own
 from notebake.probe.checks.san import covered
 from notebake.probe.checks.tls import faults

@@ -12,9 +12,9 @@ from junitparser import Failure, JUnitXml, Skipped, TestSuite
 from rich.console import Console
 
 from notebake import terminal
+from notebake.address import Address
 from notebake.errors import CheckFailed, NotReady, SpecError
 from notebake.probe import connection, run
-from notebake.probe.address import Address
 from notebake.probe.report import Report, Result, clean
 from notebake.probe.subject import Subject
 from notebake.progress import Steps

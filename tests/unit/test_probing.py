@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
+from notebake.address import Address
 from notebake.machines import machine
 from notebake.machines.pids import identify
 from notebake.probe import launched
 from notebake.probe.subject import Subject
+from notebake.ssh import Ssh
 
 
 def put(own_certificate: bool | None) -> None:
-    folder, here = machine.folder("nb-1"), machine.Address(host="10.213.0.2", port=443)
+    folder, here = machine.folder("nb-1"), Address(host="10.213.0.2", port=443)
     machine.save(
         machine.Machine(
             name="nb-1", platform="qemu", target="debian-13", source="user-data", sha256=None,
             process=identify(os.getpid()), address=here, notebook_port=9999, canary=here, canary_inside=8765,
-            fingerprint="AB:" * 31 + "AB", created=machine.now(), console=folder / "console.log",
+            fingerprint="AB:" * 31 + "AB", created="2026-11-25T03:00:00+00:00", console=folder / "console.log",
             own_certificate=own_certificate,
-            ssh=machine.Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),
+            ssh=Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),
         )
     )  # fmt: skip
 
@@ -38,22 +39,13 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
-@pytest.mark.parametrize("own", [True, False, None])
-def test_the_certificate_of_a_launched_machine(own: bool | None) -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_the_certificate_of_a_launched_machine(own: bool) -> None:
     put(own)
     found = subject("nb-1")
     assert found.own_certificate is own
     assert found.names == ("nb-1", "10.213.0.2")
     assert found.fingerprint == "ab" * 32
-
-
-def test_the_record_of_an_older_notebake_does_not_say(tmp_path: Path) -> None:
-    put(True)
-    path = machine.folder("nb-1") / machine.RECORD
-    record = json.loads(path.read_text())
-    del record["own_certificate"]
-    path.write_text(json.dumps(record))
-    assert subject("nb-1").own_certificate is None
 
 
 def test_an_address_does_not_say() -> None:

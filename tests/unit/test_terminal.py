@@ -11,9 +11,11 @@ import pytest
 from tests.conftest import Run
 
 from notebake import paths, terminal
+from notebake.address import Address
 from notebake.machines import machine
 from notebake.machines.pids import identify
 from notebake.progress import Steps
+from notebake.ssh import Ssh
 
 FINGERPRINT = "7D:CD:C3:AB:E1:" + ":".join(["AB", "CD", "VS", "OK", "ID", "UP"] * 4)
 VALUES = (FINGERPRINT, ":smile: :warning:", "[red]image[/red]", "[/]", "[link=https://x.example]y", "a\\[b]")
@@ -49,13 +51,13 @@ def test_steps_and_notes(screen: str, value: str, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("value", VALUES)
 def test_tables(screen: str, value: str, run: Run) -> None:
     folder = machine.folder("nb-1")
-    address = machine.Address(host=value, port=443)
+    address = Address(host=value, port=443)
     machine.save(
         machine.Machine(
             name="nb-1", platform="qemu", target="debian-13", source=value, sha256=None,
             process=identify(os.getpid()), address=address, notebook_port=9999, canary=address,
-            canary_inside=8765, fingerprint=None, created=machine.now(), console=folder / "console.log",
-            ssh=machine.Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),
+            canary_inside=8765, fingerprint=None, created="2026-11-25T03:00:00+00:00", console=folder / "console.log",
+            ssh=Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),
         )
     )  # fmt: skip
     code, out, _ = run("ps")

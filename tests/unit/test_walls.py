@@ -25,8 +25,9 @@ DOORS = {
     "record.git": ("process",),
 }
 # Ground modules know no stage.
-GROUND = ("errors", "files", "paths", "process", "progress", "templates", "terminal", "validation", "seed")
-STAGES = tuple(WALLS) + ("bases", "bake", "launch", "ci", "cli", "doctor")
+GROUND = ("errors", "files", "paths", "process", "progress", "seed", "ssh", "templates", "terminal",
+          "validation", "address")  # fmt: skip
+STAGES = (*WALLS, "bases", "bake", "launch", "ci", "cli", "doctor")
 
 
 def imports(source: str, module: str = "") -> set[str]:

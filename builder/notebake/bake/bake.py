@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
-
-from notebake import accelerator, paths, process
+from notebake import accelerator, paths, process, ssh
 from notebake.accelerator import Accelerator
 from notebake.bake import environment, windows_media
 from notebake.bake import inputs as bake_inputs
@@ -57,18 +54,6 @@ class Baked:
     image: Path
     record: Record
     fresh: bool
-
-
-def _new_key(path: Path) -> str:
-    """A key pair for Packer's ssh: the private one at `path` (0600), the public line returned."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
-    path.touch(mode=0o600)
-    path.write_bytes(private)
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return public.decode()
 
 
 def _cpus() -> int:
@@ -136,7 +121,7 @@ def _packer_linux(
         root = bases.root(plan, steps, log)
         with steps.step("make the environment"):
             served, folder = "environment", environment.make(plan, payload, root, wheelhouse, log)
-    seed = nocloud.build_seed(_new_key(work / "key"))
+    seed = nocloud.build_seed(ssh.new_key(work / "key"))
     write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
     variables = _variables(work, chosen, disk, served, folder)
     _packer(plan, work, variables, work / "packer/variables.pkrvars.json", log, steps)

@@ -8,7 +8,6 @@ has the real name.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from notebake import process
 from notebake.errors import CommandFailed, MissingTool, SpecError
+from notebake.files import sha256
 
 MIB = 1024 * 1024
 SECTOR = 512
@@ -92,7 +92,7 @@ def make_disk(*, root: Path, size_mib: int, destination: Path, log: Path, grub_c
     """
     if os.geteuid() != 0:
         raise MissingTool("mke2fs: filling a disk from a root needs root", "run the same command with sudo")
-    digest = _digest(root)
+    digest = sha256(root)
     with _beside(destination) as folder:
         tree, raw, made = folder / "tree", folder / "disk.raw", folder / "disk.qcow2"
         tree.mkdir()
@@ -165,13 +165,8 @@ def _hook(script: Path) -> str:
     return f'sh {shlex.quote(str(script.resolve()))} "$1"'
 
 
-def _digest(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _uuid(digest: bytes, use: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"notebake {use} {digest.hex()}"))
+def _uuid(digest: str, use: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"notebake {use} {digest}"))
 
 
 def _unpack(root: Path, tree: Path, log: Path) -> None:
@@ -197,7 +192,7 @@ def _check_size(tree: Path, size_mib: int) -> None:
         )
 
 
-def _partition(raw: Path, size_mib: int, digest: bytes, log: Path) -> None:
+def _partition(raw: Path, size_mib: int, digest: str, log: Path) -> None:
     end = (size_mib * MIB - _TABLE_END) // SECTOR
     boot, root = _BOOT_START // SECTOR, _ROOT_START // SECTOR
     table = "\n".join(
@@ -214,7 +209,7 @@ def _partition(raw: Path, size_mib: int, digest: bytes, log: Path) -> None:
     process.run(["sfdisk", *options], timeout=60, stdin=f"{table}\n".encode(), log=log)
 
 
-def _fill(raw: Path, tree: Path, size_mib: int, digest: bytes, log: Path) -> None:
+def _fill(raw: Path, tree: Path, size_mib: int, digest: str, log: Path) -> None:
     extended = f"offset={_ROOT_START},hash_seed={_uuid(digest, 'directories')},lazy_itable_init=0"
     options = ("-q", "-F", "-t", "ext4", "-m", "1", "-O", _EXT4_FEATURES, "-E", extended)
     named = ("-L", "root", "-U", _uuid(digest, "filesystem"), "-d", tree)

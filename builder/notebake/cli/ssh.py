@@ -19,7 +19,7 @@ def command(name: str, words: tuple[str, ...]) -> None:
     Example:
       notebake ssh debian-13-1 systemctl status notebake-notebook
     """
-    from notebake.machines import machine, ssh
+    from notebake.machines import machine
 
-    argv = ssh.ssh_argv(machine.load(name), words)
+    argv = machine.load(name).ssh.argv(" ".join(words))
     os.execv(argv[0], argv)

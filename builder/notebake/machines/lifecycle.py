@@ -2,13 +2,12 @@
 
 prepared = lifecycle.prepare("debian-13")          # a name, a folder, an ssh key for the seed
 machine = lifecycle.start(Request(name=prepared.name, ...), steps=Steps())
-lifecycle.machines(); lifecycle.logs(name); ssh.ssh_argv(machine); lifecycle.stop(name)
+lifecycle.machines(); lifecycle.logs(name); machine.ssh.argv(); lifecycle.stop(name)
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 from contextlib import suppress
@@ -17,9 +16,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import paths
+from notebake import files, paths, ssh
 from notebake.errors import CommandFailed, NotebakeError, SpecError
-from notebake.machines import console, keys, nspawn, pids, qemu
+from notebake.machines import console, nspawn, pids, qemu
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
@@ -60,12 +59,12 @@ def prepare(target: str, name: str | None = None) -> Prepared:
                 f"name: a machine {name} exists", f"stop it (notebake stop {name}) or use another name"
             ) from None
         except OSError as error:
-            raise _unwritable(folder, error) from None
+            raise files.unwritable(folder, error) from None
         try:
             me = pids.identify(os.getpid())
             assert me is not None
             (folder / _OWNER).write_text(f"{me.pid} {me.started}\n", encoding="ascii")
-            return Prepared(name=name, folder=folder, public_key=keys.new_key(folder))
+            return Prepared(name=name, folder=folder, public_key=ssh.new_key(folder / record.KEY))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -78,18 +77,23 @@ def discard(name: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(request: Request, *, steps: Steps) -> Machine:
+def start(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Machine:
     """Start the machine that `prepare` reserved and wait until its notebook answers.
 
-    Returns its record with the pinned fingerprint. Raises SpecError, MissingTool, CommandFailed, NotReady
+    Return its record with the pinned fingerprint. `watch` does the waiting. Raises SpecError, MissingTool, CommandFailed, NotReady
     or KeyboardInterrupt. After a failure nothing is left but the console's log, unless sshd had answered:
     then the machine is kept, for a look.
     """
     folder = record.folder(request.name)
-    if not (folder / keys.KEY).is_file() or (folder / record.RECORD).exists():
+    if not (folder / record.KEY).is_file() or (folder / record.RECORD).exists():
         raise SpecError(f"name: {request.name} was not prepared", "call prepare first")
     if request.source != "user-data" and request.sha256 is None:
-        request = dataclasses.replace(request, sha256=_digest(Path(request.source)))
+        try:
+            request = dataclasses.replace(request, sha256=files.sha256(Path(request.source)))
+        except OSError as error:
+            raise SpecError(
+                f"{request.source}: cannot be read: {error.strerror}", "check the image's path"
+            ) from None
     try:
         with steps.step("machine started"):
             if request.platform == "nspawn":
@@ -104,11 +108,11 @@ def start(request: Request, *, steps: Steps) -> Machine:
     except BaseException:
         record.delete(request.name)
         raise
-    watch = Watch(machine, steps=steps, limit=request.limit, secrets=request.secrets)
+    waiting = watch(machine, steps=steps, limit=request.limit, secrets=request.secrets)
     try:
-        return watch.run()
+        return waiting.run()
     except BaseException as error:
-        _after_failure(machine, watch.up, error, steps)
+        _after_failure(machine, waiting.up, error, steps)
         raise
 
 
@@ -176,14 +180,8 @@ def _lock() -> FileLock:
     try:
         (state / "machines").mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise _unwritable(state, error) from None
+        raise files.unwritable(state, error) from None
     return FileLock(state / "lock")
-
-
-def _unwritable(path: Path, error: OSError) -> CommandFailed:
-    return CommandFailed(
-        f"{path}: cannot be written: {error.strerror}", "is the disk full, or the right missing?"
-    )
 
 
 def _sweep() -> None:
@@ -197,11 +195,3 @@ def _sweep() -> None:
             continue  # just being made, or not ours
         if not pids.Process(pid=pid, started=started).alive():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}", "is that the image's path?") from None

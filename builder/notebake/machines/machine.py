@@ -10,38 +10,23 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from notebake import files, paths
+from notebake.address import Address
 from notebake.errors import CommandFailed, SpecError
 from notebake.machines.pids import Process
+from notebake.ssh import Ssh
 
 Platform = Literal["qemu", "nspawn"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+# Files in a machine's folder.
 RECORD = "machine.json"
+CONSOLE = "console.log"
+KEY = "id_ed25519"
 CANARY_PORT = 8765  # where a probe's test listener waits inside: the guest's firewall must hide it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Address:
-    """A TCP address as seen from this host."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ssh:
-    """How to log in: the machine's own key pair, and the file its host keys are pinned in."""
-
-    host: str
-    port: int
-    user: str
-    key: Path
-    known_hosts: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +49,7 @@ class Machine:
     `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
     8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in;
-    `own_certificate`: its owner brought the certificate (None: launched by a notebake that did not say).
+    `own_certificate`: it serves the user's own certificate.
     """
 
     name: str
@@ -82,7 +67,7 @@ class Machine:
     fingerprint: str | None
     created: str
     network: Network | None = None
-    own_certificate: bool | None = None
+    own_certificate: bool = False
 
     @property
     def folder(self) -> Path:
@@ -107,11 +92,6 @@ def folder(name: str) -> Path:
             f"name: {name!r} is not a machine's name", "use a small letter, then up to 40 of a-z, 0-9 and -"
         )
     return paths.state_folder() / "machines" / name
-
-
-def now() -> str:
-    """The present time as a record holds it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def save(machine: Machine) -> Machine:

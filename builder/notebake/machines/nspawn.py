@@ -15,17 +15,16 @@ from filelock import FileLock
 
 from notebake import process
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
-from notebake.machines import console, keys, pids, rootfs, supervisor
+from notebake.machines import console, pids, rootfs, supervisor
 from notebake.machines import network as networks
-from notebake.machines.machine import CANARY_PORT, Address, Machine, Network, Ssh, now
+from notebake.machines.machine import CONSOLE, Machine, Network
 from notebake.machines.request import Request
 
-_CONSOLE = "console.log"
 _SEED = "var/lib/cloud/seed/nocloud"
 _TOOLS = ("systemd-nspawn", "ip", "nft", "tar")
 _PROPAGATE = Path("/run/systemd/nspawn/propagate")
 # Namespaces and addresses are the host's, not one user's: one lock for all state folders.
-_HOST_LOCK = Path("/run/notebake-network.lock")
+HOST_LOCK = Path("/run/notebake-network.lock")
 
 
 def unpack(request: Request, folder: Path) -> None:
@@ -62,7 +61,7 @@ def start(request: Request, folder: Path) -> Machine:
     root = folder / "root"
     tag = networks.names(folder)
     public = request.public_port or request.endpoint_port
-    with FileLock(_HOST_LOCK):
+    with FileLock(HOST_LOCK):
         network = networks.create(
             tag,
             cgroups=_cgroups(tag),
@@ -72,43 +71,23 @@ def start(request: Request, folder: Path) -> Machine:
         )
     child: pids.Process | None = None
     try:
-        _plant(request, root, network)
+        plant(request, root, network)
         pid = process.spawn(
             arguments(root, network, _host_name(request.name, folder)),
-            log=folder / _CONSOLE,
+            log=folder / CONSOLE,
             env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         )
         child = pids.identify(pid)
         if child is None:
             raise CommandFailed(
-                f"systemd-nspawn: ended at once\n{console.tail(console.read(folder / _CONSOLE))}"
+                f"systemd-nspawn: ended at once\n{console.tail(console.read(folder / CONSOLE))}"
             )
     except BaseException:
         if child is not None:
             child.kill()
         networks.remove(network)
         raise
-    guest = network.guest
-    return Machine(
-        name=request.name,
-        platform="nspawn",
-        target=request.target,
-        source=request.source,
-        sha256=request.sha256,
-        process=child,
-        address=Address(host=guest, port=public),
-        notebook_port=request.notebook_port,
-        canary=Address(host=guest, port=CANARY_PORT),
-        canary_inside=CANARY_PORT,
-        ssh=Ssh(
-            host=guest, port=22, user=request.user, key=folder / keys.KEY, known_hosts=folder / "known_hosts"
-        ),
-        console=folder / _CONSOLE,
-        fingerprint=None,
-        created=now(),
-        own_certificate=request.own_certificate,
-        network=network,
-    )
+    return request.machine(folder, child, host=network.guest, public=public, network=network)
 
 
 def arguments(root: Path, network: Network, name: str) -> list[str]:
@@ -160,7 +139,7 @@ def _cgroups(tag: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _plant(request: Request, root: Path, network: Network) -> None:
+def plant(request: Request, root: Path, network: Network) -> None:
     """Put the seed and the name servers into the root tree; symlinks in it are never followed out."""
     seed = dict(request.seed)
     seed["network-config"] = networks.config(network, offline=request.offline)

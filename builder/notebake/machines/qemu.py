@@ -15,13 +15,12 @@ from pathlib import Path
 
 from notebake import accelerator, process, seed
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
-from notebake.machines import console, keys, pids, ports
-from notebake.machines.machine import CANARY_PORT, Address, Machine, Ssh, now
+from notebake.machines import console, pids, ports
+from notebake.machines.machine import CANARY_PORT, CONSOLE, Machine
 from notebake.machines.request import Request
 
 _QMP = "qmp"
 _LOG = "qemu.log"
-_CONSOLE = "console.log"
 _SOCKET_LIMIT = 107  # sun_path, unix(7)
 
 
@@ -54,30 +53,7 @@ def start(request: Request, folder: Path) -> Machine:
         if child is not None:
             child.kill()
         raise
-    host = ports.LOOPBACK
-    return Machine(
-        name=request.name,
-        platform="qemu",
-        target=request.target,
-        source=request.source,
-        sha256=request.sha256,
-        process=child,
-        address=Address(host=host, port=public),
-        notebook_port=request.notebook_port,
-        canary=Address(host=host, port=canary),
-        canary_inside=CANARY_PORT,
-        ssh=Ssh(
-            host=host,
-            port=ssh,
-            user=request.user,
-            key=folder / keys.KEY,
-            known_hosts=folder / "known_hosts",
-        ),
-        console=folder / _CONSOLE,
-        fingerprint=None,
-        created=now(),
-        own_certificate=request.own_certificate,
-    )
+    return request.machine(folder, child, host=ports.LOOPBACK, public=public, ssh=ssh, canary=canary)
 
 
 def arguments(
@@ -100,7 +76,7 @@ def arguments(
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-name", f"notebake-{request.name}"),
         *("-smp", str(request.cpus), "-m", str(request.memory_mib)),
-        *("-chardev", f"file,id=console,path={_path(folder / _CONSOLE)}", "-serial", "chardev:console"),
+        *("-chardev", f"file,id=console,path={_path(folder / CONSOLE)}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,path={_path(folder / _QMP)},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
         *(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from notebake.accelerator import Wanted
-from notebake.machines.machine import Platform
+from notebake.address import Address
+from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Machine, Network, Platform
+from notebake.machines.pids import Process
+from notebake.ssh import Ssh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +48,36 @@ class Request:
     limit: float = 900.0
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     own_certificate: bool = False
+
+    def machine(
+        self,
+        folder: Path,
+        process: Process,
+        *,
+        host: str,
+        public: int,
+        ssh: int = 22,
+        canary: int = CANARY_PORT,
+        network: Network | None = None,
+    ) -> Machine:
+        """Return the machine that `process` runs in `folder`: all its ports are on `host`."""
+        return Machine(
+            name=self.name,
+            platform=self.platform,
+            target=self.target,
+            source=self.source,
+            sha256=self.sha256,
+            process=process,
+            address=Address(host=host, port=public),
+            notebook_port=self.notebook_port,
+            own_certificate=self.own_certificate,
+            canary=Address(host=host, port=canary),
+            canary_inside=CANARY_PORT,
+            ssh=Ssh(
+                host=host, port=ssh, user=self.user, key=folder / KEY, known_hosts=folder / "known_hosts"
+            ),
+            console=folder / CONSOLE,
+            fingerprint=None,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            network=network,
+        )

@@ -20,10 +20,10 @@ from typing import TypeVar
 import tenacity
 
 from notebake import process
+from notebake.address import Address
 from notebake.errors import NotReady
 from notebake.machines import console
-from notebake.machines.machine import Address, Machine, save
-from notebake.machines.ssh import ssh_argv
+from notebake.machines.machine import Machine, save
 from notebake.progress import Steps
 
 LIMIT = 900.0  # seconds: a first boot that installs everything, under TCG, on two busy processors
@@ -36,12 +36,16 @@ _ANSWERS = frozenset({200, 301, 302, 401, 403})
 T = TypeVar("T")
 
 
-class _NotYet(Exception):
+class NotYet(Exception):
     """The reason why the machine is not so far; shown when the time is over."""
 
 
 class Watch:
-    """Waits for one machine; all its stages share one time limit (seconds)."""
+    """Waits for one machine; all its stages share one time limit (seconds).
+
+    `up`: sshd has answered, so that a person can look into the machine. `failure`: what the machine
+    reported last that went wrong, if anything.
+    """
 
     def __init__(
         self,
@@ -53,69 +57,81 @@ class Watch:
     ) -> None:
         self.machine = machine
         self.up = False
-        """Whether sshd has answered: from then on a person can look into the machine."""
+        self.failure: str | None = None
         self._steps = steps
         self._limit = limit
         self._secrets = secrets or {}
-        self._told: str | None = None
         self._end = time.monotonic() + limit
 
     def run(self) -> Machine:
         """Go through all stages; returns the machine with its fingerprint, saved. Raises NotReady."""
-        with self._steps.step("sshd answers"):
-            self._poll("sshd does not answer", self._sshd)
-            self.up = True
+        self.wait_for_sshd()
         self._deliver()
         with self._steps.step("certificate made"):
-            fingerprint = self._poll("no certificate on the console", self._fingerprint)
+            fingerprint = self.poll("no certificate on the console", self._fingerprint)
         with self._steps.step("notebook answers"):
-            fingerprint = self._poll("the notebook does not answer", self._notebook)
+            fingerprint = self.poll("the notebook does not answer", self._notebook)
         return save(dataclasses.replace(self.machine, fingerprint=fingerprint))
 
-    def _poll(self, what: str, look: Callable[[], T]) -> T:
+    def wait_for_sshd(self) -> None:
+        """Wait until somebody can log in. Raises NotReady."""
+        with self._steps.step("sshd answers"):
+            self.poll("sshd does not answer", self._sshd)
+            self.up = True
+
+    def poll(self, what: str, look: Callable[[], T]) -> T:
+        """Return what `look` returns once it raises neither NotYet nor a network error. Raises NotReady.
+
+        `what` says what is not so when the time limit is over.
+        """
+
         def attempt() -> T:
-            self._tell()
+            self.on_console(console.read(self.machine.console))
             if not self.machine.alive():
-                raise self._failed("the machine's process ended")
+                raise self.not_ready("the machine's process ended")
             return look()
 
         polling = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_NotYet, OSError, http.client.HTTPException)),
+            retry=tenacity.retry_if_exception_type((NotYet, OSError, http.client.HTTPException)),
             wait=tenacity.wait_fixed(_POLL_SECONDS),
             stop=tenacity.stop_after_delay(max(0.0, self._end - time.monotonic())),
             reraise=True,
         )
         try:
             return polling(attempt)
-        except (_NotYet, OSError, http.client.HTTPException) as error:
+        except (NotYet, OSError, http.client.HTTPException) as error:
             why = f"{what} after {self._limit:.0f} s: {error or type(error).__name__}"
-            raise self._failed(why) from None
+            raise self.not_ready(why) from None
 
-    def _tell(self) -> None:
-        """Show each new failure that the guest reports, and go on waiting: the guest tries again too."""
-        failure = console.failure(console.read(self.machine.console))
-        if failure is not None and failure != self._told:
-            self._told = failure
-            self._steps.note(f"the machine says: {failure}; it tries again")
+    def on_console(self, text: str) -> None:
+        """Show each new failure in the console's `text`, and keep waiting: the machine retries.
+
+        Called before each attempt; what it raises ends the wait.
+        """
+        failure = console.failure(text)
+        if failure is not None and failure != self.failure:
+            self.failure = failure
+            self._steps.note(f"the machine reports: {failure}; it will retry")
 
     def _deliver(self) -> None:
         """Hand the secrets of the request over ssh to root's files, 0600: they are in no seed and no image."""
         for path, data in self._secrets.items():
             with self._steps.step(f"copy {PurePosixPath(path).name} over ssh"):
                 install = ["sudo", "-n", "install", "-D", "-m", "600", "/dev/stdin", path]
-                self._poll("ssh lets nobody in", functools.partial(self._over_ssh, install, data))
+                self.poll("ssh lets nobody in", functools.partial(self._over_ssh, install, data))
 
     def _over_ssh(self, command: list[str], data: bytes) -> None:
-        done = process.run(ssh_argv(self.machine, command), timeout=120, stdin=data, check=False)
+        done = self.machine.ssh.run(command, 120, stdin=data)
         if done.returncode != 0:
-            raise _NotYet(process.tail(done.stdout, 1))
+            raise NotYet(process.tail(done.stdout, 1))
 
-    def _failed(self, why: str) -> NotReady:
-        if self._told is not None:
-            why = f"{why}\nthe machine says: {self._told}"
-        said = console.tail(console.read(self.machine.console)) or "(nothing)"
+    def not_ready(self, why: str) -> NotReady:
+        """Return the error that says `why`, with the last lines of the console."""
+        if self.failure is not None:
+            why = f"{why}\nthe machine reports: {self.failure}"
+        lines = console.tail(console.read(self.machine.console)) or "(nothing)"
         return NotReady(
-            f"{self.machine.name}: {why}\nits console's last lines:\n{said}",
+            f"{self.machine.name}: {why}\nits console's last lines:\n{lines}",
             f"the whole console log is {self.machine.console}",
         )
 
@@ -123,12 +139,12 @@ class Watch:
         # QEMU's user network accepts any connection at once: only sshd's own first words count.
         with _connect(Address(host=self.machine.ssh.host, port=self.machine.ssh.port)) as connection:
             if not connection.recv(16).startswith(b"SSH-"):
-                raise _NotYet("the connection was closed")
+                raise NotYet("the connection was closed")
 
     def _fingerprint(self) -> str:
         found = console.fingerprint(console.read(self.machine.console))
         if found is None:
-            raise _NotYet("nothing there yet")
+            raise NotYet("nothing there yet")
         return found
 
     def _notebook(self) -> str:
@@ -136,9 +152,9 @@ class Watch:
         pinned = self._fingerprint()
         served, status = answer(self.machine.address)
         if served != pinned:
-            raise _NotYet(f"its certificate is {served}, the console names {pinned}")
+            raise NotYet(f"its certificate is {served}, the console names {pinned}")
         if status not in _ANSWERS:
-            raise _NotYet(f"HTTP status {status}")
+            raise NotYet(f"HTTP status {status}")
         return pinned
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from websocket import WebSocketException
 
+from notebake.address import Address
 from notebake.errors import CheckFailed, NotReady
-from notebake.probe.address import Address
 
 
 @dataclass(frozen=True, kw_only=True)

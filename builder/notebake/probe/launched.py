@@ -6,24 +6,20 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from notebake.address import Address
 from notebake.errors import SpecError
 from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
-from notebake.probe.address import Address
-from notebake.probe.subject import Canary, Ssh, Subject
+from notebake.probe.subject import Canary, Subject
 
 
 def _of(machine: Machine) -> dict[str, Any]:
-    ssh = machine.ssh
     return {
-        "address": Address(host=machine.address.host, port=machine.address.port),
+        "address": machine.address,
         "own_certificate": machine.own_certificate,
         "names": (machine.name, machine.address.host),
-        "inside": Ssh(host=ssh.host, port=ssh.port, user=ssh.user, key=ssh.key, known_hosts=ssh.known_hosts),
-        "canary": Canary(
-            port=machine.canary_inside,
-            address=Address(host=machine.canary.host, port=machine.canary.port),
-        ),
+        "inside": machine.ssh,
+        "canary": Canary(port=machine.canary_inside, address=machine.canary),
     }
 
 

@@ -11,9 +11,9 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
 
+from notebake.address import Address
 from notebake.errors import CheckFailed
 from notebake.probe import connection
-from notebake.probe.address import Address
 
 # A page or an answer of the API is far below this; more is not read.
 _MOST_BYTES = 8 << 20

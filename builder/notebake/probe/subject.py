@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from notebake import process
+from notebake.address import Address
 from notebake.errors import SpecError
-from notebake.probe.address import Address
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -41,37 +39,6 @@ class Inside(Protocol):
     def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
         """Run `argv`, at most `timeout` seconds; any exit code is returned, CommandFailed is a time-out."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ssh:
-    """Commands over ssh. `known_hosts` is the machine's own file: a key that changed is refused."""
-
-    host: str
-    user: str
-    key: Path
-    known_hosts: Path
-    port: int = 22
-
-    def argv(self, command: Sequence[str], *, connect_seconds: int = 15) -> list[str]:
-        """The ssh command line that runs `command` with every word as it is."""
-        options = {
-            "BatchMode": "yes",
-            "IdentitiesOnly": "yes",
-            "StrictHostKeyChecking": "accept-new",
-            "UserKnownHostsFile": str(self.known_hosts),
-            "ConnectTimeout": str(connect_seconds),
-            "ServerAliveInterval": "5",
-            "ServerAliveCountMax": "6",
-            "LogLevel": "ERROR",
-        }
-        flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        target = ["-i", str(self.key), "-p", str(self.port), "-l", self.user, "--", self.host]
-        return ["ssh", *flags, *target, shlex.join(command)]
-
-    def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
-        """See Inside.run; 255 is ssh's own failure."""
-        return process.run(self.argv(argv), timeout=timeout, check=False)
 
 
 @dataclass(frozen=True, kw_only=True)

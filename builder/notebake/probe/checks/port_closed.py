@@ -11,8 +11,8 @@ import errno
 import secrets
 import socket
 
+from notebake.address import Address
 from notebake.errors import CheckFailed, CommandFailed
-from notebake.probe.address import Address
 from notebake.probe.context import COMMAND, SILENCE, Context
 
 # Answers every connection with one line, on all addresses of both families.
