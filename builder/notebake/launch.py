@@ -1,6 +1,6 @@
-"""From a plan or a golden image to a launched machine: its seed, its disk or root, its user.
+"""From a plan or a golden image to a running machine: its seed, its disk or root file system, its user.
 
-`notebake.machines` knows platforms and nothing of specs; this module knows both.
+`notebake.machines` knows platforms but no specs; this module knows both.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from notebake.provision import files
 from notebake.record import record
 from notebake.render import nocloud, output
 
-# Where the guest's identity.py waits for the key of the user's own certificate.
+# Where identity.py on the machine waits for the key of the user's own certificate.
 OWN_KEY = "/var/lib/notebake/own/key.pem"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a machine is started from.
+    """What a machine starts from.
 
     `own_certificate`: the machine serves the user's own one. `own_key` is its private key (PEM), to be copied
     over ssh.
@@ -51,11 +51,14 @@ class Source:
 
 
 def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
-    """A plain base with user-data alone; `folder` is the spec's. Makes or fetches the base."""
+    """Return the base image with user-data only, building or downloading it first if needed.
+
+    `folder` is the spec's. Raises SpecError for Windows.
+    """
     if made.target.is_windows:
         raise SpecError(
-            f"target {made.target.name}: not launched by notebake",
-            "`notebake render` writes what QEMU (seed.iso) and the clouds take, `notebake bake` an image",
+            f"target {made.target.name}: notebake cannot launch Windows",
+            "`notebake render` writes the user-data for QEMU and clouds, `notebake bake` makes an image",
         )
     with tempfile.NamedTemporaryFile(prefix="notebake-base-", suffix=".log", delete=False) as log:
         path = Path(log.name)
@@ -63,7 +66,7 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
         disk, root = None, base.root(made, steps, path)
     else:
         disk, root = base.disk(made, steps, path), None
-    path.unlink()  # kept after a failure: the error names it
+    path.unlink()  # kept after a failure, when the error names it
     payload = files.build(made)
     return Source(
         target=made.target.name,
@@ -81,20 +84,21 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
 
 
 def from_image(image: Path, spec_path: Path) -> Source:
-    """A golden image, by the record beside it. The spec is read only for the key of an own certificate.
+    """Return a golden image, by the record beside it.
 
-    Raises SpecError for a missing image or one that is not the recorded one, RecordError without a record.
+    The spec is read only for the key of the user's own certificate. Raises SpecError for a missing image or
+    one that does not match its record, RecordError without a record.
     """
     if not image.is_file():
         raise SpecError(f"{image}: no such image", "`notebake bake` makes one")
     known = record.load(image)
     if sha256(image) != known.image.sha256:
         raise SpecError(
-            f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew with --force"
+            f"{image}: does not match its record (SHA-256 mismatch)", "bake it again with --force"
         )
     if targets.get(known.target).is_windows:
         raise SpecError(
-            f"{image}: an image of Windows is not launched by notebake",
+            f"{image}: notebake cannot launch Windows images",
             "start it on your own QEMU with OVMF, or upload it; then: notebake probe ADDRESS",
         )
     machine = known.machine
@@ -124,7 +128,10 @@ def launch_machine(
     settings: dict[str, Any],
     watch: type[Watch] = Watch,
 ) -> Machine:
-    """Start a machine from `source` and wait for its notebook; `settings` go into Request."""
+    """Start a machine from `source` and wait for its notebook.
+
+    `settings` go into Request; `watch` does the waiting. Raises what lifecycle.start raises.
+    """
     prepared = lifecycle.prepare(source.target, name)
     seed = {
         "user-data": source.user_data,

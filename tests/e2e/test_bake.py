@@ -44,7 +44,7 @@ def test_nothing_changed_nothing_started(
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     again = bake.bake(the_plan, output=baked.image.parent, accel="auto", steps=steps, now=datetime.now(UTC))
-    assert not again.fresh
+    assert not again.created
     assert again.record == baked.record
 
 

@@ -95,7 +95,7 @@ def test_a_changed_image_or_a_missing_record_is_refused(run: Run, tmp_path: Path
     code, _, err = run("launch", "--image", "x.qcow2")
     assert code == 7 and "not a record" in err
     record.write(tmp_path / "x.qcow2", catalogs.real())
-    assert "SHA-256 differs" in run("launch", "--image", "x.qcow2")[2]
+    assert "SHA-256 mismatch" in run("launch", "--image", "x.qcow2")[2]
 
 
 def test_a_missing_tool_is_named_with_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,7 +201,7 @@ def test_the_root_partition_is_the_largest_linux_one() -> None:
     table = json.dumps({"partitiontable": {"sectorsize": 512, "partitions": parts}}).encode()
     assert rootfs.partition(table, Path("x")) == (4096 * 512, 100 * 512)
     empty = json.dumps({"partitiontable": {"partitions": parts[:1]}}).encode()
-    with pytest.raises(CommandFailed, match=r"x\.qcow2: no Linux partition"):
+    with pytest.raises(CommandFailed, match=r"x\.qcow2: has no Linux partition"):
         rootfs.partition(empty, Path("x.qcow2"))
 
 

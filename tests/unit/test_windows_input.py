@@ -87,14 +87,14 @@ def test_bake_asks_for_each_thing_in_turn(run: Run, tmp_path: Path) -> None:
         assert not (tmp_path / "baked").exists()
         return err
 
-    assert "windows.iso: missing" in bake("")
-    assert "windows.iso_sha256: missing" in bake('iso = "w.iso"')
+    assert "windows.iso: not set" in bake("")
+    assert "windows.iso_sha256: not set" in bake('iso = "w.iso"')
     assert "64 hex digits" in bake('iso = "w.iso"\niso_sha256 = "abc"')
     sha256 = windows_iso(tmp_path / "w.iso", wim(IMAGES))
     wrong = bake(f'iso = "w.iso"\niso_sha256 = "{"0" * 64}"')
-    assert f"SHA-256 is {sha256}, wanted is 000" in wrong
+    assert f"SHA-256 is {sha256}, expected 000" in wrong
     good = f'iso = "w.iso"\niso_sha256 = "{sha256.upper()}"\n'
-    assert "windows.virtio_win: missing" in bake(good) and "0.1.271" in bake(good)
+    assert "windows.virtio_win: not set" in bake(good) and "0.1.271" in bake(good)
     (tmp_path / "v.iso").write_bytes(b"another release")
     assert "windows.virtio_win" in bake(good + 'virtio_win = "v.iso"')
     other = windows_iso(tmp_path / "o.iso", wim(["Windows Server 2022 SERVERSTANDARD"]))
@@ -114,7 +114,7 @@ def test_doctor_looks_at_the_iso_of_a_spec(tmp_path: Path) -> None:
     given = spec.Windows(iso="w.iso", iso_sha256=sha256)
     rows = {row.what: row for row in doctor.examine_windows(given, tmp_path)}
     assert rows["Windows ISO"].ok
-    assert not rows["virtio-win ISO"].ok and "missing" in rows["virtio-win ISO"].detail
+    assert not rows["virtio-win ISO"].ok and "not set" in rows["virtio-win ISO"].detail
     (tmp_path / "w.iso").write_bytes(b"")
     rows = {row.what: row for row in doctor.examine_windows(given, tmp_path)}
     assert not rows["Windows ISO"].ok and "SHA-256" in rows["Windows ISO"].detail

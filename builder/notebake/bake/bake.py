@@ -1,4 +1,4 @@
-"""Bake: a plain base, a real `packer build` with the guest, a compressed image, a record."""
+"""Bake: run `packer build` on a base image with the payload, compress the image, write its record."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from notebake.render import output as render_output
 
 CONSOLE_TAIL_LINES = 15
 
-# What Packer says when a step of ours begins: its message, our step.
+# Packer's message at the beginning of a step, and the name of that step.
 _MILESTONES = (
     ("Starting VM", "boot the machine under Packer"),
     ("Connected to SSH", "install the notebook"),
@@ -49,15 +49,15 @@ _MILESTONES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Baked:
-    """The outcome: the image, its record, and whether a machine was started for it."""
+    """The outcome: the image, its record, and whether it was created just now."""
 
     image: Path
     record: Record
-    fresh: bool
+    created: bool
 
 
 def _cpus() -> int:
-    """Processors for the machine under Packer: more than four do not make it faster."""
+    """Return the number of processors for the machine under Packer: more than four make it no faster."""
     return min(os.cpu_count() or 1, 4)
 
 
@@ -106,7 +106,7 @@ def _packer(
         raise CommandFailed(
             f"bake {plan.target.name}: failed at: {step}\n{process.tail(log.read_bytes())}\n"
             f"--- the machine's console ---\n{tail}",
-            f"the whole log is in {log}",
+            f"the full log is {log}",
         ) from None
     steps.end()
 
@@ -114,7 +114,7 @@ def _packer(
 def _packer_linux(
     plan: Plan, payload: Payload, work: Path, chosen: Accelerator, wheelhouse: Path, log: Path, steps: Steps
 ) -> str:
-    """Packer with a machine from the plain base, whose SHA-256 (hex) is returned."""
+    """Run Packer on a machine from the base image; return the base image's SHA-256 (hex)."""
     disk = bases.disk(plan, steps, log)
     served, folder = "wheels", wheelhouse
     if isinstance(plan.target.base, Mmdebstrap):
@@ -138,16 +138,17 @@ def bake(
     folder: Path = Path(),
     force: bool = False,
 ) -> Baked:
-    """Bake `plan` into `output`/<target>.qcow2 with its record; nothing changed, nothing done.
+    """Bake `plan` into `output`/<target>.qcow2 with its record.
 
-    `now` (UTC) goes into the record, and the git state of the spec's `folder`. Raises MissingTool, CommandFailed, SpecError, RecordError.
+    Return the existing image if no input has changed, unless `force` is set. `now` (UTC) and the git state
+    of the spec's `folder` go into the record. Raises MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
     payload = files.build(plan)
     inputs = bake_inputs.inputs(plan, payload)
     if not force and record.is_current(image, bake_inputs.identify(inputs)):
-        return Baked(image=image, record=record.load(image), fresh=False)
+        return Baked(image=image, record=record.load(image), created=False)
     if plan.target.is_windows:
         with steps.step("check the ISO"):
             windows_media.check_medium(plan.spec.windows, windows_packer.base(plan), folder)
@@ -196,7 +197,7 @@ def bake(
             packed.replace(image)
             record.write(image, written)
             write_whole(sbom.path_for(image), sbom.render(written))
-    return Baked(image=image, record=written, fresh=True)
+    return Baked(image=image, record=written, created=True)
 
 
 def _record(

@@ -1,6 +1,6 @@
-"""The notebook's environment for an image, made in the base's own root on this computer.
+"""The Python environment of an image, built on the host in the base image's root file system.
 
-The guest's own code makes it, in a chroot at this computer's speed; the machine under Packer unpacks it.
+The provisioning code itself builds it, in a chroot at the host's speed; the machine under Packer unpacks it.
 Emulated, the same work is most of a bake.
 """
 
@@ -19,9 +19,9 @@ from notebake.machines import rootfs
 from notebake.plan.plan import Plan
 from notebake.provision.files import Payload
 
-ARCHIVE = "environment.tar.zst"  # the name that scripts/install.sh asks for
+ARCHIVE = "environment.tar.zst"  # the name that scripts/install.sh requests
 _SECONDS = 900
-# Mounts of a namespace of their own: nothing stays mounted, whatever happens.
+# Mounts in a namespace of their own: nothing stays mounted, whatever happens.
 _CHROOT = """\
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
@@ -37,7 +37,7 @@ with open("/opt/notebake/guest/config.json") as file:
 
 
 def folder(plan: Plan, payload: Payload) -> Path:
-    """Where the environment of `plan` is kept, by what it is made from: lock, base, the code that makes it."""
+    """Return the cache folder of the environment of `plan`, named by its inputs: lock, base, building code."""
     total = hashlib.sha256(base.base_id(plan).encode())
     for item in payload.files:
         if item.path in ("environment.py", "machine.py", "requirements.txt", "ca.pem"):
@@ -46,16 +46,17 @@ def folder(plan: Plan, payload: Payload) -> Path:
 
 
 def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) -> Path:
-    """The folder with ARCHIVE, what belongs into the image's /opt/notebake; made whole or not at all.
+    """Return the folder with ARCHIVE, the content of the image's /opt/notebake, building it if needed.
 
-    `root` is the base's root as a tar. Needs root. Raises MissingTool or CommandFailed.
+    The folder is complete or absent. `root` is the base's root file system as a tar. Needs root.
+    Raises MissingTool or CommandFailed.
     """
-    place = folder(plan, payload)
-    if place.is_dir():
-        return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as scratch:
-        tree, made = Path(scratch, "root"), Path(scratch, "made")
+    cached = folder(plan, payload)
+    if cached.is_dir():
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent, prefix=f".{cached.name}.") as scratch:
+        tree, result = Path(scratch, "root"), Path(scratch, "result")
         rootfs.unpack(root, tree)
         home = tree / "opt/notebake"
         home.mkdir(parents=True)
@@ -75,8 +76,8 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
             _MAKE,
         ]
         process.run(argv, timeout=_SECONDS, log=log)
-        made.mkdir()
+        result.mkdir()
         options = ("--exclude=./guest", "--numeric-owner", "--sort=name", "-I", "zstd -T0 -6")
-        process.run(["tar", "-C", home, *options, "-cf", made / ARCHIVE, "."], timeout=_SECONDS, log=log)
-        made.rename(place)
-    return place
+        process.run(["tar", "-C", home, *options, "-cf", result / ARCHIVE, "."], timeout=_SECONDS, log=log)
+        result.rename(cached)
+    return cached

@@ -1,4 +1,4 @@
-"""What an image is made of, part by part: its content id, and which part changed since an older one."""
+"""The inputs of an image: its content id, and which inputs changed since an older one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from notebake.plan.targets import Mmdebstrap
 from notebake.provision.files import Payload
 from notebake.render import nocloud, output
 
-# Programs that write bytes of the disk, and how each says its version. Packer and QEMU are not among
-# them: they type commands and run the machine, so another release of theirs makes the same image.
+# Programs that write bytes of the disk, and the option that prints each version. Packer and QEMU are not
+# among them: they run commands and the machine, so another release of theirs gives the same image.
 _WRITERS = {"qemu-img": "--version"}
 _BASE_WRITERS = {"mmdebstrap": "--version", "mke2fs": "-V"}
 
@@ -35,15 +35,15 @@ class Change:
 @cache
 def _tool(name: str, flag: str) -> str:
     try:
-        said = process.run([name, flag], timeout=60).stdout.decode("utf-8", "replace")
+        text = process.run([name, flag], timeout=60).stdout.decode("utf-8", "replace")
     except MissingTool:
         return "none"
-    found = re.search(r"\d+(\.\d+)+", said)
-    return found[0] if found else said.strip()
+    version_number = re.search(r"\d+(\.\d+)+", text)
+    return version_number[0] if version_number else text.strip()
 
 
 def tool_versions(plan: Plan) -> dict[str, str]:
-    """Versions of the tools that change the image, by name; `none` for one that is not installed."""
+    """Return the versions of the tools that change the image, by name; `none` for one that is missing."""
     writers = dict(_WRITERS)
     if isinstance(plan.target.base, Mmdebstrap):
         writers |= _BASE_WRITERS
@@ -51,11 +51,11 @@ def tool_versions(plan: Plan) -> dict[str, str]:
 
 
 def inputs(plan: Plan, payload: Payload) -> dict[str, str]:
-    """Everything that changes the image: name -> SHA-256 (hex), and `tool/NAME` -> version; sorted.
+    """Return everything that changes the image: name -> SHA-256 (hex), and `tool/NAME` -> version; sorted.
 
-    No secret is in it: what could hold one, the guest's config.json, is there as a digest.
+    It holds no secret: config.json, which could hold one, is there as a digest.
     """
-    # guest.tar.gz is left out: its bytes follow from the guest's files and this computer's zlib.
+    # guest.tar.gz is left out: its bytes follow from the payload and the host's zlib.
     parts = {
         f"packer/{item.path}": item.data
         for item in output.packer_files(plan, payload)
@@ -71,16 +71,16 @@ def inputs(plan: Plan, payload: Payload) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def identify(found: Mapping[str, str]) -> str:
-    """The content id: SHA-256 (hex) over `inputs`."""
+def identify(inputs: Mapping[str, str]) -> str:
+    """Return the content id: SHA-256 (hex) over the inputs."""
     total = hashlib.sha256()
-    for name, value in sorted(found.items()):
+    for name, value in sorted(inputs.items()):
         total.update(f"{name}\0{value}\n".encode())
     return total.hexdigest()
 
 
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[Change]:
-    """What differs between two `inputs`, by name."""
+    """Return what differs between two sets of inputs, by name."""
     rows = []
     for name in sorted(old.keys() | new.keys()):
         if name not in old:

@@ -1,6 +1,6 @@
-"""`packer build` through python-packer, with what its release 0.1.2 does not do by itself.
+"""Run `packer build` through python-packer, and add what its release 0.1.2 lacks.
 
-It does not import on Windows: nothing but `bake` imports this module.
+python-packer cannot be imported on Windows, so only `bake` imports this module.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CANCEL_SECONDS = 60
 
 
 class _Lines:
-    """What sh writes Packer's output to: a log file, and each whole line to a callback."""
+    """Where sh writes Packer's output: a log file, and each complete line to a callback."""
 
     def __init__(self, log: Path, line: Callable[[str], None]) -> None:
         self._file = open(log, "ab", buffering=0)  # noqa: SIM115 (closed by close)
@@ -89,11 +89,10 @@ def build(
     line: Callable[[str], None],
     only: tuple[str, ...] = (),
 ) -> None:
-    """Run `packer build` on the template in `folder`, or on its sources `only`; output to `log`, each line to
-    `line`.
+    """Run `packer build` on the template in `folder`, or only on its sources `only`.
 
-    Raises CommandFailed. Ctrl-C cancels Packer, which ends its machine and removes its output, before
-    KeyboardInterrupt goes on.
+    The output goes to `log`, each line also to `line`. Raises CommandFailed. Ctrl-C cancels Packer, which
+    stops its machine and removes its output, before KeyboardInterrupt is raised.
     """
     sink = _Lines(log, line)
     # Packer's plugins listen on sockets in TMPDIR, whose paths may have 107 bytes: not in `folder`.
@@ -122,7 +121,7 @@ def build(
 
 
 def validate(folder: Path, *, variables: dict[str, str], var_file: Path, only: tuple[str, ...] = ()) -> None:
-    """`packer validate`; CommandFailed with Packer's own words. Not python-packer's: that hides the reason."""
+    """Run `packer validate`. Raises CommandFailed with Packer's message, which python-packer would hide."""
     argv: list[str | Path] = ["packer", "validate", f"-var-file={var_file}"]
     argv += [f"-only={name}" for name in only]
     argv += [f"-var={name}={value}" for name, value in variables.items()]

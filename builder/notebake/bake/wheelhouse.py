@@ -1,6 +1,6 @@
-"""The wheelhouse: the wheels of a lock, fetched once on this computer and checked by SHA-256.
+"""The wheelhouse: the wheels of a lock, downloaded once on the host and checked by SHA-256.
 
-Packer serves the folder to the machine it bakes, which then needs neither mirror nor extra CA.
+Packer serves the folder to the machine it bakes, which then needs no mirror and no extra CA certificate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from notebake.plan.targets import Target
 
 
 def platform_tags(platform: str) -> list[str]:
-    """pip's platform tags for uv's `x86_64-manylinux_2_28`: that glibc and all older ones (PEP 600)."""
+    """Return pip's platform tags for uv's `x86_64-manylinux_2_28`: that glibc and all older ones (PEP 600)."""
     if platform == "x86_64-pc-windows-msvc":
         return ["win_amd64"]
     match = re.fullmatch(r"(\w+?)-manylinux_2_(\d+)", platform)
@@ -30,9 +30,9 @@ def platform_tags(platform: str) -> list[str]:
 
 
 def fetch(lock: Lock, target: Target, index: str, folder: Path, log: Path) -> Path:
-    """The folder with every wheel of `lock` and uv's own; made beside and renamed, so it is whole.
+    """Return the folder with every wheel of `lock` and uv's own, downloading them first if needed.
 
-    `index` is the URL of a Python index. Raises CommandFailed.
+    The folder is complete or absent. `index` is the URL of a Python index. Raises CommandFailed.
     """
     if folder.is_dir():
         return folder
@@ -40,45 +40,30 @@ def fetch(lock: Lock, target: Target, index: str, folder: Path, log: Path) -> Pa
     version = target.python.version
     abi = "cp" + version.replace(".", "")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        wanted = Path(scratch, "requirements.txt")
+        requirements = Path(scratch, "requirements.txt")
         uv_version = lock.uv_file.split("-")[1]
-        wanted.write_text(lock.requirements() + f"uv=={uv_version} --hash=sha256:{lock.uv_sha256}\n")
-        house = Path(scratch, "wheels")
-        house.mkdir()
+        requirements.write_text(lock.requirements() + f"uv=={uv_version} --hash=sha256:{lock.uv_sha256}\n")
+        wheels = Path(scratch, "wheels")
+        wheels.mkdir()
         argv: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--disable-pip-version-check",
-            "--no-deps",
+            *(sys.executable, "-m", "pip", "download"),
+            *("--disable-pip-version-check", "--no-deps", "--require-hashes"),
+            *("--progress-bar", "off"),
+            *("--only-binary", ":all:"),
+            *("--index-url", index),
+            *("--implementation", "cp"),
+            *("--python-version", version),
+            *(word for name in (abi, "abi3", "none") for word in ("--abi", name)),
+            *(word for tag in platform_tags(target.python.platform) for word in ("--platform", tag)),
+            *("-d", wheels),
+            *("-r", requirements),
         ]
-        argv += ["--progress-bar", "off", "--require-hashes", "--only-binary", ":all:", "--index-url", index]
-        argv += [
-            "--implementation",
-            "cp",
-            "--python-version",
-            version,
-            "--abi",
-            abi,
-            "--abi",
-            "abi3",
-            "--abi",
-            "none",
-        ]
-        for tag in platform_tags(target.python.platform):
-            argv += ["--platform", tag]
         try:
-            process.run(
-                [*argv, "-d", house, "-r", wanted],
-                timeout=1800,
-                log=log,
-                env={"PIP_CONFIG_FILE": "/dev/null"},
-            )
+            process.run(argv, timeout=1800, log=log, env={"PIP_CONFIG_FILE": "/dev/null"})
         except CommandFailed as error:
             raise CommandFailed(
-                f"the Python packages cannot be fetched\n{error.message}",
-                f"is the Python index reachable ([mirrors] python)? The whole log is in {log}",
+                f"cannot download the Python packages\n{error.message}",
+                f"check that the Python index ([mirrors] python) is reachable; the full log is {log}",
             ) from None
-        house.rename(folder)
+        wheels.rename(folder)
     return folder

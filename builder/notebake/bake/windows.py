@@ -1,4 +1,4 @@
-"""The machine that Packer installs Windows on: its answer CD with drivers, its TPM, its password."""
+"""Prepare the machine that Packer installs Windows on: answer CD with drivers, TPM, password."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DRIVERS = ("viostor", "NetKVM")
 
 
 def password() -> str:
-    """A password that Windows' rules of complexity take, for one build."""
+    """Return a password for one build that meets Windows' complexity rules."""
     alphabet = string.ascii_letters + string.digits
     return "aA1-" + "".join(secrets.choice(alphabet) for _ in range(28))
 
@@ -38,9 +38,9 @@ def prepared(
     wheelhouse: Path,
     log: Path,
 ) -> Iterator[Path]:
-    """The variable file for `packer build` on the template in `work`/packer, while its TPM runs.
+    """Yield the variable file for `packer build` on the template in `work`/packer, while its TPM runs.
 
-    The build's password is in that file and on the answer CD alone: not in a program's arguments.
+    The build's password is in that file and on the answer CD only, not in a program's arguments.
     """
     base, secret = windows_packer.base(plan), password()
     virtio = windows_media.check_drivers(plan.spec.windows, folder)

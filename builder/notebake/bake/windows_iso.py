@@ -30,7 +30,7 @@ def _names(wim: IO[bytes]) -> list[str]:
 
 
 def images(path: Path) -> list[str]:
-    """The names of the images in the ISO at `path`, by index. Raises SpecError when it is no Windows ISO."""
+    """Return the names of the images in the ISO at `path`, by index. Raises SpecError for another ISO."""
     import pycdlib
     from pycdlib.pycdlibexception import PyCdlibException
 
@@ -51,14 +51,14 @@ def images(path: Path) -> list[str]:
         raise SpecError(f"windows.iso: {path}: not a Windows ISO: {error}") from None
     raise SpecError(
         f"windows.iso: {path}: no {' or '.join(_PATHS)} in it",
-        "an installation ISO of Windows Server is wanted",
+        "use an installation ISO of Windows Server",
     )
 
 
-def check_image(path: Path, wanted: str) -> None:
-    """SpecError, with what there is, when the ISO at `path` has no image called `wanted`."""
+def check_image(path: Path, name: str) -> None:
+    """Raise SpecError, which lists the images, when the ISO at `path` has no image called `name`."""
     found = images(path)
-    if wanted not in found:
+    if name not in found:
         raise SpecError(
-            f"windows.iso: {path}: has no image {wanted!r}", f"its images are: {', '.join(found) or 'none'}"
+            f"windows.iso: {path}: has no image {name!r}", f"its images are: {', '.join(found) or 'none'}"
         )

@@ -45,8 +45,10 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
     )
     if as_json:
         record = baked.record.model_dump(mode="json")
-        click.echo(json.dumps({"image": str(baked.image), "fresh": baked.fresh, "record": record}, indent=2))
+        click.echo(
+            json.dumps({"image": str(baked.image), "created": baked.created, "record": record}, indent=2)
+        )
         return
     image = baked.record.image
-    state = "baked" if baked.fresh else "unchanged, nothing to do"
+    state = "baked" if baked.created else "unchanged, nothing to do"
     click.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")

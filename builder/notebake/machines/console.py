@@ -1,6 +1,6 @@
-"""Reads a machine's console log: the certificate's fingerprint, the one-time token, the last lines.
+"""Read a machine's console log: the certificate's fingerprint, the one-time token, the last lines.
 
-The guest prints its lines among the kernel's and systemd's, with CRLF and colour codes in between, and
+The machine prints its lines among the kernel's and systemd's, with CRLF and colour codes in between, and
 again at every boot: the last one counts.
 """
 
@@ -16,43 +16,43 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 _FINGERPRINT = re.compile(
     r"notebake: certificate SHA256 ((?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})(?![0-9A-Fa-f:])"
 )
-# The end of the line must be there: a token that is still being written would be cut short.
+# With the end of the line: a token that is still being written would be cut short.
 _TOKEN = re.compile(r"notebake: token ([0-9a-fA-F]{16,})[ \t]*\n")
 _FAILED = re.compile(r"notebake: ((?:setup|certificate) failed[^\n]*)")
 
 
 def clean(text: str) -> str:
-    """`text` without terminal escapes and control characters, lines ended by a single newline."""
+    """Return `text` without terminal escapes and control characters, lines ended by a single newline."""
     plain = _ESCAPE.sub("", text).replace("\r", "\n")
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", plain)
 
 
 def fingerprint(text: str) -> str | None:
-    """The certificate's SHA-256 as `AB:CD:...` in capitals, or None while none was printed."""
+    """Return the certificate's SHA-256 as `AB:CD:...` in capitals, or None while none was printed."""
     found = _FINGERPRINT.findall(clean(text))
     return found[-1].upper() if found else None
 
 
 def token(text: str) -> str | None:
-    """The one-time login token in lower case hex, or None: then the machine has a password."""
+    """Return the one-time login token in lower-case hex, or None: then the machine has a password."""
     found = _TOKEN.findall(clean(text))
     return found[-1].lower() if found else None
 
 
 def failure(text: str) -> str | None:
-    """The last line in which the guest says that a step failed, or None. It tries again by itself."""
+    """Return the last line that reports a failed step, or None. The machine retries by itself."""
     found = _FAILED.findall(clean(text))
     return found[-1].rstrip() if found else None
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
-    """The last `lines` lines that hold anything."""
+    """Return the last `lines` lines that are not blank."""
     kept = [line.rstrip() for line in clean(text).splitlines() if line.strip()]
     return "\n".join(kept[-lines:])
 
 
 def read(path: Path) -> str:
-    """The log's text, at most its last 8 MiB; empty while the log is not there yet."""
+    """Return the log's text, at most its last 8 MiB; empty while there is no log yet."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""Gets a machine's root tree: from a tar, from a prepared folder, or out of a golden qcow2 image."""
+"""Unpack a machine's root file system: from a tar, a prepared folder, or a golden qcow2 image."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _ROOT_TYPES = (
 def unpack(source: Path, destination: Path) -> None:
     """Make the folder `destination` from `source`: a tar (plain or .zst), or a folder that is copied.
 
-    Owners, modes, capabilities and hard links stay. Raises SpecError, MissingTool, CommandFailed.
+    Owners, modes, capabilities and hard links are kept. Raises SpecError, MissingTool, CommandFailed.
     """
     if not source.exists():
-        raise SpecError(f"{source}: no such root", "give a root tar, or a prepared root folder")
+        raise SpecError(f"{source}: no such root file system", "use a tar, or a prepared folder")
     destination.mkdir(mode=0o755)
     if source.is_dir():
         process.run(["cp", "-a", "--reflink=auto", f"{source}/.", destination], timeout=_SECONDS)
         return
-    squeezed = []
+    compressed = []
     if source.name.endswith(".zst"):
-        process.which("zstd")  # tar would only say that a child of its failed
-        squeezed = ["--zstd"]
+        process.which("zstd")  # tar would only report that a child process failed
+        compressed = ["--zstd"]
     keep = ["--numeric-owner", "--same-owner", "--xattrs", "--xattrs-include=*"]
     # Device nodes are no use in a container, which gets a /dev of its own.
     process.run(
-        ["tar", *squeezed, *keep, "--exclude=./dev/*", "-xpf", source, "-C", destination], timeout=_SECONDS
+        ["tar", *compressed, *keep, "--exclude=./dev/*", "-xpf", source, "-C", destination], timeout=_SECONDS
     )
 
 
 def root_from_image(image: Path, destination: Path) -> None:
     """Make the folder `destination` from the root file system (ext4) of the qcow2 `image`.
 
-    A read-only loop mount is taken where loop devices work: it keeps everything. Where they do not
-    (many containers) debugfs reads the file system: owners, modes and symlinks stay, but file
+    A read-only loop mount is used where loop devices work: it keeps everything. Where they do not
+    (many containers) debugfs reads the file system: owners, modes and symlinks are kept, file
     capabilities are lost and hard links become copies. Raises SpecError, MissingTool, CommandFailed.
     """
     if not image.is_file():
@@ -73,14 +73,14 @@ def partition(table: bytes, image: Path) -> tuple[int, int]:
     sector = int(parsed.get("sectorsize", 512))
     found = [each for each in parsed["partitions"] if each["type"].upper() in _ROOT_TYPES]
     if not found:
-        raise CommandFailed(f"{image}: no Linux partition in it", "launch it on the platform qemu")
+        raise CommandFailed(f"{image}: has no Linux partition", "launch it with --platform qemu")
     root = max(found, key=lambda each: int(each["size"]))
     return int(root["start"]) * sector, int(root["size"]) * sector
 
 
 @contextmanager
 def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[Path | None]:
-    """The file system mounted on `folder`, or None where it cannot be mounted."""
+    """Yield `folder` with the file system mounted on it, or None where it cannot be mounted."""
     folder.mkdir()
     # noload: a journal that was not replayed would need a write.
     options = f"ro,noload,loop,offset={offset},sizelimit={size}"
@@ -92,7 +92,7 @@ def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[Path |
     try:
         yield folder
     finally:
-        # mount set the loop device to detach itself; a lazy unmount is better than a folder that stays.
+        # The loop device detaches itself; a lazy unmount is better than a folder that stays.
         with suppress(CommandFailed):
             process.run(["umount", folder], timeout=60)
         if os.path.ismount(folder):
@@ -118,7 +118,7 @@ def _rdump(raw: Path, offset: int, size: int, destination: Path) -> None:
 
 
 def _special_bits(alone: Path, destination: Path) -> None:
-    """Give back the setuid, setgid and sticky bits, which debugfs loses: sudo would not work."""
+    """Restore the setuid, setgid and sticky bits, which debugfs loses: sudo would not work."""
     folders = [
         "/" + str(Path(place).relative_to(destination)).removeprefix(".")
         for place, _, _ in os.walk(destination)

@@ -1,4 +1,4 @@
-"""The provisioning files: the one set that makes a plain system a notebook machine, however delivered."""
+"""The provisioning files that turn a plain system into a notebook machine, by user-data and by Packer alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from notebake.provision import linux, windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
-    """`text` less its whole-line comments and docstrings: user-data has 16 KiB, the checkout has the words."""
+    """Return `text` without comment lines and docstrings: user-data has 16 KiB, the source has the words."""
     lines = text.splitlines(keepends=True)
     drop: set[int] = set()
     strings: set[int] = set()
@@ -43,7 +43,7 @@ def without_comments(text: str, *, python: bool) -> str:
 
 
 def config(plan: Plan) -> dict[str, Any]:
-    """The values that the guest's programs read from config.json."""
+    """Return the values that the programs on the machine read from config.json."""
     spec, target = plan.spec, plan.target
     common = {
         "folder": spec.notebook.folder,

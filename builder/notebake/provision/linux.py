@@ -1,4 +1,4 @@
-"""Linux: its provisioning programs, and cloud-config for the spec's package mirrors."""
+"""The provisioning programs for Linux, and cloud-config for the spec's package mirrors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from notebake.plan.plan import Plan
 
 
 def cloud_settings(plan: Plan) -> dict[str, Any]:
-    """cloud-config keys for the spec's package mirrors, for user-data and for clones of an image alike."""
+    """Return the cloud-config keys for the spec's package mirrors, for user-data and for clones of an image."""
     settings: dict[str, Any] = {}
     if plan.target.family == "apt" and plan.sources.apt:
         primary = [{"arches": ["default"], "uri": plan.sources.apt}]
@@ -22,7 +22,7 @@ def cloud_settings(plan: Plan) -> dict[str, Any]:
 
 
 def programs() -> dict[str, str]:
-    """The programs and units: path -> text, as in the checkout."""
+    """Return the programs and units: path -> text, as in the source."""
     root = paths.data_folder("cloud-init")
     return {
         path.relative_to(folder).as_posix(): path.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The guest on Windows: the programs it shares with Linux, its own, and its values."""
+"""The provisioning files for Windows: its own programs, those shared with Linux, and their values."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from notebake.files import RenderedFile
 from notebake.plan.lock import Lock
 from notebake.plan.plan import Plan
 
-# The very files that Linux has.
+# The same files as on Linux.
 SHARED = ("certificate.py", "jupyter_settings.py", "serve.py")
 FIRST_BOOT = "first-boot.ps1"
 
 
 def config(plan: Plan) -> dict[str, Any]:
-    """The values in config.json that Linux has not."""
+    """Return the values of config.json that only Windows has. Raises SpecError without a Python installer."""
     installer = plan.target.python.installer
     if installer is None:
-        raise SpecError(f"target {plan.target.name}: [python.installer] is missing: no Python would be there")
+        raise SpecError(f"target {plan.target.name}: [python.installer] is missing: there would be no Python")
     return {
         "index": plan.sources.python,
         "installer": installer.model_dump(),
@@ -30,21 +30,21 @@ def config(plan: Plan) -> dict[str, Any]:
 
 
 def wheels_sha256(lock: Lock) -> str:
-    """SHA-256 (hex) over the sorted digests of all wheels, as the guest's wheels.py makes it.
+    """Return the SHA-256 (hex) over the sorted digests of all wheels, as wheels.py on the machine does.
 
-    Raises SpecError for a lock that leaves open which wheel of a package is meant.
+    Raises SpecError for a lock with more than one wheel of a package.
     """
     digests = [line.split(" --hash=sha256:")[1:] for line in lock.lines]
     if any(len(found) != 1 for found in digests):
         raise SpecError(
             f"the lock made for {lock.made_for}: more than one wheel of a package",
-            "`notebake lock` makes it anew",
+            "`notebake lock` writes a new one",
         )
     return hashlib.sha256("\n".join(sorted(found[0] for found in digests)).encode()).hexdigest()
 
 
 def user_data_files(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
-    """The guest as user-data carries it: names and versions in place of the lock with its digests."""
+    """Return the files as user-data carries them: package names and versions replace the lock's digests."""
     short = {
         "names.txt" if item.path == "requirements.txt" else item.path: (
             re.sub(rb" --hash=\S+", b"", item.data) if item.path == "requirements.txt" else item.data
@@ -55,7 +55,7 @@ def user_data_files(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]
 
 
 def programs() -> dict[str, str]:
-    """The guest's programs: file name -> text, as in the checkout."""
+    """Return the programs: file name -> text, as in the source."""
     root = paths.data_folder("cloud-init")
     own = {path.name: path for path in (root / "windows").iterdir() if path.suffix in (".py", ".ps1")}
     del own[FIRST_BOOT]

@@ -61,13 +61,13 @@ def user_data(plan: Plan, payload: Payload) -> UserData:
 
 
 def packer_variables(plan: Plan) -> bytes:
-    """Values for the Packer template, as the JSON variable file it reads: never as HCL text."""
+    """Return the values for the Packer template as a JSON variable file, never as HCL text."""
     base = plan.target.base
     variables = {"target": plan.target.name, "base_image": "base.qcow2", "base_checksum": "none"}
     if isinstance(base, Download):
         variables["base_image"] = base.url
         if base.sha256:
             variables["base_checksum"] = f"sha256:{base.sha256}"
-    # What is "none" here, a base made on this computer or one whose digest its project publishes only
-    # beside it, gets its digest from `notebake bake`.
+    # Where it is "none", for a base built on the host or one whose digest is published only beside it,
+    # `notebake bake` sets the digest.
     return (json.dumps(variables, indent=1) + "\n").encode()

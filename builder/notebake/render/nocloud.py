@@ -9,14 +9,14 @@ from notebake.provision.files import Payload
 
 
 def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tuple[str, ...] = ()) -> bytes:
-    """NoCloud meta-data (YAML)."""
+    """Return NoCloud meta-data (YAML)."""
     return templates.render(
         "meta-data.yaml.j2", instance_id=instance_id, hostname=hostname, public_keys=list(public_keys)
     )
 
 
 def build_seed(public_key: str) -> dict[str, bytes]:
-    """The NoCloud files for the machine that Packer provisions; `public_key` is an OpenSSH line."""
+    """Return the NoCloud files for the machine that Packer provisions; `public_key` is an OpenSSH line."""
     return {
         "user-data": templates.render("build-seed.yaml.j2", public_key=public_key),
         "meta-data": meta_data(instance_id="notebake-build"),

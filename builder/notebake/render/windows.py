@@ -1,11 +1,11 @@
-"""User-data for Windows, in the form that each place really reads.
+"""User-data for Windows, in the form that each cloud reads.
 
 - cloudbase-init (QEMU, OpenStack) runs user-data that starts with `#ps1_sysnative`.
-- EC2Launch v2 runs what stands between `<powershell>` tags; it unpacks nothing.
+- EC2Launch v2 runs the text between `<powershell>` tags; it does not decompress.
 - Google's guest agent runs the metadata value `windows-startup-script-ps1` at each boot.
-- Azure stores custom data and runs nothing of it: its Custom Script Extension does, by one command.
+- Azure stores custom data without running it: its Custom Script Extension runs it by one command.
 
-Each is the same script, cloud-init/windows/first-boot.ps1, behind one line with the guest's archive.
+Each is the same script, cloud-init/windows/first-boot.ps1, after one line with the payload's archive.
 """
 
 from __future__ import annotations
@@ -65,6 +65,6 @@ def user_data(payload: Payload) -> UserData:
 
 
 def azure_extension() -> bytes:
-    """Settings (JSON) of Azure's Custom Script Extension: it runs the custom data."""
+    """Return the settings (JSON) of Azure's Custom Script Extension, which runs the custom data."""
     assert len(_AZURE_COMMAND) <= AZURE_COMMAND_LIMIT
     return (json.dumps({"commandToExecute": _AZURE_COMMAND}, indent=1) + "\n").encode()

@@ -1,4 +1,4 @@
-"""What Packer's Windows template reads: scripts, answer files, configuration; and the CD of a bake."""
+"""What the Packer template for Windows reads: scripts, answer files, configuration, variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATE = "http://schemas.microsoft.com/WMIConfig/2002/State"
 
 
 def base(plan: Plan) -> WindowsMedia:
-    """The base of a Windows target. SpecError when its data names another kind."""
+    """Return the base of a Windows target. Raises SpecError for a base of another kind."""
     if not isinstance(plan.target.base, WindowsMedia):
         raise SpecError(f"target {plan.target.name}: its base is no windows-media")
     return plan.target.base
@@ -33,7 +33,7 @@ def _shared() -> dict[str, bytes]:
 
 
 def answer(plan: Plan, password: str) -> bytes:
-    """Autounattend.xml with the wanted image and the build's password; values enter as XML text."""
+    """Return Autounattend.xml for the target's image with the build's password; values enter as XML text."""
     ElementTree.register_namespace("", _NAMESPACE)
     ElementTree.register_namespace("wcm", _STATE)
     root = ElementTree.fromstring(_shared()["answer/Autounattend.xml"])
@@ -46,7 +46,7 @@ def answer(plan: Plan, password: str) -> bytes:
 
 
 def variables(plan: Plan) -> dict[str, str]:
-    """Values for the template that are known without this computer."""
+    """Return the values for the template that do not depend on the host."""
     year = plan.target.name.removeprefix("windows-")
     return {
         "target": plan.target.name,
@@ -58,7 +58,7 @@ def variables(plan: Plan) -> dict[str, str]:
 
 
 def packer_files(plan: Plan, payload: Payload) -> tuple[RenderedFile, ...]:
-    """The Packer template, its scripts and the guest's archive, without values of this computer.
+    """Return the Packer template, its scripts and the payload's archive, without values of the host.
 
     The answer file has no password here: `notebake bake` makes one for each bake.
     """
