@@ -1,4 +1,4 @@
-"""The virtual environment under /opt/notebake, from the lock, with hashes required."""
+"""The virtual environment below /opt/notebake. Every package must match its hash in the lock."""
 
 import hashlib
 import html
@@ -13,13 +13,14 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from machine import CA_BUNDLE, GUEST, HOME, run, write
+from machine import run, write
+from paths import CA_BUNDLE, GUEST, HOME
 
 SYSTEM_CA = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/ca-bundle.pem")
 
 
 def fetch_uv(config):
-    """The pinned uv, from the same index as the packages, checked by SHA-256."""
+    """Download the pinned uv from the index of the packages, check its SHA-256, return its path."""
     pin = config["uv"]
     uv = HOME / f"uv-{pin['sha256'][:12]}"
     if uv.exists():
@@ -32,10 +33,10 @@ def fetch_uv(config):
         index = f"{config['index'].rstrip('/')}/uv/"
         with urllib.request.urlopen(index, timeout=60, context=context) as page:
             links = re.findall(r'href="([^"]+)"', page.read().decode())
-            found = [link for link in map(html.unescape, links) if f"/{pin['file']}" in f"/{link}"]
-            if not found:
-                raise SystemExit(f"{index}: has no {pin['file']}")
-            url = urllib.parse.urljoin(page.url, found[0])
+            wheels = [link for link in map(html.unescape, links) if f"/{pin['file']}" in f"/{link}"]
+            if not wheels:
+                raise SystemExit(f"{index}: {pin['file']} not found")
+            url = urllib.parse.urljoin(page.url, wheels[0])
     wheel = HOME / "uv.whl"
     digest = hashlib.sha256()
     with urllib.request.urlopen(url, timeout=60, context=context) as source, open(wheel, "wb") as file:
@@ -43,16 +44,16 @@ def fetch_uv(config):
             digest.update(block)
             file.write(block)
     if digest.hexdigest() != pin["sha256"]:
-        raise SystemExit(f"{url}: SHA-256 is {digest.hexdigest()}, pinned is {pin['sha256']}")
+        raise SystemExit(f"{url}: SHA-256 is {digest.hexdigest()}, expected {pin['sha256']}")
     with zipfile.ZipFile(wheel) as archive:
-        name = next(item for item in archive.namelist() if item.endswith("/scripts/uv"))
+        name = next(name for name in archive.namelist() if name.endswith("/scripts/uv"))
         write(uv, archive.read(name), 0o755)
     wheel.unlink()
     return uv
 
 
 def environment(config, bake):
-    """The virtual environment, made beside under a name of its content, then linked as `env`."""
+    """Make the virtual environment in a folder named by the lock's digest, and link it as `env`."""
     lock = GUEST / "requirements.txt"
     env = HOME / f"env-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if not (env / "complete").exists():
@@ -64,8 +65,8 @@ def environment(config, bake):
         cache = HOME / "cache"
         for leftover in (env, cache):
             shutil.rmtree(leftover, ignore_errors=True)
-        # The cache is on the environment's own file system so that files are linked, not copied,
-        # and not in a /tmp that is memory. Few workers: a first boot must fit into 1 GiB.
+        # The cache is on the file system of the environment, so that files are linked, not copied.
+        # /tmp may be in memory. Few workers: a first boot must fit into 1 GiB.
         settings = {
             "UV_CACHE_DIR": str(cache),
             "UV_LINK_MODE": "hardlink",
@@ -77,36 +78,17 @@ def environment(config, bake):
         if CA_BUNDLE.exists():
             settings["SSL_CERT_FILE"] = str(CA_BUNDLE)
         wheelhouse = os.environ.get("NOTEBAKE_WHEELHOUSE")
-        source = (
-            ["--no-index", "--find-links", wheelhouse] if wheelhouse else ["--default-index", config["index"]]
-        )
-        run(
-            str(uv),
-            "venv",
-            "--quiet",
-            "--no-project",
-            "--python",
-            config["interpreter"],
-            str(env),
-            **settings,
-        )
-        run(
-            str(uv),
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            str(env / "bin/python"),
-            "--require-hashes",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            *(["--compile-bytecode"] if bake else []),
-            *source,
-            "-r",
-            str(lock),
-            **settings,
-        )
+        venv = ["venv", "--quiet", "--no-project", "--python", config["interpreter"], str(env)]
+        run(str(uv), *venv, **settings)
+        install = ["pip", "install", "--quiet", "--python", str(env / "bin/python"), "-r", str(lock)]
+        install += ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
+        if wheelhouse:
+            install += ["--no-index", "--find-links", wheelhouse]
+        else:
+            install += ["--default-index", config["index"]]
+        if bake:
+            install.append("--compile-bytecode")
+        run(str(uv), *install, **settings)
         shutil.rmtree(cache, ignore_errors=True)
         uv.unlink()
         os.sync()
@@ -118,7 +100,7 @@ def environment(config, bake):
 
 
 def remove_unused():
-    """Remove the environments that `env` does not lead to."""
+    """Remove the environments that `env` does not link to."""
     current = (HOME / "env").resolve()
     for path in HOME.glob("env-*"):
         if path != current:
@@ -126,7 +108,7 @@ def remove_unused():
 
 
 def fonts(config):
-    """matplotlib's list of fonts, made once here and not in the first plot of each user."""
+    """Make matplotlib's font cache now, so that the first plot does not wait for it."""
     account = pwd.getpwnam(config["user"])
     folder = HOME / "matplotlib"
     folder.mkdir(exist_ok=True)
@@ -138,12 +120,10 @@ def fonts(config):
 
 
 def warm(config):
-    """What a baked machine has and a first boot does not wait for: fonts and bytecode."""
+    """Make what an image has from its bake, and a first boot does not wait for: font cache and bytecode."""
     fonts(config)
-    # 1: some package carries a file that is not for this Python.
-    python = str(HOME / "env/bin/python")
-    subprocess.run(
-        [python, "-m", "compileall", "-q", str(HOME / "env/lib")], check=False, stdin=subprocess.DEVNULL
-    )
+    # No check: it exits with 1 if a package has a file that is not for this Python version.
+    argv = [str(HOME / "env/bin/python"), "-m", "compileall", "-q", str(HOME / "env/lib")]
+    subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)
     os.sync()
     write(HOME / "env/warm", "")

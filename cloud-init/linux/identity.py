@@ -1,6 +1,6 @@
-"""What makes this machine itself, at each boot: its certificate, and its token when it has no password.
+"""Make this machine's certificate and, without a password, its token. Run at each boot.
 
-Run as root before the server, in the notebook's environment. Both are said on the console, as ssh
+Run as root before the server, in the notebook's environment. Both are printed on the console, as ssh
 host keys are. The server waits for READY.
 """
 
@@ -16,25 +16,15 @@ import time
 from pathlib import Path
 
 import certificate
+from machine import say
+from paths import GUEST, READY, STATE, TOKEN
 
-GUEST = Path(__file__).resolve().parent
-STATE = Path("/var/lib/notebake")
-READY = Path("/run/notebake/certificate")
-OWN = STATE / "own"  # certificate and key that the user brings
+OWN_KEY = STATE / "own/key.pem"  # the user copies it there
 ADDRESS_WAIT_SECONDS = 30
 
 
-def say(text):
-    print(text, flush=True)
-    try:
-        with open("/dev/console", "w") as console:
-            console.write(f"notebake: {text}\n")
-    except OSError:
-        pass
-
-
 def addresses():
-    """Global addresses of this machine; IPv6 ones that will go away by themselves are left out."""
+    """Return the global addresses of this machine, without temporary and deprecated IPv6 addresses."""
     listing = subprocess.run(["ip", "-json", "address"], check=True, capture_output=True, timeout=20).stdout
     return [
         entry["local"]
@@ -45,7 +35,7 @@ def addresses():
 
 
 def cloud_names():
-    """Public names and addresses that the cloud told cloud-init; none is no error."""
+    """Return the public names and addresses that cloud-init got from the cloud; [] if there are none."""
     try:
         data = json.loads(Path("/run/cloud-init/instance-data.json").read_text())["ds"]["meta_data"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -57,27 +47,29 @@ def cloud_names():
 
 
 def machine_names(config):
+    """Return every name and address of this machine. Wait for its first address."""
     deadline = time.monotonic() + ADDRESS_WAIT_SECONDS
-    while not (found := addresses()) and time.monotonic() < deadline:
+    while not (own := addresses()) and time.monotonic() < deadline:
         time.sleep(0.3)
     fixed = ["localhost", "127.0.0.1", "::1"]
-    return [name for name in [socket.gethostname(), *cloud_names(), *config["names"], *found, *fixed] if name]
+    return [name for name in [socket.gethostname(), *cloud_names(), *config["names"], *own, *fixed] if name]
 
 
 def give_to(user):
+    """Return a function that makes `user` the owner of a path."""
     account = pwd.getpwnam(user)
     return lambda path: os.chown(path, account.pw_uid, account.pw_gid)
 
 
 def own_certificate(config):
-    """The user's own pair: used as it is, or not at all. A missing or wrong key is an error that says so."""
+    """Store the user's own certificate and key as they are. SystemExit if the key is missing or wrong."""
     chain = (GUEST / "own.pem").read_bytes()
     try:
-        key = (OWN / "key.pem").read_bytes()
+        key = OWN_KEY.read_bytes()
     except FileNotFoundError:
-        sys.exit(f"own certificate: no key yet: copy it to {OWN / 'key.pem'}")
+        sys.exit(f"own certificate: no key yet: copy it to {OWN_KEY}")
     if not certificate.matches(key, chain):
-        sys.exit("own certificate: the key does not belong to it")
+        sys.exit(f"own certificate: {OWN_KEY} does not match it")
     tls = STATE / "tls"
     if not (tls / "cert.pem").exists() or (tls / "cert.pem").read_bytes() != chain:
         certificate.store(tls, key, chain, give_to(config["user"]))
@@ -85,19 +77,18 @@ def own_certificate(config):
 
 
 def token(config):
-    """A token of 192 bits, once in the machine's life, 0600, shown when it is made."""
-    path = STATE / "token"
-    if config["password"] or path.exists():
+    """Without a password: make a token of 192 bits once (mode 0600), and print it."""
+    if config["password"] or TOKEN.exists():
         return
-    beside = STATE / "token.new"
-    beside.unlink(missing_ok=True)
+    new = TOKEN.with_name("token.new")
+    new.unlink(missing_ok=True)
     value = secrets.token_hex(24)
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(value)
         file.flush()
         os.fsync(file.fileno())
-    give_to(config["user"])(beside)
-    beside.replace(path)
+    give_to(config["user"])(new)
+    new.replace(TOKEN)
     say(f"token {value}")
 
 
@@ -117,7 +108,7 @@ def main():
         raise
     if reason:
         print(f"made a new certificate: {reason}")
-    # At each boot, and again whenever it changed.
+    # Print it at each boot, and again after each change.
     if reason or not READY.exists():
         say(f"certificate SHA256 {fingerprint}")
     READY.parent.mkdir(exist_ok=True)

@@ -1,17 +1,12 @@
-"""What every step of the set-up uses: where things are, how they are said, run and written."""
+"""What every set-up step uses: print to the console, run a program, write a file."""
 
 import collections
 import os
 import subprocess
-from pathlib import Path
-
-GUEST = Path(__file__).resolve().parent
-HOME = Path("/opt/notebake")
-STATE = Path("/var/lib/notebake")
-CA_BUNDLE = HOME / "ca.pem"
 
 
 def say(text):
+    """Print `text` to the journal and to the machine's console."""
     print(f"notebake: {text}", flush=True)
     try:
         with open("/dev/console", "w") as console:
@@ -21,7 +16,7 @@ def say(text):
 
 
 def run(*argv, **env):
-    """Its output goes to the journal; a failure is told with the last lines of it."""
+    """Run a program and print its output. SystemExit with its last lines if it fails."""
     last = collections.deque(maxlen=6)
     pipe = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(argv, env={**os.environ, **env}, text=True, errors="replace", **pipe) as program:
@@ -34,15 +29,15 @@ def run(*argv, **env):
 
 
 def write(path, data, mode=0o644, owner=None):
-    """Whole or not at all: beside, synced, renamed. Unchanged bytes stay as they are."""
+    """Write `data` (bytes or text) to `path` atomically, and sync it."""
     data = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+    new = path.with_name(path.name + ".new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         os.fchmod(file.fileno(), mode)
         if owner:
             os.fchown(file.fileno(), *owner)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    new.replace(path)

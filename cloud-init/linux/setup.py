@@ -1,9 +1,9 @@
-"""Turn this plain Linux into a notebook machine. Run by root; every step may run twice.
+"""Turn a plain Linux system into a notebook machine. Run as root; every step can be repeated.
 
-Delivered twice, defined once: cloud-init unpacks this folder at first boot and starts
-notebake-setup.service; Packer unpacks the same folder and runs `setup.py --bake`. All values come
-from config.json beside this file. A step cut off by a power loss is made anew at the next boot:
-what counts as done is written last, after a sync.
+Two ways deliver the same files: cloud-init writes this folder at the first boot and starts
+notebake-setup.service; Packer unpacks the folder and runs `setup.py --bake`. All values come from
+config.json in this folder. A step that a power loss cut off is repeated at the next boot: DONE is
+written last, after a sync.
 """
 
 import json
@@ -14,32 +14,35 @@ from pathlib import Path
 
 from environment import environment, fonts, remove_unused, warm
 from jupyter_files import profile
-from machine import GUEST, HOME, STATE, run, say, write
+from machine import run, say, write
+from paths import GUEST, HOME, STATE
 from system import cloud, firewall, labels, programs, trust, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
-SERVED = Path("/run/notebake/served")  # what DONE said when the server was started
+SERVED = Path("/run/notebake/served")  # the content of DONE when the server was started
 
 
 def digest():
-    """What this folder was delivered as; the same for the same machine."""
+    """Return the digest of the provisioning files in this folder."""
     return (GUEST / "digest").read_text()
 
 
-def names():
+def unit_names():
+    """Return the names of the units to enable, sorted."""
     return sorted(path.name for path in (GUEST / "units").iterdir() if path.name != "notebake-setup.service")
 
 
 def services(config, bake):
+    """Install and enable the units. Stop a server that was started from older files."""
     for source in sorted((GUEST / "units").iterdir()):
         write(UNITS / source.name, source.read_text().replace("@user@", config["user"]))
     run("systemctl", "daemon-reload")
-    run("systemctl", "enable", "--quiet", *names())
+    run("systemctl", "enable", "--quiet", *unit_names())
     if bake:
         write(HOME / "env/warm", "")
     elif not SERVED.exists() or SERVED.read_text() != digest():
-        # A server of older files ends here, before its environment goes; `start` brings the new one.
+        # Before its environment is removed; main() starts the new server.
         run("systemctl", "stop", "notebake-notebook.service")
     remove_unused()
 
@@ -75,7 +78,7 @@ def main():
     os.sync()
     write(DONE, digest())
     if not bake:
-        run("systemctl", "start", "--no-block", *names())
+        run("systemctl", "start", "--no-block", *unit_names())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The operating system's part: packages, firewall, user, cloud-init, trusted certificates."""
+"""Set-up steps of the operating system: packages, firewall, user, cloud-init, trusted certificates."""
 
 import fcntl
 import json
@@ -7,14 +7,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from machine import CA_BUNDLE, GUEST, HOME, STATE, run, write
+from machine import run, write
+from paths import CA_BUNDLE, GUEST, HOME, STATE
 
 
 def programs(config):
-    """Install the release's own packages for programs that are missing; none, none is asked for."""
-    missing = sorted(
-        {package for program, package in config["programs"].items() if not shutil.which(program)}
-    )
+    """Install the distribution packages of missing programs; do nothing if all are present."""
+    needed = config["programs"].items()
+    missing = sorted({package for program, package in needed if not shutil.which(program)})
     if not missing:
         return
     sources = Path("/run/notebake")
@@ -49,7 +49,7 @@ def programs(config):
 
 
 def firewall(config):
-    """Let ssh and the notebook's port in, nothing else."""
+    """Allow ssh and the notebook's port, nothing else."""
     port = config["port"]
     if config["firewall"] == "nftables":
         rules = (GUEST / "firewall.nft").read_text().replace("@port@", str(port))
@@ -68,6 +68,7 @@ def firewall(config):
 
 
 def user(config):
+    """Create the user, unless it exists."""
     try:
         pwd.getpwnam(config["user"])
     except KeyError:
@@ -75,25 +76,25 @@ def user(config):
 
 
 def labels(config):
-    """Where SELinux is on (openSUSE): each file gets its own label, and the notebook's port that of a web server."""
+    """With SELinux (openSUSE): label the files, and the notebook's port as a web server's."""
     if not shutil.which("selinuxenabled") or subprocess.run(["selinuxenabled"]).returncode:
         return
     if shutil.which("restorecon"):
         run("restorecon", "-R", str(HOME), str(STATE), "/etc/systemd/system", "/etc/jupyter")
     if shutil.which("semanage"):
         port = ["-t", "http_port_t", "-p", "tcp", str(config["port"])]
-        # A port that the policy has given a label already (9999 has one) cannot be added.
+        # `--add` fails for a port that the policy has labelled, as it has 9999.
         if subprocess.run(["semanage", "port", "-a", *port]).returncode:
             run("semanage", "port", "-m", *port)
 
 
 def cloud(config):
-    """What clones of a golden image need of cloud-init: the same user, locale, mirrors as user-data names."""
+    """Configure cloud-init in clones of a golden image as user-data does: user, locale, mirrors."""
     write(Path("/etc/cloud/cloud.cfg.d/90-notebake.cfg"), json.dumps(config["cloud"]) + "\n")
 
 
 def trust(config):
-    """The extra CA certificates for the whole system; the folder is named as the release's family wants it."""
+    """Install the extra CA certificates system-wide."""
     if (GUEST / "ca.pem").exists():
         apt = config["family"] == "apt"
         folder = Path("/usr/local/share/ca-certificates" if apt else "/etc/pki/trust/anchors")

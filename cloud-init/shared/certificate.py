@@ -1,9 +1,9 @@
-"""This machine's own certificate, made on it at boot and kept while it is good.
+"""Make and renew the machine's own certificate.
 
 EC P-256, every name and address of the machine in subjectAltName, CA:FALSE, serverAuth, 397 days
-(browsers refuse more than 398). Made anew 30 days before its end, or when a name or an address is
-missing in it; names that went away do not change it. The server reads the files at each new
-connection, so a new certificate is served without a restart.
+(browsers refuse more than 398). Renewed 30 days before it expires, or when it lacks a name or an
+address of the machine; a name that is no longer used is no reason. The server reads the files at each
+new connection, so a new certificate is served without a restart.
 """
 
 import datetime
@@ -21,18 +21,18 @@ RENEW_BEFORE = datetime.timedelta(days=30)
 
 
 def general_names(names):
-    """`names` (DNS names and addresses as text) as x509 general names, sorted, each once."""
-    found = []
+    """Return `names` (DNS names and addresses as text) as x509 general names, sorted, without duplicates."""
+    general = []
     for name in sorted(set(names)):
         try:
-            found.append(x509.IPAddress(ipaddress.ip_address(name)))
+            general.append(x509.IPAddress(ipaddress.ip_address(name)))
         except ValueError:
-            found.append(x509.DNSName(name))
-    return found
+            general.append(x509.DNSName(name))
+    return general
 
 
 def make(names, now):
-    """A new key and certificate (both PEM bytes) for `names`; `now` is an aware datetime."""
+    """Return a new key and certificate (PEM bytes) for `names`; `now` is an aware datetime."""
     key = ec.generate_private_key(ec.SECP256R1())
     common = next((name for name in names if len(name) <= 64), "notebake")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
@@ -55,7 +55,7 @@ def make(names, now):
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # An hour back: the clock of the one who connects may be behind.
+        # An hour ago: a client's clock may be slow.
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now - datetime.timedelta(hours=1) + LIFETIME)
         .add_extension(x509.SubjectAlternativeName(general_names(names)), critical=False)
@@ -74,55 +74,55 @@ def make(names, now):
 
 
 def matches(key_pem, certificate_pem):
-    """Whether the private key belongs to the (first) certificate. ValueError for broken PEM."""
+    """Return whether the private key matches the (first) certificate. ValueError for broken PEM."""
     key = serialization.load_pem_private_key(key_pem, None)
     return key.public_key() == x509.load_pem_x509_certificate(certificate_pem).public_key()
 
 
 def reason_to_renew(folder, names, now):
-    """Why the pair in `folder` cannot be kept, in words; None when it can."""
+    """Return why the certificate in `folder` must be replaced; None if it is good."""
     try:
         pem = (folder / "cert.pem").read_bytes()
         certificate = x509.load_pem_x509_certificate(pem)
         if not matches((folder / "key.pem").read_bytes(), pem):
-            return "key and certificate do not belong together"
+            return "key and certificate do not match"
         has = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except FileNotFoundError:
-        return "there is none"
+        return "no certificate yet"
     except (ValueError, TypeError, x509.ExtensionNotFound) as error:
-        return f"unreadable: {error}"
+        return f"it cannot be read: {error}"
     if certificate.not_valid_before_utc > now:
-        return "not valid yet"
+        return "it is not valid yet"
     if certificate.not_valid_after_utc - now < RENEW_BEFORE:
-        return "near its end"
+        return "it expires soon"
     missing = [name.value for name in general_names(names) if name not in has]
-    return f"without {', '.join(map(str, missing))}" if missing else None
+    return f"it does not name {', '.join(map(str, missing))}" if missing else None
 
 
 def store(folder, key_pem, certificate_pem, protect):
-    """Write the pair so that a power loss leaves the old or the new one, or one that is made anew."""
+    """Write key and certificate. After a power loss between the two, `ensure` replaces both."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     for name, data, mode in (("key.pem", key_pem, 0o600), ("cert.pem", certificate_pem, 0o644)):
-        beside = folder / f"{name}.new"
-        beside.unlink(missing_ok=True)
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        new = folder / f"{name}.new"
+        new.unlink(missing_ok=True)
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        protect(beside)
+        protect(new)
     (folder / "key.pem.new").replace(folder / "key.pem")
     (folder / "cert.pem.new").replace(folder / "cert.pem")
 
 
 def fingerprint(certificate_pem):
-    """SHA-256 of the first certificate's DER, as browsers and OpenSSL print it: AB:CD:..."""
+    """Return the SHA-256 of the first certificate (DER), as browsers and OpenSSL show it: AB:CD:..."""
     return x509.load_pem_x509_certificate(certificate_pem).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def ensure(folder: Path, names, now, protect):
-    """Keep or make the pair in `folder`; returns (fingerprint, reason it was made anew or None).
+    """Keep or replace the pair in `folder`. Return the fingerprint, and why it was replaced or None.
 
-    `protect(path)` gives the key to the server's account before the file gets its name.
+    `protect(path)` is called for each new file before it gets its final name.
     """
     reason = reason_to_renew(folder, names, now)
     if reason:

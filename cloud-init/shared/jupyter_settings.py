@@ -1,10 +1,10 @@
-"""What Jupyter is told, on Linux and on Windows alike: the kernel, its profile, the server."""
+"""Jupyter configuration shared by Linux and Windows: the kernel, its profile, the server."""
 
 import json
 
 
 def kernel(python, name):
-    """kernel.json of the kernel and profile `name`; `python` is the environment's interpreter."""
+    """Return kernel.json of the kernel `name` with the profile `name`; `python` is its interpreter."""
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--profile", name]
     spec = {
         "argv": argv,
@@ -15,8 +15,8 @@ def kernel(python, name):
     return json.dumps(spec, indent=1)
 
 
-# `pylab` imports all of NumPy over Python's own abs, all, any, bool, divmod, max, min, pow, round and sum,
-# which then give other answers. Kernels run this after it, and before any cell.
+# `pylab` replaces Python's abs, all, any, bool, divmod, max, min, pow, round and sum by NumPy's, which
+# behave differently. Kernels run this line after `pylab` and before the first cell.
 KEEP_BUILTINS = (
     "globals().update({name: value for name, value in vars(__import__('builtins')).items()"
     " if name[0] != '_' and name in dir(globals().get('pylab'))})"
@@ -24,7 +24,7 @@ KEEP_BUILTINS = (
 
 
 def profile(config):
-    """ipython_kernel_config.py of the profile."""
+    """Return ipython_kernel_config.py of the profile."""
     lines = ["c = get_config()  # noqa: F821"]
     if config["pylab"] != "none":
         lines += [
@@ -35,7 +35,7 @@ def profile(config):
 
 
 def server(config, notebooks, tls):
-    """The server's settings; `tls` is the folder of its certificate and key."""
+    """Return the server's settings; `tls` is the folder of its certificate and key."""
     settings = {
         "ServerApp": {
             "ip": "",
@@ -48,11 +48,11 @@ def server(config, notebooks, tls):
             "keyfile": str(tls / "key.pem"),
             "jpserver_extensions": {"notebook": True, "jupyter_lsp": False},
         },
-        # Its trash would be above the root folder, where nobody can see or empty it.
+        # The trash would be outside the root folder, where users cannot see or empty it.
         "FileContentsManager": {"delete_to_trash": False, "always_delete_dir": True},
         "MultiKernelManager": {"default_kernel_name": config["profile"]},
-        # A kernel's first start imports NumPy and matplotlib: on a small or emulated machine that is
-        # more than the minute after which the server would close the page's connection.
+        # A kernel's first start imports NumPy and matplotlib. On a small or emulated machine that takes
+        # longer than a minute, after which the server would close the page's connection.
         "MappingKernelManager": {"kernel_info_timeout": 600},
         "KernelSpecManager": {"allowed_kernelspecs": [config["profile"]], "ensure_native_kernel": False},
         "LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},

@@ -1,6 +1,6 @@
-"""The notebook server: starts early, does all it can, waits for the certificate, listens and says so.
+"""Run the notebook server. It starts before the certificate exists, and waits for it before it listens.
 
-Imports and set-up are most of the start; done while the network comes up they cost no time.
+Importing and configuring Jupyter takes most of the start: it is done while the network comes up.
 """
 
 import json
@@ -8,27 +8,24 @@ import os
 import socket
 import sys
 import time
-from pathlib import Path
 
-# Two thirds of the imports' time: jsonschema takes it as missing, and checks no "iri" formats, of which
-# Jupyter's schemas have none. It builds a parser of the whole RFC 3987 grammar when it is imported.
+# This import takes two thirds of the time of all imports: it builds a parser of the RFC 3987 grammar.
+# Without it jsonschema does not check "iri" formats, and Jupyter's schemas have none.
 sys.modules["rfc3987_syntax"] = None
 
 from jupyter_server.serverapp import ServerApp  # noqa: E402
 from notebook.app import JupyterNotebookApp  # noqa: E402
-
-GUEST = Path(__file__).resolve().parent
-READY = Path("/run/notebake/certificate")
-TOKEN = Path("/var/lib/notebake/token")
+from paths import GUEST, READY, TOKEN  # noqa: E402
 
 
 def wait_for(path):
+    """Wait until `path` exists."""
     while not path.exists():
         time.sleep(0.1)
 
 
 class Server(ServerApp):
-    """Jupyter's server, which needs the certificate only when it is about to listen."""
+    """Jupyter's server. It waits for the certificate just before it listens."""
 
     def init_httpserver(self):
         wait_for(READY)
@@ -36,7 +33,7 @@ class Server(ServerApp):
 
 
 def notify(state):
-    """Tell systemd (sd_notify(3)); nothing when started by hand."""
+    """Send `state` to systemd (sd_notify(3)); do nothing if systemd did not start this."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
@@ -50,7 +47,7 @@ def main():
         os.environ["JUPYTER_TOKEN_FILE"] = str(TOKEN)
     JupyterNotebookApp.serverapp_class = Server
     server = JupyterNotebookApp.initialize_server(argv=[])
-    # The server listens from its loop's first callback on; this one comes right after it.
+    # The loop's first callback listens; this is the second one.
     server.io_loop.add_callback(notify, "READY=1")
     server.start()
 

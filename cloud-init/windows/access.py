@@ -1,4 +1,4 @@
-"""Who may read what: icacls, with inheritance cut, so that nobody else gets in from a folder above."""
+"""File permissions by icacls, without inheritance: a folder above must not give access to others."""
 
 import subprocess
 
@@ -11,9 +11,9 @@ READ, MODIFY, FULL = "RX", "M", "F"
 
 
 def command(path, right, folder):
-    """The icacls call that leaves `path` to SYSTEM, administrators and, with `right`, to the service.
+    """Return the icacls call that gives SYSTEM and administrators full control, and the service `right`.
 
-    Of a `folder`, what is made in it later has the same rights.
+    Files and folders that are later made in a `folder` inherit the same permissions.
     """
     inherit = "(OI)(CI)" if folder else ""
     grants = [f"{SYSTEM}:{inherit}{FULL}", f"{ADMINISTRATORS}:{inherit}{FULL}", f"{ACCOUNT}:{inherit}{right}"]
@@ -21,6 +21,6 @@ def command(path, right, folder):
 
 
 def only_service(path, right):
-    """Let nobody but administrators and the service at `path`; CalledProcessError when Windows refuses."""
+    """Give access to `path` only to administrators and the service. CalledProcessError if icacls fails."""
     argv = command(path, right, path.is_dir())
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Folders with their rights, Jupyter's files and the service. Run by setup.ps1; may run any number of times."""
+"""Install the service, its folders and Jupyter's files. Run by setup.ps1; can be repeated."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ NSSM = HOME / "nssm.exe"
 
 
 def run(argv, accept=(0,)):
-    """Run a program; SystemExit with its last line when its exit code is none of `accept`."""
+    """Run a program and return its exit code. SystemExit with its output if the code is not in `accept`."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode not in accept:
         text = done.stdout.decode("utf-16-le" if b"\0" in done.stdout else "utf-8", "replace").strip()
@@ -25,19 +25,19 @@ def run(argv, accept=(0,)):
 
 
 def write(path, text):
-    """Whole or not at all."""
+    """Write `text` to `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text, "utf-8")
-    beside.replace(path)
+    new = path.with_name(path.name + ".new")
+    new.write_text(text, "utf-8")
+    new.replace(path)
 
 
 def service_commands(nssm, python, guest, log, present):
-    """The calls that make the service, in order; `present`: it is there already and only set anew."""
+    """Return the calls that install and configure the service. `present`: it is already installed."""
     settings = {
         "Application": [python],
         "AppDirectory": [guest],
-        # Beside its folder: a path with a space would need quotes within an argument.
+        # Relative to AppDirectory: a path with a space would need quotes within an argument.
         "AppParameters": ["service.py"],
         "DisplayName": ["notebake notebook"],
         "Start": ["SERVICE_AUTO_START"],
@@ -48,31 +48,24 @@ def service_commands(nssm, python, guest, log, present):
         "AppRotateBytes": [str(LOG_BYTES)],
         "AppExit": ["Default", "Restart"],
         "AppRestartDelay": [str(RESTART_MS)],
-        # Ctrl-C ends Jupyter and its kernels; what is left after that is killed with its children.
+        # Ctrl-C stops Jupyter and its kernels. What still runs after that is killed with its children.
         "AppStopMethodConsole": [str(STOP_MS)],
         "AppKillProcessTree": ["1"],
     }
     install = [] if present else [[nssm, "install", SERVICE, python]]
-    # Not by NSSM: the release 2.24 asks for a password that a virtual account does not have.
+    # Not with NSSM: release 2.24 asks for a password, which a virtual account does not have.
+    restarts = "restart/5000/restart/5000/restart/60000"
     account = [
         ["sc.exe", "config", SERVICE, "obj=", ACCOUNT],
-        [
-            "sc.exe",
-            "failure",
-            SERVICE,
-            "reset=",
-            "3600",
-            "actions=",
-            "restart/5000/restart/5000/restart/60000",
-        ],
+        ["sc.exe", "failure", SERVICE, "reset=", "3600", "actions=", restarts],
         ["sc.exe", "sidtype", SERVICE, "unrestricted"],
     ]
     return [*install, *([nssm, "set", SERVICE, key, *value] for key, value in settings.items()), *account]
 
 
 def service(env):
-    """Install or renew the service, stopped. nssm.exe stands outside of the environment, which is replaced."""
-    # 1060: there is no such service.
+    """Install or update the service, and leave it stopped. nssm.exe must outlive the environment: copy it."""
+    # 1060: no such service.
     present = run(["sc.exe", "query", SERVICE], accept=(0, 1060)) == 0
     if present:
         run([str(NSSM), "stop", SERVICE], accept=(0, 1))
@@ -83,14 +76,14 @@ def service(env):
 
 
 def remove_unused(env):
-    """Remove the environments that the service does not use; what a program still holds stays."""
+    """Remove the environments that the service does not use, except files that are still open."""
     for path in HOME.glob("env-*"):
         if path != env:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def folders():
-    """The folders and who may read them; after `service`, whose account they name."""
+    """Make the folders and set their permissions. Runs after `service`, which creates the account."""
     for path in (CONFIG, LOG.parent, TLS, DATA):
         path.mkdir(parents=True, exist_ok=True)
     access.only_service(GUEST, access.READ)
@@ -100,7 +93,7 @@ def folders():
 
 
 def jupyter(config, env):
-    """The kernel, its profile, the server's settings, the folder and its first notebooks."""
+    """Write the kernel, its profile, the server's settings and the preloaded notebooks."""
     name = config["profile"]
     kernel = env / "share" / "jupyter" / "kernels" / name / "kernel.json"
     write(kernel, jupyter_settings.kernel(env / "Scripts" / "python.exe", name))
@@ -111,7 +104,7 @@ def jupyter(config, env):
         if not (notebooks / source.name).exists():
             shutil.copyfile(source, notebooks / source.name)
     server = jupyter_settings.server(config, notebooks, TLS)
-    # A service has no person to answer "Shut down this notebook server (y/[n])?" after Ctrl-C.
+    # In a service nobody answers "Shut down this notebook server (y/[n])?" after Ctrl-C.
     server["ServerApp"]["answer_yes"] = True
     write(CONFIG / "jupyter_server_config.json", json.dumps(server, indent=1))
 

@@ -1,5 +1,5 @@
-# The first boot: put the guest in place and start its set-up. Before this text stands one line,
-# $Archive = '...', the guest as a tar.gz in base64. Run again, it does nothing that is done.
+# First boot: unpack the provisioning files and run setup.ps1. notebake puts one line before this text,
+# $Archive = '...', the files as a tar.gz in base64. Can be repeated.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 

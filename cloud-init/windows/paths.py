@@ -1,19 +1,20 @@
-"""Where notebake's things are on Windows. Programs are for administrators to write, state for the service."""
+"""Where things are on Windows. Administrators may write programs, the service may write its data."""
 
 import os
 from pathlib import Path
 
 SERVICE = "notebake"
-# A virtual account: made by Windows for the service, without password, group or right of its own.
+# A virtual account: Windows makes it for the service, without a password, groups or rights of its own.
 ACCOUNT = rf"NT SERVICE\{SERVICE}"
 
 GUEST = Path(__file__).resolve().parent
 HOME = GUEST.parent
 STATE = Path(os.environ["PROGRAMDATA"]) / "notebake"
-# What the service may write: its certificate, its token, IPython's folder and the notebooks.
+# The service may write here: its certificate, its token, IPython's folder and the notebooks.
 DATA = STATE / "data"
 TLS = DATA / "tls"
 TOKEN = DATA / "token"
+# Holds the fingerprint of the certificate; written when certificate and token are in place.
 READY = DATA / "ready"
 CONFIG = STATE / "config"
 LOG = STATE / "logs" / "notebook.log"

@@ -1,7 +1,7 @@
-"""What the service runs: certificate and token made here, then the same server as on Linux.
+"""The service: make certificate and token, then run the same server as on Linux.
 
-The account of the service needs no right but to write its own data folder. The certificate is made
-while the server imports Jupyter, and looked at again every hour.
+The service's account only needs permission to write its data folder. The certificate is made while
+the server imports Jupyter, and checked again every hour.
 """
 
 import datetime
@@ -18,37 +18,38 @@ CHECK_SECONDS = 3600
 
 
 def protect(path):
+    """Give access to `path` only to administrators and the service."""
     only_service(path, MODIFY)
 
 
 def own_certificate(config):
-    """The user's own chain with the key that an administrator put beside it; ValueError when they differ."""
+    """Store the user's own certificate and key. ValueError if they do not match."""
     import certificate
 
     chain, key = (GUEST / "own.pem").read_bytes(), (CONFIG / "own-key.pem").read_bytes()
     if not certificate.matches(key, chain):
-        raise ValueError("own certificate: the key does not belong to it")
+        raise ValueError(f"own certificate: {CONFIG / 'own-key.pem'} does not match it")
     if not (TLS / "cert.pem").exists() or (TLS / "cert.pem").read_bytes() != chain:
         certificate.store(TLS, key, chain, protect)
     return certificate.fingerprint(chain)
 
 
 def names(config):
-    """Every name and address of this machine."""
+    """Return every name and address of this machine."""
     host = socket.gethostname()
-    found = {entry[4][0].split("%")[0] for entry in socket.getaddrinfo(host, None)}
-    return [host, *config["names"], *sorted(found), "localhost", "127.0.0.1", "::1"]
+    addresses = {entry[4][0].split("%")[0] for entry in socket.getaddrinfo(host, None)}
+    return [host, *config["names"], *sorted(addresses), "localhost", "127.0.0.1", "::1"]
 
 
 def identity(config):
-    """Make what is missing, then say the fingerprint in READY, which the server waits for."""
+    """Make token and certificate if needed, then write READY, which the server waits for."""
     import certificate
 
     if not config["password"] and not TOKEN.exists():
-        beside = TOKEN.with_suffix(".new")
-        beside.write_text(secrets.token_hex(24))
-        protect(beside)
-        beside.replace(TOKEN)
+        new = TOKEN.with_suffix(".new")
+        new.write_text(secrets.token_hex(24))
+        protect(new)
+        new.replace(TOKEN)
     if config["own_certificate"]:
         fingerprint = own_certificate(config)
     else:
@@ -56,13 +57,13 @@ def identity(config):
         fingerprint, reason = certificate.ensure(TLS, names(config), now, protect)
         if reason:
             print(f"made a new certificate: {reason}", flush=True)
-    beside = READY.with_suffix(".new")
-    beside.write_text(fingerprint)
-    beside.replace(READY)
+    new = READY.with_suffix(".new")
+    new.write_text(fingerprint)
+    new.replace(READY)
 
 
 def keep_identity(config, stop):
-    """`identity` now and every hour until the event `stop`; what went wrong is tried again sooner."""
+    """Run `identity` now and every hour until the event `stop` is set; after an error every 10 seconds."""
     while True:
         try:
             identity(config)
@@ -75,7 +76,7 @@ def keep_identity(config, stop):
 
 
 def environment():
-    """Jupyter's folders: one for administrators to write, one for the service."""
+    """Return Jupyter's folders: settings that administrators write, data that the service writes."""
     return {
         "JUPYTER_CONFIG_PATH": str(CONFIG),
         "JUPYTER_CONFIG_DIR": str(DATA / "jupyter"),
@@ -94,7 +95,6 @@ def main():
     threading.Thread(target=keep_identity, args=(config, stop), daemon=True).start()
     import serve
 
-    serve.READY, serve.TOKEN = READY, TOKEN
     try:
         serve.main()
     finally:

@@ -1,13 +1,14 @@
-# Turn this Windows into a notebook machine. Run by an administrator or SYSTEM; every step may run twice.
+# Turn a plain Windows system into a notebook machine. Run as an administrator or SYSTEM; every step can be
+# repeated.
 #
-# Delivered twice, defined once: first-boot.ps1 or Packer unpacks this folder. All values come from
-# config.json beside this file. The task of step one runs it again at each boot: it goes on after a power
-# loss, and says the machine's fingerprint on the serial console.
+# first-boot.ps1 or Packer unpacks this folder. All values come from config.json in this folder. The scheduled
+# task of the first step runs this script at each boot: it continues after a power loss, and prints the
+# certificate's fingerprint on the serial console.
 param([switch] $Bake)
 
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
-# Its bar makes downloads ten times slower.
+# The progress bar makes downloads ten times slower.
 $ProgressPreference = 'SilentlyContinue'
 
 $root = Split-Path -Parent $PSScriptRoot
@@ -20,7 +21,7 @@ $config = Get-Content -LiteralPath "$PSScriptRoot\config.json" -Raw -Encoding UT
 $wheels = Join-Path $root 'wheels'
 $wheelhouse = [Environment]::GetEnvironmentVariable('NOTEBAKE_WHEELHOUSE')
 
-# What a program prints is said, and is no result of the function that calls it.
+# Print a program's output, so that it does not become the result of the calling function.
 function Invoke-Native([string] $Program, [string[]] $Arguments) {
   & $Program @Arguments | Out-Host
   if ($LASTEXITCODE -ne 0) { throw "${Program}: exit code $LASTEXITCODE" }
@@ -59,12 +60,12 @@ function Install-Python {
   $hash = (Get-FileHash -LiteralPath $installer -Algorithm SHA256).Hash
   if ($hash -ne $config.installer.sha256) {
     Remove-Item -LiteralPath $installer -Force
-    throw "$($config.installer.url): SHA-256 is $hash, pinned is $($config.installer.sha256)"
+    throw "$($config.installer.url): SHA-256 is $hash, expected $($config.installer.sha256)"
   }
   $options = @('/quiet', 'InstallAllUsers=1', "TargetDir=`"$root\python`"", 'PrependPath=0', 'Shortcuts=0',
     'AssociateFiles=0', 'Include_launcher=0', 'Include_test=0', 'Include_doc=0', 'Include_tcltk=0')
   $run = Start-Process -FilePath $installer -ArgumentList $options -Wait -PassThru
-  # 3010: done, and some file of the system is replaced at the next boot.
+  # 3010: success, and Windows replaces some files at the next boot.
   if ($run.ExitCode -notin 0, 3010) { throw "python installer: exit code $($run.ExitCode)" }
   Remove-Item -LiteralPath $installer -Force
 }
@@ -97,9 +98,9 @@ function Install-Environment {
   } elseif ($wheelhouse) {
     $source = @('--no-index', '--find-links', $wheelhouse, '--trusted-host', ([Uri] $wheelhouse).Host)
   }
-  $wanted = @('--require-hashes', '--no-deps', '--only-binary', ':all:', '-r', $lock)
+  $packages = @('--require-hashes', '--no-deps', '--only-binary', ':all:', '-r', $lock)
   $quiet = @('--quiet', '--disable-pip-version-check', '--no-cache-dir', '--retries', '10')
-  Invoke-Native "$environment\Scripts\python.exe" (@('-m', 'pip', 'install') + $quiet + $source + $wanted)
+  Invoke-Native "$environment\Scripts\python.exe" (@('-m', 'pip', 'install') + $quiet + $source + $packages)
   $null = New-Item -ItemType File -Path "$environment\complete"
   if (Test-Path -LiteralPath $wheels) {
     Remove-Item -LiteralPath $wheels -Recurse -Force
@@ -129,7 +130,7 @@ function Write-Identity {
   Write-Console "certificate SHA256 $(Get-Content -LiteralPath $readyFile -Raw)"
 }
 
-# The task of an earlier boot and the first boot's own call may meet: one waits for the other.
+# The scheduled task and the first boot's own call may run at the same time: one waits for the other.
 $mutex = New-Object System.Threading.Mutex $false, 'Global\notebake-setup'
 $null = $mutex.WaitOne()
 $step = 'task'

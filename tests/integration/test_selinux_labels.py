@@ -17,7 +17,7 @@ SPY = '#!/bin/sh\necho "$(basename "$0") $*" >>"{log}"\nexit {code}\n'
 def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Runs the step with spies in PATH that exit with these codes; what they were asked."""
     monkeypatch.syspath_prepend(str(paths.data_folder("cloud-init") / "linux"))
-    for name in ("machine", "system"):
+    for name in ("machine", "paths", "system"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import system
 

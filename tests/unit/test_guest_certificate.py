@@ -24,7 +24,7 @@ def test_it_is_what_browsers_take(tmp_path: Path) -> None:
     fingerprint, reason = ensure(tmp_path)
     made = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes())
     get = made.extensions.get_extension_for_class
-    assert reason == "there is none"
+    assert reason == "no certificate yet"
     assert isinstance(made.public_key(), ec.EllipticCurvePublicKey)
     assert isinstance(made.public_key().curve, ec.SECP256R1)
     assert get(x509.BasicConstraints).value.ca is False
@@ -50,8 +50,8 @@ def test_it_is_kept_while_it_is_good(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "days", "why"),
-    [([*NAMES, "10.9.9.9"], 0, "without 10.9.9.9"), ([*NAMES, "new.example"], 0, "without new.example"),
-     (NAMES, 368, "near its end"), (NAMES, 500, "near its end"), (NAMES, -1000, "not valid yet")],
+    [([*NAMES, "10.9.9.9"], 0, "it does not name 10.9.9.9"), ([*NAMES, "new.example"], 0, "it does not name new.example"),
+     (NAMES, 368, "it expires soon"), (NAMES, 500, "it expires soon"), (NAMES, -1000, "it is not valid yet")],
 )  # fmt: skip
 def test_it_is_renewed(tmp_path: Path, names: list[str], days: int, why: str) -> None:
     first, _ = ensure(tmp_path)
@@ -77,4 +77,4 @@ def test_a_key_of_another_certificate_is_noticed(tmp_path: Path) -> None:
     ensure(tmp_path / "a")
     ensure(tmp_path / "b")
     (tmp_path / "a/key.pem").write_bytes((tmp_path / "b/key.pem").read_bytes())
-    assert ensure(tmp_path / "a")[1] == "key and certificate do not belong together"
+    assert ensure(tmp_path / "a")[1] == "key and certificate do not match"
