@@ -1,7 +1,7 @@
-# The golden image of a Linux target. Values come from variables.pkrvars.json and from `notebake bake`;
-# by hand:
+# The golden image of a Linux target. Values come from variables.pkrvars.json and from `notebake bake`.
+# To run it by hand:
 #   packer build -var-file=variables.pkrvars.json -var ssh_private_key_file=KEY -var seed_directory=DIR .
-# where DIR holds user-data and meta-data that give the user notebake-build the key and sudo.
+# DIR holds user-data and meta-data that give the user notebake-build this key and sudo.
 
 variable "target" {
   type = string
@@ -30,8 +30,8 @@ variable "ssh_private_key_file" {
   default = ""
 }
 
-# A folder that Packer serves to the machine, and what is in it: "wheels" or "environment", a ready one.
-# Empty: the machine takes its packages from its Python index.
+# A folder that Packer serves to the machine, and what is in it: "wheels", or "environment" (a complete one).
+# Empty: the machine installs from its Python index.
 variable "served_directory" {
   type    = string
   default = ""
@@ -77,7 +77,7 @@ variable "console_log" {
   default = "console.log"
 }
 
-# Where the machine's report on its software goes.
+# Where Packer writes the machine's software inventory, on the host.
 variable "software_report" {
   type    = string
   default = "software.json"

@@ -1,4 +1,4 @@
-# Hyper-V and three clouds. Secrets come from the environment or a variable file, never from here.
+# Hyper-V and three clouds. Secrets come from the environment or a variable file.
 
 variable "switch_name" {
   type    = string

@@ -8,7 +8,7 @@ variable "iso_checksum" {
   default = "none"
 }
 
-# A folder with Autounattend.xml, winrm.ps1 and drivers/, for a CD: generation 2 machines have no floppy.
+# A folder with Autounattend.xml, winrm.ps1 and drivers/. It becomes a CD: Hyper-V's generation 2 has no floppy.
 variable "answer_directory" {
   type    = string
   default = "answer"
@@ -49,7 +49,7 @@ variable "firmware" {
   default = "/usr/share/ovmf/OVMF.fd"
 }
 
-# The control socket of a running swtpm; empty: no TPM.
+# The control socket of a running swtpm. Empty: no TPM.
 variable "tpm_socket" {
   type    = string
   default = ""
@@ -61,7 +61,7 @@ variable "console_log" {
 }
 
 locals {
-  # Packer's own -device is gone once one is given here: the network card is named again.
+  # Any -device here replaces Packer's own, so the network card is listed again.
   tpm = var.tpm_socket == "" ? [] : [
     ["-chardev", "socket,id=tpm,path=${var.tpm_socket}"],
     ["-tpmdev", "emulator,id=tpm0,chardev=tpm"],
@@ -95,7 +95,7 @@ source "qemu" "image" {
   cd_files = ["${var.answer_directory}/*"]
   cd_label = "NOTEBAKE"
 
-  # "Press any key to boot from CD", for as long as it may be asked.
+  # Answer "Press any key to boot from CD", for as long as it may appear.
   boot_wait    = "2s"
   boot_command = ["<enter><wait1><enter><wait1><enter><wait1><enter><wait1><enter><wait1><enter>"]
 

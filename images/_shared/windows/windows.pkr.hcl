@@ -1,5 +1,5 @@
-# The golden image of a Windows target, on QEMU and in four clouds, by the same steps. Values come from
-# variables.pkrvars.json and from `notebake bake` (QEMU); a cloud by hand:
+# The golden image of a Windows target, on QEMU, Hyper-V and three clouds, by the same steps. Values come from
+# variables.pkrvars.json and from `notebake bake` (QEMU). To run another platform by hand:
 #   packer build -only=azure-arm.image -var-file=variables.pkrvars.json -var-file=mine.pkrvars.json .
 
 variable "target" {
@@ -10,7 +10,7 @@ variable "image_name" {
   type = string
 }
 
-# Of the build alone: sysprep's answer file makes Windows forget it.
+# Only for the build: sysprep's answer file removes it.
 variable "winrm_username" {
   type    = string
   default = "Administrator"
@@ -22,13 +22,13 @@ variable "winrm_password" {
   sensitive = true
 }
 
-# Nobody waits for ever: to log in, and for each step.
+# Timeouts for WinRM login and for each provisioner.
 variable "winrm_timeout" {
   type    = string
   default = "3h"
 }
 
-# A folder of wheels that Packer serves to the machine; empty: it takes them from its Python index.
+# A folder of wheels that Packer serves to the machine. Empty: the machine installs from its Python index.
 variable "wheelhouse" {
   type    = string
   default = ""
@@ -39,7 +39,7 @@ variable "updates" {
   default = true
 }
 
-# Where the report on what is in the machine goes, on this computer.
+# Where Packer writes the machine's software inventory, on the host.
 variable "software_report" {
   type    = string
   default = "software.json"
@@ -87,7 +87,7 @@ build {
     restart_timeout = "1h"
   }
 
-  # Clouds with an agent of their own run user-data by that.
+  # In clouds the cloud's own agent runs user-data.
   provisioner "powershell" {
     only    = ["qemu.image", "hyperv-iso.image"]
     script  = "${path.root}/scripts/cloudbase-init.ps1"

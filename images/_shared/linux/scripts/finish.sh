@@ -1,8 +1,8 @@
 #!/bin/sh
-# The last word, as one root shell: the build user goes, with whom Packer could no longer call sudo.
+# Shutdown command: one root shell, because it deletes the build user that Packer's sudo depends on.
 set -eu
 
-# sudo-rs hands on the build user's PATH, which has no sbin.
+# sudo-rs keeps the build user's PATH, which has no sbin.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
@@ -16,5 +16,5 @@ find /var/log -type f -delete
 rm -rf /var/log/journal/*
 sync
 fstrim -a || true
-# -f: no service is stopped one by one, so none writes a log again; file systems are unmounted.
+# -f: do not stop the services, because they would write logs again. File systems are unmounted.
 systemctl poweroff -f

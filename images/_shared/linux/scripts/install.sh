@@ -1,23 +1,23 @@
 #!/bin/sh
-# Make the machine under Packer a notebook machine: the same guest that user-data delivers.
+# Set up the machine under Packer with the same provisioning files that user-data delivers.
 set -eu
 
-# sudo-rs hands on the build user's PATH, which has no sbin.
+# sudo-rs keeps the build user's PATH, which has no sbin.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
 guest=/opt/notebake/guest
-# Until the next boot: upgrades would hold the package manager's lock, and make each bake another image.
+# Until the next boot: upgrades would hold the package manager's lock and change the image.
 systemctl mask --quiet --runtime --now apt-daily.timer apt-daily-upgrade.timer apt-daily.service \
   apt-daily-upgrade.service unattended-upgrades.service packagekit.service 2>/dev/null || true
-ended=0
-cloud-init status --wait >/dev/null || ended=$?
-if [ "$ended" -ne 0 ]; then
-  cloud-init status --long || true # it ends with the same code
+code=0
+cloud-init status --wait >/dev/null || code=$?
+if [ "$code" -ne 0 ]; then
+  cloud-init status --long || true # it exits with the same code
   # 2: done, with warnings
-  [ "$ended" -eq 2 ] || {
+  [ "$code" -eq 2 ] || {
     echo "cloud-init failed in the machine that is baked" >&2
-    exit "$ended"
+    exit "$code"
   }
 fi
 rm -rf "$guest"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What is in this machine, as JSON: packages, units, ports, users, setuid files, firewall rules.
+"""Print the software inventory of this machine as JSON: packages, units, ports, users, firewall and more.
 
-Runs under Packer as root before the machine is sealed, with the release's own Python and nothing else.
-`notebake.software` reads the result; the build's own user and its files are left out.
+Runs under Packer as root before the machine is sealed, with the distribution's Python and no packages.
+`notebake.record.software` reads it. The build user and its files are left out.
 """
 
 import json
@@ -18,13 +18,13 @@ from pathlib import Path
 
 ENVIRONMENT = Path("/opt/notebake/env")
 BUILD_USER = "notebake-build"
-# Above it the kernel hands out ports to clients (net.ipv4.ip_local_port_range).
+# From here on the kernel gives ports to clients (net.ipv4.ip_local_port_range).
 EPHEMERAL = 32768
 LISTENING = {"tcp": "0A", "udp": "07"}
 
 
 def run(*argv):
-    """A program's output, or nothing where the program is not installed; its failure is ours."""
+    """Return a program's output; "" if it is not installed. CalledProcessError if it fails."""
     if shutil.which(argv[0]) is None:
         return ""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True)
@@ -36,7 +36,7 @@ def system():
     for line in Path("/etc/os-release").read_text("utf-8").splitlines():
         name, _, value = line.partition("=")
         release[name] = value.strip("\"'")
-    # By what the release is, not by what is installed: openSUSE has a dpkg too.
+    # Not by the installed programs: openSUSE has dpkg too.
     family = {release["ID"], *release.get("ID_LIKE", "").split()}
     return {
         "id": release["ID"],
@@ -49,11 +49,11 @@ def system():
 def os_packages(kind):
     if kind == "deb":
         rows = run("dpkg-query", "-W", "-f=${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n")
-        # ii: wanted and installed; what was removed but for its configuration is not there.
+        # ii: installed. A removed package whose configuration is left has another status.
         found = [row.split("\t")[1:] for row in rows.splitlines() if row.startswith("ii")]
     else:
         rows = run("rpm", "-qa", "--qf", "%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n")
-        # Keys that rpm keeps as if they were packages.
+        # rpm lists its keys as packages.
         found = [row.split("\t") for row in rows.splitlines() if not row.startswith("gpg-pubkey\t")]
     packages = {}
     for name, arch, version in sorted(found):
@@ -61,7 +61,7 @@ def os_packages(kind):
             packages[name] = version
         elif kind == "deb":
             packages[f"{name}:{arch}"] = version
-        else:  # several kernels may be installed side by side
+        else:  # several kernel versions may be installed
             packages[f"{name}:{version}"] = version
     return packages
 
@@ -79,8 +79,8 @@ def python_packages():
     if not folders:
         return {}
     return {
-        re.sub(r"[-_.]+", "-", item.metadata["Name"]).lower(): item.version
-        for item in metadata.distributions(path=folders)
+        re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower(): package.version
+        for package in metadata.distributions(path=folders)
     }
 
 
@@ -90,7 +90,7 @@ def units():
 
 
 def ports():
-    """From the kernel's own tables: `ss` is not on every machine."""
+    """Return what listens, from the kernel's tables: not every machine has `ss`."""
     found = set()
     for protocol, state in LISTENING.items():
         for family, name in ((socket.AF_INET, protocol), (socket.AF_INET6, f"{protocol}6")):
@@ -100,12 +100,12 @@ def ports():
                 address, port = columns[1].rsplit(":", 1)
                 if columns[3] != state or int(port, 16) >= EPHEMERAL:
                     continue
-                # Groups of four bytes, each in the processor's order.
+                # Groups of four bytes, each in the processor's byte order.
                 raw = b"".join(
                     struct.pack("=I", int(address[at : at + 8], 16)) for at in range(0, len(address), 8)
                 )
                 found.add((protocol, socket.inet_ntop(family, raw), int(port, 16)))
-    # The address that DHCP gave this machine is not the next one's.
+    # Other machines have other addresses from DHCP.
     wide = {"0.0.0.0", "::", "127.0.0.1", "::1"}
     return [
         f"{protocol} {address if address in wide or address.startswith('127.') else '*'} {port}"
@@ -115,9 +115,9 @@ def ports():
 
 def users():
     return {
-        item.pw_name: f"{item.pw_uid} {item.pw_shell}"
-        for item in pwd.getpwall()
-        if item.pw_name != BUILD_USER
+        user.pw_name: f"{user.pw_uid} {user.pw_shell}"
+        for user in pwd.getpwall()
+        if user.pw_name != BUILD_USER
     }
 
 
@@ -128,7 +128,7 @@ def setuid():
 
 
 def firewall():
-    """What is in force. ufw and firewalld say it shorter than the nftables they write."""
+    """Return the active rules. ufw and firewalld print them shorter than nft does."""
     if shutil.which("ufw"):
         lines = run("ufw", "status", "verbose")
     elif shutil.which("firewall-cmd"):
@@ -139,12 +139,12 @@ def firewall():
 
 
 def report():
-    """All of it, in the shape of notebake.software.Software."""
-    found = system()
+    """Return the inventory in the shape of notebake.record.software.Software."""
+    release = system()
     return {
-        "system": found,
+        "system": release,
         "python": python(),
-        "os_packages": os_packages(found["packages"]),
+        "os_packages": os_packages(release["packages"]),
         "python_packages": dict(sorted(python_packages().items())),
         "units": dict(sorted(units().items())),
         "ports": list(dict.fromkeys(ports())),

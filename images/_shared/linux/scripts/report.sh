@@ -1,8 +1,8 @@
 #!/bin/sh
-# The machine says what is in it, while its package databases are still whole.
+# Write the software inventory, before sealing removes package databases.
 set -eu
 
-# sudo-rs hands on the build user's PATH, which has no sbin.
+# sudo-rs keeps the build user's PATH, which has no sbin.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Take everything out of the machine that clones must not share: keys, names, logs, histories, caches.
+# Remove everything that clones must not share: keys, names, logs, histories, caches.
 set -eu
 
-# sudo-rs hands on the build user's PATH, which has no sbin.
+# sudo-rs keeps the build user's PATH, which has no sbin.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
@@ -17,14 +17,14 @@ case "$(command -v apt-get || command -v zypper)" in
 *zypper) zypper --non-interactive clean --all ;;
 esac
 
-# Flags differ by cloud-init's version.
+# Not every cloud-init has all flags.
 flags=--logs
 for flag in --seed "--configs all"; do
   if cloud-init clean --help | grep -q -- "${flag%% *}"; then
     flags="$flags $flag"
   fi
 done
-# shellcheck disable=SC2086 # one word a flag
+# shellcheck disable=SC2086 # one word per flag
 cloud-init clean $flags
 
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/systemd/credential.secret

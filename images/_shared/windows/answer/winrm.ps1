@@ -2,7 +2,7 @@
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
-# Of a network whose kind is not known yet, Windows refuses to set up WinRM.
+# Windows refuses to set up WinRM on a network whose category is unknown.
 Get-NetConnectionProfile | Set-NetConnectionProfile -NetworkCategory Private
 $certificate = New-SelfSignedCertificate -DnsName $env:COMPUTERNAME -CertStoreLocation 'Cert:\LocalMachine\My'
 Enable-PSRemoting -Force -SkipNetworkProfileCheck

@@ -1,4 +1,4 @@
-# The last word: the build's way in is closed, its account off, the machine too.
+# Shutdown command: close WinRM, disable the build's account, shut down.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 

@@ -1,4 +1,4 @@
-# Install cloudbase-init, which reads the clones' user-data, and configure it. It starts with the first clone.
+# Install and configure cloudbase-init, which reads user-data. It runs first in a clone.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -9,7 +9,7 @@ $folder = Join-Path $env:ProgramFiles 'Cloudbase Solutions\Cloudbase-Init'
 $msi = 'C:\Windows\Temp\cloudbase-init.msi'
 Invoke-WebRequest -UseBasicParsing -Uri $pin.url -OutFile $msi
 $hash = (Get-FileHash -LiteralPath $msi -Algorithm SHA256).Hash
-if ($hash -ne $pin.sha256) { throw "$($pin.url): SHA-256 is $hash, pinned is $($pin.sha256)" }
+if ($hash -ne $pin.sha256) { throw "$($pin.url): SHA-256 is $hash, expected $($pin.sha256)" }
 $options = @('/i', $msi, '/qn', '/norestart', '/l*v', 'C:\Windows\Temp\cloudbase-init-msi.log')
 $run = Start-Process -FilePath 'msiexec.exe' -ArgumentList $options -Wait -PassThru
 if ($run.ExitCode -notin 0, 3010) { throw "msiexec.exe: exit code $($run.ExitCode)" }

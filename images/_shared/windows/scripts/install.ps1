@@ -1,4 +1,4 @@
-# Make the machine under Packer a notebook machine: the same guest that user-data delivers.
+# Set up the machine under Packer with the same provisioning files that user-data delivers.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 

@@ -1,13 +1,13 @@
-# What is in this machine, as JSON for notebake.software: programs and updates, Python packages, services, ports,
-# users, firewall rules. The build's own way in, which close.ps1 takes away, is left out.
+# Write the software inventory as JSON for notebake.record.software: programs and updates, Python packages,
+# services, ports, users, firewall rules. What close.ps1 removes (WinRM) is left out.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
 # setup.ps1 names the environment after its lock.
 $environments = @(Get-ChildItem -Path (Join-Path $env:ProgramFiles 'notebake') -Directory -Filter 'env-*')
-if ($environments.Count -ne 1) { throw "there are $($environments.Count) environments, not one" }
+if ($environments.Count -ne 1) { throw "expected one environment, found $($environments.Count)" }
 $python = Join-Path $environments[0].FullName 'Scripts\python.exe'
-# From here on Windows hands out ports to clients.
+# From here on Windows gives ports to clients.
 $ephemeral = 49152
 $winrm = 5986
 $wide = '0.0.0.0', '::', '127.0.0.1', '::1'
@@ -30,15 +30,15 @@ function Get-Program {
 }
 
 function Get-PythonFact([string] $Expression) {
-  $said = & $python -I -c "import importlib.metadata as m, json, re, sys; print(json.dumps($Expression))"
+  $json = & $python -I -c "import importlib.metadata as m, json, re, sys; print(json.dumps($Expression))"
   if ($LASTEXITCODE -ne 0) { throw "python.exe: exit code $LASTEXITCODE" }
-  return ($said | ConvertFrom-Json)
+  return ($json | ConvertFrom-Json)
 }
 
 function Get-Unit {
   $found = [ordered]@{}
   foreach ($service in Get-CimInstance -ClassName 'Win32_Service' -Filter "StartMode='Auto'" | Sort-Object -Property 'Name') {
-    # A session's own services have a number that is another one at each boot.
+    # The names of per-session services end with a number that differs at each boot.
     if ($service.Name -notmatch '_[0-9a-f]{4,}$') { $found[$service.Name] = 'automatic' }
   }
   return $found
@@ -61,7 +61,7 @@ function Get-Listener {
 function Get-Account {
   $found = [ordered]@{}
   foreach ($user in Get-LocalUser) {
-    # close.ps1 switches the build's account off.
+    # close.ps1 disables the build's account.
     $state = 'disabled'
     if ($user.Enabled -and $user.Name -ne 'Administrator') { $state = 'enabled' }
     $found[$user.Name] = '{0} {1}' -f $user.SID.Value.Split('-')[-1], $state
@@ -96,5 +96,5 @@ $report = [ordered]@{
   setuid          = @{}
   firewall        = @(Get-Rule)
 }
-# Set-Content would begin the file with a byte order mark.
+# Set-Content would write a byte order mark.
 [IO.File]::WriteAllText('C:\Windows\Temp\software.json', (ConvertTo-Json -InputObject $report -Depth 4))

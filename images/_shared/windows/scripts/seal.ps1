@@ -1,4 +1,4 @@
-# Take everything out of the machine that clones must not share: certificate, token, notebooks' traces, logs.
+# Remove everything that clones must not share: certificate, token, Jupyter's state, logs.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
@@ -14,5 +14,5 @@ foreach ($name in 'guest.tar.gz', 'notebake-updates.ps1', 'notebake-updates.txt'
 }
 foreach ($name in 'key.pem', 'token') {
   $left = @(Get-ChildItem -Path $state -Recurse -Force -Filter $name)
-  if ($left.Count -ne 0) { throw "sealing left $($left[0].FullName)" }
+  if ($left.Count -ne 0) { throw "not removed: $($left[0].FullName)" }
 }

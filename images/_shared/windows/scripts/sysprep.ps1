@@ -1,4 +1,4 @@
-# Generalize, with a watchdog: sysprep has been seen to hang for half a day. Its own words go into the error.
+# Generalize, with a time limit: sysprep can hang for hours. The error quotes its logs.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
@@ -6,7 +6,7 @@ $settings = Get-Content -LiteralPath 'C:\Windows\Temp\settings.json' -Raw | Conv
 $failures = Get-Content -LiteralPath 'C:\Windows\Temp\sysprep-failures.json' -Raw | ConvertFrom-Json
 $panther = 'C:\Windows\System32\Sysprep\Panther'
 $stateKey = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State'
-$wanted = 'IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE'
+$expected = 'IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE'
 
 function Get-Explanation([string] $Reason) {
   $lines = @("sysprep: $Reason")
@@ -24,7 +24,7 @@ function Get-Explanation([string] $Reason) {
   return ($lines -join "`n")
 }
 
-# A cloud's own agent starts sysprep where it must forget that it has run its user-data.
+# A cloud's own agent runs sysprep, so that it also resets itself and runs user-data again in a clone.
 $program = 'C:\Windows\System32\Sysprep\Sysprep.exe'
 $options = @('/generalize', '/oobe', '/quit', '/quiet', '/mode:vm')
 switch ($env:NOTEBAKE_BUILDER) {
@@ -38,7 +38,7 @@ switch ($env:NOTEBAKE_BUILDER) {
     $program = "$env:SystemRoot\System32\cmd.exe"
     $options = @('/c', 'GCESysprep -NoShutdown')
   }
-  'azure-arm' { Write-Output 'notebake: the agent of Azure makes the answer file of each clone' }
+  'azure-arm' { Write-Output 'notebake: Azure makes the answer file of each clone' }
   default { $options += '/unattend:C:\Windows\Temp\sysprep.xml' }
 }
 $run = Start-Process -FilePath $program -ArgumentList $options -PassThru
@@ -47,6 +47,6 @@ if (-not $run.WaitForExit($settings.sysprep_minutes * 60 * 1000)) {
   throw (Get-Explanation "not finished after $($settings.sysprep_minutes) minutes")
 }
 $reached = (Get-ItemProperty -LiteralPath $stateKey -Name 'ImageState').ImageState
-if ($reached -ne $wanted) { throw (Get-Explanation "the image's state is $reached, not $wanted") }
-# From the next boot on, that of the clone, nobody listens for Packer.
+if ($reached -ne $expected) { throw (Get-Explanation "the image's state is $reached, expected $expected") }
+# Clones must not listen for Packer.
 Set-Service -Name 'WinRM' -StartupType Disabled

@@ -1,4 +1,4 @@
-# Install Windows' updates. The update agent refuses sessions from the network: a task of SYSTEM does it.
+# Install Windows updates. The update agent refuses network sessions, so a scheduled task runs it as SYSTEM.
 param([switch] $Worker)
 
 Set-StrictMode -Version Latest
@@ -17,7 +17,7 @@ function Install-Update {
   $installer = $session.CreateUpdateInstaller()
   $installer.Updates = $found
   $code = $installer.Install().ResultCode
-  # 2: all were installed; 3: some were not, which the next bake tries again.
+  # 2: all installed; 3: some failed, and the next bake tries them again.
   if ($code -notin 2, 3) { throw "the update agent's result code is $code" }
   return "done: $($found.Count) updates, result code $code"
 }
