@@ -1,1 +1,1 @@
-"""What notebake promises of speed and memory, measured: `python -m bench` from the checkout's root."""
+"""Benchmarks of speed and memory: `python -m bench` in the root of the checkout."""

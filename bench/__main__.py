@@ -1,4 +1,4 @@
-"""`python -m bench [--only NAME ...] [--runs N]`: measure, show, keep."""
+"""`python -m bench [--only NAME ...] [--runs N]`: run benchmarks, print and save their results."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any, cast
 import click
 from rich.text import Text
 
-from bench import bakes, boots, host, images, quick, rows, workshop
-from bench.rows import Outcome, Promise
-from bench.workshop import Workshop
+from bench import bakes, boots, host, images, quick, rows
+from bench import context as contexts
+from bench.context import Context
+from bench.rows import Benchmark, Outcome
 from notebake import terminal
 from notebake.errors import NotebakeError
 from notebake.machines.machine import Platform
 from notebake.progress import Steps
 
-# Quick ones first; the bake before what can use its image.
-BENCHES: tuple[tuple[Promise, Callable[[Workshop], Outcome]], ...] = (
+# Quick ones first; the bake before the benchmarks that use its image.
+BENCHES: tuple[tuple[Benchmark, Callable[[Context], Outcome]], ...] = (
     (quick.HELP, quick.help_),
     (quick.RENDER, quick.render_),
     (images.CONTENT, images.content),
@@ -32,62 +33,66 @@ BENCHES: tuple[tuple[Promise, Callable[[Workshop], Outcome]], ...] = (
     (boots.FIRST_BOOT, boots.first_boot),
     (boots.MEMORY, boots.memory),
 )
-NAMES = tuple(promise.name for promise, _ in BENCHES)
+NAMES = tuple(benchmark.name for benchmark, _ in BENCHES)
 
 
 @click.command("bench")
 @click.option(
-    "--only", multiple=True, type=click.Choice(NAMES), help="Measure just this; may be given again."
+    "--only", multiple=True, type=click.Choice(NAMES), help="Run only this benchmark; can be repeated."
 )
 @click.option(
-    "--runs", type=click.IntRange(1), default=1, show_default=True, help="How often machines are started."
+    "--runs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many times to start each machine.",
 )
 @click.option(
     "--image",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A golden image for the golden boot, with its record beside it, instead of one baked here.",
+    help="Golden image (with its record) for the golden boot; baked if not given.",
 )
 @click.option(
     "--platform",
     type=click.Choice(["qemu", "nspawn"]),
     default="qemu",
     show_default=True,
-    help="nspawn tries the boots out in a fraction of the time; its figures promise nothing and are not kept.",
+    help="nspawn is a quick trial of the boots; its results are not saved.",
 )
 def main(only: tuple[str, ...], runs: int, image: Path | None, platform: str) -> None:
-    """Measure what notebake promises, and keep it in bench/results.md and bench/results.json."""
+    """Run the benchmarks and write bench/results.md and bench/results.json."""
     console = terminal.console()
-    chosen = [(promise, run) for promise, run in BENCHES if not only or promise.name in only]
+    chosen = [(benchmark, run) for benchmark, run in BENCHES if not only or benchmark.name in only]
     if host.busy():
-        console.print(Text("others are at work on this computer: these figures will be too high", "yellow"))
+        console.print(Text("this host is busy: the results will be too high", "yellow"))
     facts = host.facts()
     measured: list[dict[str, Any]] = []
     steps = Steps()
-    with workshop.opened(platform=cast(Platform, platform), runs=runs, given=image, steps=steps) as place:
+    with contexts.create(platform=cast(Platform, platform), runs=runs, given=image, steps=steps) as context:
         try:
-            for promise, run in chosen:
-                console.print(Text.assemble("\n", (promise.name, "bold"), f": {promise.what}"))
-                made = rows.row(promise, _measure(run, place), facts)
-                measured.append(made)
-                console.print(rows.table([made]))
+            for benchmark, run in chosen:
+                console.print(Text.assemble("\n", (benchmark.name, "bold"), f": {benchmark.what}"))
+                row = rows.row(benchmark, _measure(run, context), facts)
+                measured.append(row)
+                console.print(rows.table([row]))
                 if platform == "qemu":
-                    # At once: a run that is stopped keeps what it has.
-                    rows.save([made], NAMES)
+                    # Now, not at the end: a run that is stopped keeps its results.
+                    rows.save([row], NAMES)
         finally:
             if len(measured) > 1:
                 console.print(rows.table(measured))
-    sys.exit(0 if all(each["value"] is not None for each in measured) else 1)
+    sys.exit(0 if all(row["value"] is not None for row in measured) else 1)
 
 
-def _measure(run: Callable[[Workshop], Outcome], place: Workshop) -> Outcome:
-    """One measurement; a failed one is an outcome too, so that the others still get their turn."""
+def _measure(run: Callable[[Context], Outcome], context: Context) -> Outcome:
+    """Run one benchmark. A failure is an outcome too, so that the others still run."""
     try:
-        return run(place)
+        return run(context)
     except NotebakeError as error:
         reason = error.message
     except RuntimeError as error:
         reason = str(error)
-    # Not into the results: it ends in a log's tail, with names and paths of this computer.
+    # Not in the results: the reason may end with a log's tail, with names and paths of this host.
     print(reason, file=sys.stderr)
     return Outcome(value=None, runs=0, detail="failed")
 

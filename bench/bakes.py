@@ -1,4 +1,4 @@
-"""Bakes: ours against a plain Packer shell script, and the bake that has nothing to do."""
+"""Bakes: notebake's against a plain Packer shell script, and one with nothing changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from unittest import mock
 
+from bench.context import TARGET, Context
 from bench.images import fixture
-from bench.rows import Outcome, Promise
-from bench.workshop import TARGET, Workshop
+from bench.rows import Benchmark, Outcome
 from notebake import process
 from notebake.bake import bake as baking
 from notebake.bake import environment, inputs
@@ -25,8 +25,8 @@ from notebake.provision.files import Payload
 from notebake.record import record
 from notebake.render import output
 
-BAKE = Promise(name="bake", what="bake / a plain Packer shell script with apt and pip", target=0.6)
-UNCHANGED = Promise(name="unchanged", what="a bake with nothing changed", target=1.0, unit=" s")
+BAKE = Benchmark(name="bake", what="bake / a plain Packer shell script with apt and pip", target=0.6)
+UNCHANGED = Benchmark(name="unchanged", what="a bake with nothing changed", target=1.0, unit=" s")
 
 _PLAIN = Path(__file__).resolve().parent / "data/plain.sh"
 _REPLACED = "scripts/install.sh"
@@ -34,18 +34,18 @@ _FETCH = "fetch the wheels"
 _COMMAND_RUNS = 7
 
 
-def bake(workshop: Workshop) -> Outcome:
-    """The same base, template, sealing and compression; only the script that installs differs."""
-    workshop.base()
+def bake(context: Context) -> Outcome:
+    """Compare two bakes with the same base, template, sealing and compression, but another install script."""
+    context.base()
     pairs = []
-    payload = provision.build(workshop.plan)
-    for _ in range(workshop.runs):
-        # From an empty cache: ours makes the environment before Packer starts, the plain script in the machine.
-        shutil.rmtree(environment.folder(workshop.plan, payload), ignore_errors=True)
-        ours = _seconds(workshop, workshop.baked)
-        with mock.patch.object(output, "packer_files", _plain_files(workshop.plan, payload)):
-            plain = _seconds(workshop, workshop.folder / "plain")
-        shutil.rmtree(workshop.folder / "plain")
+    payload = provision.build(context.plan)
+    for _ in range(context.runs):
+        # Without a cached environment: the plain script has none either.
+        shutil.rmtree(environment.folder(context.plan, payload), ignore_errors=True)
+        ours = _seconds(context, context.baked)
+        with mock.patch.object(output, "packer_files", _plain_files(context.plan, payload)):
+            plain = _seconds(context, context.folder / "plain")
+        shutil.rmtree(context.folder / "plain")
         pairs.append((ours, plain))
     return Outcome(
         value=round(median(ours / plain for ours, plain in pairs), 3),
@@ -55,55 +55,53 @@ def bake(workshop: Workshop) -> Outcome:
 
 
 def _plain_files(plan: Plan, payload: Payload) -> mock.Mock:
-    """`render.packer_files` with the plain script in place of ours; an error when there is none to replace."""
+    """Return `output.packer_files` with the plain script instead of ours. RuntimeError if ours is missing."""
     files = output.packer_files(plan, payload)
-    if _REPLACED not in (each.path for each in files):
-        raise RuntimeError(
-            f"{_REPLACED}: not in the template any more; bench/bakes.py must learn its new name"
-        )
+    if _REPLACED not in (file.path for file in files):
+        raise RuntimeError(f"{_REPLACED}: not in the template; correct its name in bench/bakes.py")
     plain = [
-        dataclasses.replace(each, data=_PLAIN.read_bytes()) if each.path == _REPLACED else each
-        for each in files
+        dataclasses.replace(file, data=_PLAIN.read_bytes()) if file.path == _REPLACED else file
+        for file in files
     ]
     return mock.Mock(spec=output.packer_files, return_value=tuple[RenderedFile, ...](plain))
 
 
-def _seconds(workshop: Workshop, output: Path) -> float:
-    """A forced bake into `output`. Fetching wheels is taken out: on a second bake they are in the cache."""
-    steps = Steps(console=workshop.steps.console)
+def _seconds(context: Context, output: Path) -> float:
+    """Return the time of a forced bake, without downloading wheels: the second bake has them in the cache."""
+    steps = Steps(console=context.steps.console)
     started = time.monotonic()
-    baking.bake(workshop.plan, output=output, accel="auto", steps=steps, now=datetime.now(UTC), force=True)
+    baking.bake(context.plan, output=output, accel="auto", steps=steps, now=datetime.now(UTC), force=True)
     taken = time.monotonic() - started
     return taken - sum(seconds for title, seconds in steps.taken if title == _FETCH)
 
 
-def unchanged(workshop: Workshop) -> Outcome:
-    """The whole command, from the start of its process to its end."""
-    stand_in = not (workshop.baked / f"{TARGET}.qcow2").exists()
+def unchanged(context: Context) -> Outcome:
+    """Time the whole command, from the start of its process to its end."""
+    stand_in = not (context.baked / f"{TARGET}.qcow2").exists()
     if stand_in:
-        _stand_in(workshop)
+        _stand_in(context)
     argv: list[str | Path] = [Path(sys.executable).with_name("notebake"), "bake", TARGET]
-    argv += ["--spec", workshop.spec, "--output", workshop.baked]
+    argv += ["--spec", context.spec, "--output", context.baked]
     taken = []
     for _ in range(_COMMAND_RUNS):
         started = time.monotonic()
-        said = process.run(argv, timeout=600).stdout
+        output = process.run(argv, timeout=600).stdout
         taken.append(time.monotonic() - started)
-        if b"unchanged" not in said:
-            raise RuntimeError(f"an unchanged bake did something: {process.tail(said)}")
+        if b"unchanged" not in output:
+            raise RuntimeError(f"the bake did not report `unchanged`: {process.tail(output)}")
     if stand_in:
-        shutil.rmtree(workshop.baked)
+        shutil.rmtree(context.baked)
     return Outcome(
         value=round(median(taken), 3),
         runs=len(taken),
         detail=f"{min(taken):.2f} to {max(taken):.2f} s"
-        + (", on a stand-in image: only its size and time are looked at" if stand_in else ""),
+        + (", with a stand-in image, of which only size and time are read" if stand_in else ""),
     )
 
 
-def _stand_in(workshop: Workshop) -> None:
-    """An image and a record that say they are of this plan; enough for a bake that only compares."""
-    image = workshop.baked / f"{TARGET}.qcow2"
+def _stand_in(context: Context) -> None:
+    """Write an image and a record of this plan, enough for a bake that only compares."""
+    image = context.baked / f"{TARGET}.qcow2"
     image.parent.mkdir()
     image.write_bytes(b"stand-in")
     status = image.stat()
@@ -111,7 +109,7 @@ def _stand_in(workshop: Workshop) -> None:
         file=image.name, sha256=sha256(image), bytes=status.st_size, mtime_ns=status.st_mtime_ns
     )
     known = {
-        "content_id": inputs.identify(inputs.inputs(workshop.plan, provision.build(workshop.plan))),
+        "content_id": inputs.identify(inputs.inputs(context.plan, provision.build(context.plan))),
         "image": disk,
     }
     record.write(image, fixture(packages=0, changed=0).model_copy(update=known))

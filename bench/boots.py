@@ -1,4 +1,4 @@
-"""Boots: the golden image, the plain base with user-data alone, and the same base the tutorial's way."""
+"""Boots: the golden image, the base image with user-data only, and the same base as in the 2013 tutorial."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from bench.rows import Outcome, Promise
+from bench.context import Context
+from bench.rows import Benchmark, Outcome
 from bench.watch import Moments, Watcher
-from bench.workshop import Workshop
 from notebake import launch, process
 from notebake.errors import SpecError
 from notebake.launch import Source
@@ -24,23 +24,23 @@ from notebake.machines.machine import Machine
 from notebake.plan.plan import Plan
 from notebake.provision import linux
 
-GOLDEN = Promise(name="golden", what="golden boot: notebook ready / sshd ready", target=1.15)
-FIRST_BOOT = Promise(
-    name="first-boot", what="first boot with user-data only / the tutorial's own way", target=0.4
+GOLDEN = Benchmark(name="golden", what="golden boot: notebook ready / sshd ready", target=1.15)
+FIRST_BOOT = Benchmark(
+    name="first-boot", what="first boot with user-data only / as in the 2013 tutorial", target=0.4
 )
-MEMORY = Promise(name="memory", what="first boot with user-data only in 1 GiB without swap", target=True)
+MEMORY = Benchmark(name="memory", what="first boot with user-data only in 1 GiB without swap", target=True)
 
 SMALL_MIB = 1024
-# The tutorial's way takes many minutes where the processor is emulated.
+# The tutorial's boot takes many minutes on an emulated processor.
 _LIMIT_SECONDS = 3600.0
 _TUTORIAL = Path(__file__).resolve().parent / "data/tutorial.yaml"
 
 _numbers = itertools.count(1)
 
-# One line each, in this order: MemTotal and MemAvailable (kB), swap devices, kernel lines about killing
-# for memory, how the boot ended, and what systemd says of the set-up's peak (page cache counts there; the
-# property MemoryPeak is gone with the ended unit, the journal's line is not).
-_ASK = """\
+# Prints one line each: MemTotal and MemAvailable (kB), number of swap devices, number of kernel messages
+# about killing for memory, how the boot ended, and set-up's memory peak as systemd logged it (with page
+# cache; the property MemoryPeak is lost when the unit ends).
+_MEMORY = """\
 state=$(timeout 1500 systemctl is-system-running --wait || true)
 awk '/^Mem(Total|Available):/ {print $2}' /proc/meminfo
 tail -n +2 /proc/swaps | wc -l
@@ -51,44 +51,43 @@ sudo journalctl --unit notebake-setup.service --output cat | grep -oE '[0-9.]+[K
 
 
 @contextlib.contextmanager
-def _booted(workshop: Workshop, source: Source, **settings: Any) -> Iterator[tuple[Machine, Moments]]:
-    """A machine that serves its notebook, and when it began to; gone afterwards."""
+def _booted(context: Context, source: Source, **settings: Any) -> Iterator[tuple[Machine, Moments]]:
+    """Launch a machine that serves its notebook, yield it and its moments, and delete it."""
     name = f"bench-{next(_numbers)}"
-    wanted = {"platform": workshop.platform, "limit": _LIMIT_SECONDS, **settings}
+    settings = {"platform": context.platform, "limit": _LIMIT_SECONDS, **settings}
     try:
         with Watcher(name) as watcher:
-            machine = launch.launch_machine(source, name=name, steps=workshop.steps, settings=wanted)
+            machine = launch.launch_machine(source, name=name, steps=context.steps, settings=settings)
             yield machine, watcher.moments()
     finally:
-        # A failed launch keeps a machine that can be logged in to: nobody would look here. No polite
-        # end either: the disk is thrown away.
+        # A failed launch keeps its machine for debugging: not needed here. The disk needs no clean shutdown.
         with contextlib.suppress(SpecError):
             lifecycle.stop(name, seconds=0)
 
 
-def golden(workshop: Workshop) -> Outcome:
-    """How much later than sshd the notebook answers, in the same boot of a baked image."""
-    source = launch.from_image(workshop.image(), workshop.spec)
-    seen = []
-    for _ in range(workshop.runs):
-        with _booted(workshop, source) as (_, moments):
-            seen.append(moments)
+def golden(context: Context) -> Outcome:
+    """Compare when the notebook and when sshd answers, in the same boot of a golden image."""
+    source = launch.from_image(context.image(), context.spec)
+    boots = []
+    for _ in range(context.runs):
+        with _booted(context, source) as (_, moments):
+            boots.append(moments)
     return Outcome(
-        value=round(median(each.notebook / each.sshd for each in seen), 3),
-        runs=len(seen),
-        detail="; ".join(f"notebook {each.notebook:.1f} s, sshd {each.sshd:.1f} s" for each in seen),
+        value=round(median(boot.notebook / boot.sshd for boot in boots), 3),
+        runs=len(boots),
+        detail="; ".join(f"notebook {boot.notebook:.1f} s, sshd {boot.sshd:.1f} s" for boot in boots),
     )
 
 
-def first_boot(workshop: Workshop) -> Outcome:
-    """The same base, the same machine, two user-data; in pairs, because hosts change their speed."""
-    ours = _user_data_only(workshop)
-    theirs = dataclasses.replace(ours, user_data=tutorial(workshop.plan), identity="tutorial")
+def first_boot(context: Context) -> Outcome:
+    """Compare two user-data on the same base and machine; in pairs, because a host's speed changes."""
+    ours = _user_data_only(context)
+    theirs = dataclasses.replace(ours, user_data=tutorial(context.plan), identity="tutorial")
     pairs = []
-    for _ in range(workshop.runs):
+    for _ in range(context.runs):
         taken = []
         for source in (ours, theirs):
-            with _booted(workshop, source) as (_, moments):
+            with _booted(context, source) as (_, moments):
                 taken.append(moments.notebook)
         pairs.append((taken[0], taken[1]))
     return Outcome(
@@ -98,29 +97,30 @@ def first_boot(workshop: Workshop) -> Outcome:
     )
 
 
-def memory(workshop: Workshop) -> Outcome:
-    """Whether the first boot comes to its end in 1 GiB: the notebook answers and nothing was killed."""
-    source = _user_data_only(workshop)
-    with _booted(workshop, source, memory_mib=SMALL_MIB) as (machine, moments):
-        said = process.run(machine.ssh.argv(_ASK), timeout=1800).stdout.decode()
-    total, available, swaps, killed, state, *peak = said.splitlines()
-    # An nspawn machine has the host's memory: there the question makes no sense.
-    small = workshop.platform == "qemu" and int(total) <= SMALL_MIB * 1024
+def memory(context: Context) -> Outcome:
+    """Check that the first boot succeeds in 1 GiB: the notebook answers and nothing was killed."""
+    source = _user_data_only(context)
+    with _booted(context, source, memory_mib=SMALL_MIB) as (machine, moments):
+        output = process.run(machine.ssh.argv(_MEMORY), timeout=1800).stdout.decode()
+    total, available, swaps, killed, state, *peak = output.splitlines()
+    # An nspawn machine has all the memory of the host.
+    small = context.platform == "qemu" and int(total) <= SMALL_MIB * 1024
     return Outcome(
         value=small and swaps == "0" and killed == "0",
         runs=1,
         detail=f"notebook {moments.notebook:.1f} s; {int(total) // 1024} MiB, {swaps} swap devices; "
-        f"{int(available) // 1024} MiB available afterwards; set-up with page cache: {peak[0] if peak else 'peak unknown'}; "
-        f"{killed} kernel lines about killing for memory; boot ended as {state}",
+        f"{int(available) // 1024} MiB available afterwards; "
+        f"set-up with page cache: {peak[0] if peak else 'peak unknown'}; "
+        f"{killed} kernel messages about killing for memory; state of the boot: {state}",
     )
 
 
-def _user_data_only(workshop: Workshop) -> Source:
-    return launch.from_plan(workshop.plan, workshop.platform, workshop.folder, workshop.steps)
+def _user_data_only(context: Context) -> Source:
+    return launch.from_plan(context.plan, context.platform, context.folder, context.steps)
 
 
 def tutorial(plan: Plan) -> bytes:
-    """The tutorial's user-data, with the same package mirror that ours is given."""
+    """Return the tutorial's user-data, with the same package mirror as ours."""
     config = yaml.safe_load(_TUTORIAL.read_text("utf-8")) | linux.cloud_settings(plan)
     if (plan.sources.apt or "").startswith("https:") and plan.sources.ca_certificates:
         config["ca_certs"] = {"trusted": list(plan.sources.ca_certificates)}

@@ -1,4 +1,4 @@
-"""The facts a figure is worth nothing without; no name and no path of the computer is among them."""
+"""Facts about the host that a result needs to be comparable; no names and no paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from notebake.errors import NotebakeError
 
 
 def facts() -> dict[str, str | int | float]:
-    """Date (UTC), commit, cores, memory, QEMU and its accelerator, and the load before we add ours."""
+    """Return date (UTC), commit, cores, memory, versions, accelerator, and the load before the benchmarks."""
     chosen = accelerator.choose("auto")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
@@ -28,18 +28,18 @@ def facts() -> dict[str, str | int | float]:
 
 
 def busy() -> bool:
-    """Whether others are at work here: then two boots in a row are not the same measurement."""
+    """Return whether the host is busy: then two boots in a row cannot be compared."""
     return os.getloadavg()[0] > 0.5 * len(os.sched_getaffinity(0))
 
 
 def commit() -> str:
-    """The checkout's commit, marked when files were changed since; `unknown` where there is no git."""
+    """Return the checkout's commit, marked if files were changed since; `unknown` without git."""
     root = Path(__file__).resolve().parent.parent
     try:
         head = process.run(["git", "-C", root, "rev-parse", "--short=12", "HEAD"], timeout=30).stdout
-        # The results themselves are what a run changes.
-        watched = ["--", ".", ":!bench/results.md", ":!bench/results.json"]
-        changed = process.run(["git", "-C", root, "status", "--porcelain", *watched], timeout=30).stdout
+        # A run changes the results: leave them out.
+        compared = ["--", ".", ":!bench/results.md", ":!bench/results.json"]
+        changed = process.run(["git", "-C", root, "status", "--porcelain", *compared], timeout=30).stdout
     except NotebakeError:
         return "unknown"
     return head.decode().strip() + (" with changes" if changed.strip() else "")

@@ -1,4 +1,4 @@
-"""What versions cost: content ids, a difference, a long catalog."""
+"""Versions: content ids, a diff of two records, a large catalog."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench.rows import Outcome, Promise
-from bench.workshop import Workshop
+from bench.context import Context
+from bench.rows import Benchmark, Outcome
 from notebake import process
 from notebake.bake import inputs
 from notebake.catalog import simplestreams
@@ -23,14 +23,14 @@ from notebake.record import record
 from notebake.record.record import Record
 from notebake.record.software import Software, System
 
-CONTENT = Promise(
-    name="content", what="content id and up-to-date check of all targets", target=1.0, unit=" s"
+CONTENT = Benchmark(
+    name="content", what="content id and up-to-date check of all Linux targets", target=1.0, unit=" s"
 )
-DIFF = Promise(name="diff", what="difference of two records of 1,000 packages", target=0.2, unit=" s")
-LIST = Promise(name="list", what="list a catalog of 10,000 entries", target=1.0, unit=" s")
-GROWTH = Promise(
+DIFF = Benchmark(name="diff", what="diff of two records with 1,000 packages", target=0.2, unit=" s")
+LIST = Benchmark(name="list", what="list a catalog of 10,000 entries", target=1.0, unit=" s")
+GROWTH = Benchmark(
     name="list-growth",
-    what="time an entry, 10,000 listed / 1,000 listed, less what listing none costs",
+    what="list time per entry: 10,000 entries / 1,000 entries, without the time for an empty catalog",
     target=1.5,
 )
 
@@ -38,21 +38,21 @@ ENTRIES = 10_000
 RUNS = 5
 
 
-def content(workshop: Workshop) -> Outcome:
-    """In one process from nothing, with the tools asked for their versions."""
+def content(context: Context) -> Outcome:
+    """Time all targets in this process, with nothing cached and the versions of the tools read."""
     started = time.monotonic()
-    rows = [item for item in targets.all_targets() if item.family != "windows"]
+    linux = [target for target in targets.all_targets() if not target.is_windows]
     with tempfile.TemporaryDirectory() as folder:
-        for target in rows:
-            made = plan.make(workshop.plan.spec, target, Path(folder), now=datetime.now(UTC))
-            record.is_current(
-                Path(folder) / f"{target.name}.qcow2", inputs.identify(inputs.inputs(made, files.build(made)))
-            )
+        for target in linux:
+            of_target = plan.make(context.plan.spec, target, Path(folder), now=datetime.now(UTC))
+            content_id = inputs.identify(inputs.inputs(of_target, files.build(of_target)))
+            record.is_current(Path(folder) / f"{target.name}.qcow2", content_id)
     taken = time.monotonic() - started
-    return Outcome(value=round(taken, 3), runs=1, detail=f"{len(rows)} targets")
+    return Outcome(value=round(taken, 3), runs=1, detail=f"{len(linux)} targets")
 
 
 def fixture(packages: int, *, changed: int) -> Record:
+    """Return a record with `packages` OS packages; the first `changed` ones have another version."""
     names = {f"package-{number}": f"1.{number % 7}.{int(number < changed)}" for number in range(packages)}
     return Record.model_validate(
         {
@@ -70,8 +70,8 @@ def fixture(packages: int, *, changed: int) -> Record:
     )  # fmt: skip
 
 
-def diff(workshop: Workshop) -> Outcome:
-    """Both read from JSON, compared, and written as Markdown; half of the packages differ."""
+def diff(context: Context) -> Outcome:
+    """Time reading both from JSON, comparing, and writing Markdown; half of the packages differ."""
     old, new = (fixture(1000, changed=number).to_json() for number in (0, 500))
     started = time.monotonic()
     for _ in range(RUNS):
@@ -83,60 +83,61 @@ def diff(workshop: Workshop) -> Outcome:
 
 
 def _catalog(folder: Path, entries: int) -> Catalog:
-    """A catalog of entries without disks, as `add` would have written it."""
-    start, rows = datetime(2026, 1, 1, tzinfo=UTC), []
+    """Write a catalog of entries without disks, as `add` would."""
+    start, all_entries = datetime(2026, 1, 1, tzinfo=UTC), list[Entry]()
     for number in range(entries):
         digest = hashlib.sha256(str(number).encode()).hexdigest()
         files = {
             name: File(sha256=digest, bytes=number)
             for name in ("debian-13.qcow2", "debian-13.json", "debian-13.cdx.json", "SHA256SUMS")
         }
-        item = Entry(
+        entry = Entry(
             target="debian-13", version=f"1.{number // 100}.{number % 100}", content_id=digest, probed=True,
             created=start + timedelta(hours=number), made_from="fixture", folder=f"images/debian-13/{number}",
             files=files,
         )  # fmt: skip
-        file = folder / path(item.target, item.version)
+        file = folder / path(entry.target, entry.version)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(item.to_json())
-        rows.append(item)
+        file.write_bytes(entry.to_json())
+        all_entries.append(entry)
     catalog = Catalog(str(folder))
-    for name, data in simplestreams.files(rows).items():
+    for name, data in simplestreams.files(all_entries).items():
         catalog.storage.write(name, data)
     return catalog
 
 
-# A person lists once in a process: memory that an earlier listing left would make short ones cheap.
+# One listing per process, as a user does it: memory that an earlier one left would make the next one faster.
 _ONCE = """
 import sys, time
 from notebake.catalog.catalog import Catalog
 catalog = Catalog(sys.argv[1])
 started = time.monotonic()
-found = len(catalog.entries())
-print(found, time.monotonic() - started)
+count = len(catalog.entries())
+print(count, time.monotonic() - started)
 """
 
 
 def _listing(entries: int) -> float:
+    """Return the median time to list a catalog of that many entries."""
     with tempfile.TemporaryDirectory() as folder:
         _catalog(Path(folder), entries)
         taken = []
         for _ in range(RUNS):
-            found, seconds = process.run([sys.executable, "-c", _ONCE, folder], timeout=60).stdout.split()
-            if int(found) != entries:
-                raise RuntimeError("not all entries were listed")
+            count, seconds = process.run([sys.executable, "-c", _ONCE, folder], timeout=60).stdout.split()
+            if int(count) != entries:
+                raise RuntimeError(f"{int(count)} of {entries} entries were listed")
             taken.append(float(seconds))
         return sorted(taken)[RUNS // 2]
 
 
-def list_(workshop: Workshop) -> Outcome:
-    """From a local folder, index and entries' names read each time."""
+def list_(context: Context) -> Outcome:
+    """Time a listing from a local folder. The index and the names of the entries are read each time."""
     taken = _listing(ENTRIES)
     return Outcome(value=round(taken, 3), runs=RUNS, detail=f"{taken / ENTRIES * 1e6:.0f} µs each")
 
 
-def growth(workshop: Workshop) -> Outcome:
-    """Linear is 1."""
+def growth(context: Context) -> Outcome:
+    """Compare the time per entry of a large and a small catalog; 1 is linear."""
     none, some, many = (_listing(number) for number in (0, ENTRIES // 10, ENTRIES))
     ratio = ((many - none) / ENTRIES) / ((some - none) / (ENTRIES // 10))
     return Outcome(value=round(ratio, 3), runs=RUNS, detail=f"{some * 1000:.0f} ms, {many * 1000:.0f} ms")

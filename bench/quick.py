@@ -1,4 +1,4 @@
-"""What takes seconds: the command's start, and user-data for many machines."""
+"""Quick benchmarks: the start of the command, and user-data for many machines."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bench.rows import Outcome, Promise
-from bench.workshop import Workshop
+from bench.context import Context
+from bench.rows import Benchmark, Outcome
 from notebake import process
 from notebake.provision import files
 from notebake.render import nocloud, output
 
-HELP = Promise(name="help", what='`notebake --help` / `python -c "import click"`', target=2.0)
-RENDER = Promise(name="render", what="user-data for 1,000 machines", target=2.0, unit=" s")
+HELP = Benchmark(name="help", what='`notebake --help` / `python -c "import click"`', target=2.0)
+RENDER = Benchmark(name="render", what="user-data for 1,000 machines", target=2.0, unit=" s")
 
 PAIRS = 15
 MACHINES = 1000
 
 
-def help_(workshop: Workshop) -> Outcome:
-    """Medians of pairs; one of each goes first uncounted, for files that are not in memory yet."""
+def help_(context: Context) -> Outcome:
+    """Compare in pairs. The first pair does not count: its files may not be in memory yet."""
     ours: list[str | Path] = [Path(sys.executable).with_name("notebake"), "--help"]
     click: list[str | Path] = [sys.executable, "-c", "import click"]
     pairs = [(_seconds(ours), _seconds(click)) for _ in range(PAIRS + 1)][1:]
@@ -39,14 +39,14 @@ def _seconds(argv: list[str | Path]) -> float:
     return time.monotonic() - started
 
 
-def render_(workshop: Workshop) -> Outcome:
-    """One plan, a name and an instance-id of its own for each machine, in one process."""
+def render_(context: Context) -> Outcome:
+    """Time one plan with another name and instance-id for each machine, in this process."""
     started = time.monotonic()
-    payload = files.build(workshop.plan)
-    made = output.user_data(workshop.plan, payload)
+    payload = files.build(context.plan)
+    user_data = output.user_data(context.plan, payload)
     seeds = {
         (
-            made.seed,
+            user_data.seed,
             nocloud.meta_data(instance_id=nocloud.instance_id(payload, name), hostname=name, public_keys=()),
         )
         for name in (f"machine-{number}" for number in range(MACHINES))

@@ -1,4 +1,4 @@
-"""One row a promise, and the two files that keep them: results.json for programs, results.md for people."""
+"""One row per benchmark, and the files that keep them: results.json for programs, results.md for people."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FOLDER = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promise:
-    """What is measured and what is good enough: a number not to be passed, or True for a plain yes.
+class Benchmark:
+    """What is measured, and its target: a maximum, or True if the answer must be yes.
 
     `unit` is `""` for a ratio, else `" s"`.
     """
@@ -29,7 +29,7 @@ class Promise:
     unit: str = ""
 
     def shown(self, value: float | bool | None) -> str:
-        """A value of this promise as a person reads it."""
+        """Return a value of this benchmark as text."""
         if value is None:
             return "not measured"
         if isinstance(value, bool):
@@ -39,56 +39,56 @@ class Promise:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came out: the median (None: the measuring failed), the runs behind it, and their own figures."""
+    """A result: the median (None: the benchmark failed), the number of runs, and their single values."""
 
     value: float | bool | None
     runs: int
     detail: str
 
     def reached(self, target: float | bool) -> bool:
-        """Whether the promise is kept; what was not measured is not kept."""
+        """Return whether the target is reached; a failed benchmark does not reach it."""
         if self.value is None or isinstance(target, bool):
             return self.value is True
         return self.value <= target
 
 
-def row(promise: Promise, outcome: Outcome, host: Mapping[str, Any]) -> dict[str, Any]:
-    """A promise and its outcome as results.json keeps them, with the host's facts at that moment."""
-    made = asdict(promise) | asdict(outcome)
-    return made | {"reached": outcome.reached(promise.target), "host": dict(host)}
+def row(benchmark: Benchmark, outcome: Outcome, host: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a benchmark and its outcome as in results.json, with the facts of the host."""
+    row = asdict(benchmark) | asdict(outcome)
+    return row | {"reached": outcome.reached(benchmark.target), "host": dict(host)}
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """The rows for a terminal."""
-    made = terminal.table("what", "value", "target", "reached", "detail", title="notebake bench")
-    for each in rows:
-        value, target, mark = _cells(each)
-        colour = "green" if each["reached"] else "red"
-        made.add_row(each["what"], value, target, Text(mark, colour), each["detail"])
-    return made
+    """Return the rows as a table for the terminal."""
+    table = terminal.table("what", "value", "target", "reached", "detail", title="notebake bench")
+    for row in rows:
+        value, target, reached = _cells(row)
+        colour = "green" if row["reached"] else "red"
+        table.add_row(row["what"], value, target, Text(reached, colour), row["detail"])
+    return table
 
 
 def save(rows: Iterable[Mapping[str, Any]], order: Iterable[str]) -> None:
-    """Put `rows` into both files, in `order` of their names.
+    """Write `rows` to both files, in `order` of their names.
 
-    A row of an earlier run that was not measured now stays, with the facts of its own run: a repeated
-    single measurement does not throw half an hour of others away.
+    Rows of earlier runs stay, with the facts of their own run: repeating one benchmark must not discard
+    the results of the others.
     """
     path = FOLDER / "results.json"
-    known = {each["name"]: each for each in (json.loads(path.read_text("utf-8")) if path.exists() else [])}
-    known |= {each["name"]: dict(each) for each in rows}
+    earlier = json.loads(path.read_text("utf-8")) if path.exists() else []
+    known = {row["name"]: dict(row) for row in (*earlier, *rows)}
     kept = [known[name] for name in order if name in known]
     files.write_whole(path, (json.dumps(kept, indent=1) + "\n").encode())
     files.write_whole(FOLDER / "results.md", _markdown(kept).encode())
 
 
-def _cells(each: Mapping[str, Any]) -> tuple[str, str, str]:
-    promise = Promise(name=each["name"], what=each["what"], target=each["target"], unit=each["unit"])
-    limit = promise.shown(promise.target)
+def _cells(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    benchmark = Benchmark(name=row["name"], what=row["what"], target=row["target"], unit=row["unit"])
+    limit = benchmark.shown(benchmark.target)
     return (
-        promise.shown(each["value"]),
-        limit if isinstance(promise.target, bool) else f"≤ {limit}",
-        "yes" if each["reached"] else "no",
+        benchmark.shown(row["value"]),
+        limit if isinstance(benchmark.target, bool) else f"≤ {limit}",
+        "yes" if row["reached"] else "no",
     )
 
 
@@ -96,18 +96,18 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Speed and memory",
         "",
-        "Written by `make bench`. Ratios compare two things measured on the same machine in the same run; "
-        "with several runs the figure is the median.",
+        "Written by `make bench`. A ratio compares two measurements of the same run on the same host. "
+        "With several runs, the value is the median.",
         "",
-        "| what | value | target | reached | detail | runs | measured |",
+        "| what | value | target | reached | detail | runs | host |",
         "|---|---|---|---|---|---|---|",
     ]
     hosts: dict[str, int] = {}
-    for each in rows:
-        host = ", ".join(f"{name} {value}" for name, value in each["host"].items())
+    for row in rows:
+        host = ", ".join(f"{name} {value}" for name, value in row["host"].items())
         number = hosts.setdefault(host, len(hosts) + 1)
-        detail = " ".join(each["detail"].split()).replace("|", "\\|")
-        cells = (each["what"], *_cells(each), detail, str(each["runs"]), f"[{number}]")
+        detail = " ".join(row["detail"].split()).replace("|", "\\|")
+        cells = (row["what"], *_cells(row), detail, str(row["runs"]), f"[{number}]")
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", *(f"[{number}] {host}  " for host, number in hosts.items())]
     return "\n".join(lines).rstrip() + "\n"

@@ -1,8 +1,8 @@
-"""The moments at which a machine's sshd and its notebook first answer, counted from its process's start.
+"""Measure when a machine's sshd and its notebook first answer, counted from the start of its process.
 
-`lifecycle.start` waits too, but one port after the other and up to seconds a try: QEMU's user network
-takes a connection long before the guest can answer it. Here both ports are asked at once, with a new
-connection every half second while older ones are still open, so that both moments are as exact.
+`lifecycle.start` tries one port after the other, and a try may take seconds: QEMU's user network accepts a
+connection long before the guest answers. Here both ports are tried at the same time, with a new connection
+every half second while older ones are still open, so that both moments are equally exact.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from notebake.machines import machine
 from notebake.machines.machine import Machine
 
 _EVERY_SECONDS = 0.5
-_TRY_SECONDS = 10.0  # a busy emulated machine takes seconds to answer its first request
-_IN_FLIGHT = 24
+_TRY_SECONDS = 10.0  # a busy emulated machine needs seconds to answer its first request
+_PENDING = 24
 _ANSWERS = frozenset({200, 301, 302, 401, 403})
 
 
@@ -38,36 +38,34 @@ class Moments:
 
 
 class Watcher:
-    """Watches the machine `name`, which may not be there yet; use as a context manager around its start."""
+    """Watches the machine `name`, which may not exist yet. A context manager around its start."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._stop = threading.Event()
-        self._found: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
         self._threads = [
             threading.Thread(target=self._watch, args=("sshd", _ssh), daemon=True),
             threading.Thread(target=self._watch, args=("notebook", _notebook), daemon=True),
         ]
 
     def __enter__(self) -> Watcher:
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
-        for each in self._threads:
-            each.join()
+        for thread in self._threads:
+            thread.join()
 
     def moments(self) -> Moments:
-        """Both moments; to be asked when the machine is known to be ready. Raises RuntimeError."""
-        for each in self._threads:
-            each.join(3 * _TRY_SECONDS)
-        if self._found.keys() != {"sshd", "notebook"}:
-            raise RuntimeError(
-                f"{self._name}: ready, and yet only {sorted(self._found) or 'nothing'} answers"
-            )
-        return Moments(**self._found)
+        """Return both moments. Call it when the machine is ready. RuntimeError if one is missing."""
+        for thread in self._threads:
+            thread.join(3 * _TRY_SECONDS)
+        if self._seconds.keys() != {"sshd", "notebook"}:
+            raise RuntimeError(f"{self._name}: ready, but only {sorted(self._seconds) or 'nothing'} answers")
+        return Moments(**self._seconds)
 
     def _watch(self, what: str, answers: Callable[[Machine], bool]) -> None:
         machine = self._machine()
@@ -80,17 +78,17 @@ class Watcher:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if answers(machine):
                     now = time.clock_gettime(time.CLOCK_BOOTTIME)
-                    self._found.setdefault(what, round(now - started, 2))
+                    self._seconds.setdefault(what, round(now - started, 2))
 
-        flying: list[Future[None]] = []
-        pool = ThreadPoolExecutor(_IN_FLIGHT)
+        pending: list[Future[None]] = []
+        pool = ThreadPoolExecutor(_PENDING)
         try:
-            while what not in self._found and not self._stop.wait(_EVERY_SECONDS):
-                flying = [each for each in flying if not each.done()]
-                if len(flying) < _IN_FLIGHT:
-                    flying.append(pool.submit(attempt))
+            while what not in self._seconds and not self._stop.wait(_EVERY_SECONDS):
+                pending = [future for future in pending if not future.done()]
+                if len(pending) < _PENDING:
+                    pending.append(pool.submit(attempt))
         finally:
-            # The tries still in flight end by themselves, at the latest when the machine does.
+            # Pending tries end by themselves, at the latest when the machine is stopped.
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _machine(self) -> Machine | None:
@@ -106,7 +104,7 @@ def _ssh(machine: Machine) -> bool:
 
 
 def _notebook(machine: Machine) -> bool:
-    # Only the time is asked for: `lifecycle.start` compares the certificate with the console's.
+    # Only the time matters here: `lifecycle.start` verifies the certificate.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

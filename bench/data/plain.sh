@@ -1,6 +1,6 @@
 #!/bin/sh
-# A plain Packer shell script's way to the same machine: apt, venv, pip. The bench puts it in the place
-# of scripts/install.sh, and leaves all else of the template as it is.
+# The same machine by a plain Packer shell script: apt, venv, pip. bench/bakes.py uses it instead of
+# scripts/install.sh; the rest of the template is the same.
 set -eu
 
 guest=/opt/notebake/guest
@@ -15,7 +15,7 @@ settings=$(python3 -c "$value" "$guest/config.json" index apt_mirror)
 index=$(echo "$settings" | sed -n 1p)
 mirror=$(echo "$settings" | sed -n 2p)
 
-# pip and apt get the same mirrors and certificates that the guest's own set-up would use.
+# pip and apt use the same mirrors and certificates as notebake's set-up.
 cat /etc/ssl/certs/ca-certificates.crt >"$bundle"
 if [ -f "$guest/ca.pem" ]; then
   cat "$guest/ca.pem" >>"$bundle"
@@ -27,13 +27,13 @@ if [ -n "$mirror" ]; then
   echo "deb $mirror $VERSION_CODENAME main" >/etc/apt/sources.list
 fi
 
-# Without recommended packages: pip's are a compiler and headers, which the other machine has not either.
+# Without recommended packages: pip's are a compiler and headers, which notebake does not install either.
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q -o "Acquire::https::CAInfo=$bundle" update
 apt-get -qy -o "Acquire::https::CAInfo=$bundle" --no-install-recommends install python3-venv python3-pip
 
-# Under the name that the guest's set-up looks for: it finds the environment complete and goes on with
-# config, units, firewall and user, so that the two machines are the same.
+# Under the name that set-up expects: it finds a complete environment and continues with configuration,
+# units, firewall and user, so that both machines are the same.
 env=/opt/notebake/env-$(sha256sum "$guest/requirements.txt" | cut -c1-12)
 python3 -m venv "$env"
 "$env/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir --cert "$bundle" \
@@ -41,6 +41,6 @@ python3 -m venv "$env"
 : >"$env/complete"
 python3 "$guest/setup.py" --bake
 
-# Had the set-up made an environment of its own, this would have measured both ways together.
+# Set-up must have used this environment. If it made its own, the benchmark would measure both.
 [ "$(readlink -f /opt/notebake/env)" = "$env" ]
 [ -x "$env/bin/pip" ]

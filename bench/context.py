@@ -1,7 +1,7 @@
-"""Where a run works: a folder of its own with a spec, the plan made from it, and a state folder.
+"""What the benchmarks share: a temporary folder with a spec, its plan, and a state folder.
 
-The machines of the user who runs the bench are neither seen nor touched: XDG_STATE_HOME points here.
-The cache of bases and wheels is the user's: making them is no part of any figure.
+XDG_STATE_HOME points to that folder, so the user's own machines are not touched. The cache of base images
+and wheels is the user's: no benchmark measures making them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SPEC = 'mirrors = "host"\n'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
-    """`given`: a golden image to boot instead of baking one. `runs`: how often machines are started."""
+class Context:
+    """`given`: a golden image to boot instead of baking one. `runs`: how many times to start each machine."""
 
     folder: Path
     plan: Plan
@@ -43,7 +43,7 @@ class Workshop:
 
     @property
     def spec(self) -> Path:
-        """The spec's file."""
+        """The file of the spec."""
         return self.folder / specs.FILE_NAME
 
     @property
@@ -52,11 +52,11 @@ class Workshop:
         return self.folder / "baked"
 
     def base(self) -> Path:
-        """The plain disk, made now unless it is in the cache, so that no measurement makes it."""
+        """Return the base image; make it now if it is not cached, so that no benchmark measures that."""
         return bases.disk(self.plan, self.steps, self.folder / "base.log")
 
     def image(self) -> Path:
-        """A golden image: the given one, else the one baked here, baked now if nothing did so yet."""
+        """Return the given golden image, or bake one if that has not been done."""
         if self.given is not None:
             return self.given
         now = datetime.now(UTC)
@@ -64,8 +64,8 @@ class Workshop:
 
 
 @contextlib.contextmanager
-def opened(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -> Iterator[Workshop]:
-    """A workshop that is gone afterwards, with every machine started in it. SIGTERM ends it as Ctrl-C does."""
+def create(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -> Iterator[Context]:
+    """Yield a context; then stop its machines and delete its folder. SIGTERM ends it as Ctrl-C does."""
     before = os.environ.get("XDG_STATE_HOME")
     handler = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -73,12 +73,11 @@ def opened(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -
             folder = Path(name)
             (folder / specs.FILE_NAME).write_text(SPEC, "utf-8")
             os.environ["XDG_STATE_HOME"] = str(folder / "state")
-            made = plan.make(
-                specs.parse(SPEC, source=specs.FILE_NAME), targets.get(TARGET), folder, now=datetime.now(UTC)
-            )
+            spec = specs.parse(SPEC, source=specs.FILE_NAME)
+            its_plan = plan.make(spec, targets.get(TARGET), folder, now=datetime.now(UTC))
             try:
-                yield Workshop(
-                    folder=folder, plan=made, platform=platform, runs=runs, given=given, steps=steps
+                yield Context(
+                    folder=folder, plan=its_plan, platform=platform, runs=runs, given=given, steps=steps
                 )
             finally:
                 for machine in lifecycle.machines():
