@@ -67,16 +67,16 @@ def write(folder: Path, number: int, known: Record | None = None) -> Path:
     return image
 
 
-def probe(*, green: bool = True) -> ProbeReport:
+def probe(*, passed: bool = True) -> ProbeReport:
     """A probe report as `notebake probe --json` prints it."""
     return ProbeReport(
         address="https://127.0.0.1:8443/",
         started=START,
-        passed=green,
+        passed=passed,
         seconds=1.5,
         results=(
             ProbeResult(name="tls", status="passed", seconds=0.5, detail="TLS 1.3"),
-            ProbeResult(name="plot", status="passed" if green else "failed", seconds=1.0, detail=""),
+            ProbeResult(name="plot", status="passed" if passed else "failed", seconds=1.0, detail=""),
         ),
     )
 

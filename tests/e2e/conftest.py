@@ -1,5 +1,5 @@
-"""Real machines. What is slow to make is made once: the plain base and the golden image, both kept in
-notebake's cache, so that a second run starts no machine for them."""
+"""Fixtures for tests on real machines. The base image and the golden image are slow to make: both are kept
+in notebake's cache, so that a second run does not make them again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import HASH
 from tests.e2e import families, shapes
 from tests.e2e.families import Family, Sealed
-from tests.e2e.shapes.depot import Depot
+from tests.e2e.shapes.package_server import PackageServer
 from tests.e2e.stages import Stages
 
 from notebake import launch, paths
@@ -28,22 +29,21 @@ from notebake.probe import run as probe_run
 from notebake.probe.report import Report
 from notebake.progress import Steps
 
-# The host's mirrors: on a network that needs its own, the guests need them too.
+# The host's mirrors: on a network that has its own, the machines need them too.
 PASSWORD = "correct horse"
-HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$K8VR4OlCd/fPOPKJfAyJottpD/KV8Eav8kfOgXtWC2U"
 SPEC = f'mirrors = "host"\n[notebook]\npassword = "{HASH}"\n'
 
 
 @pytest.fixture(scope="session", autouse=True)
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Machines of these tests have a state folder of their own, and none is left running."""
+    """Give these tests their own state folder, and check that they leave no machine running."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
-        left = lifecycle.machines()
-        for machine in left:
+        still_running = lifecycle.machines()
+        for machine in still_running:
             lifecycle.stop(machine.name)
-        assert not left, "a test left machines running"
+        assert not still_running, "a test left machines running"
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +87,7 @@ def baked(the_plan: Plan, steps: Steps) -> bake.Baked:
 def start(
     the_plan: Plan, steps: Steps, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Machine]]:
-    """Starts a machine, `golden` or with user-data alone, and stops it after the test."""
+    """Return a function that starts a machine, `golden` or with user-data only, until the test ends."""
     started: list[str] = []
 
     def begin(platform: str, *, golden: bool = False, made: Plan | None = None, **settings: Any) -> Machine:
@@ -95,20 +95,20 @@ def start(
             source = launch.from_image(request.getfixturevalue("baked").image, tmp_path / "none")
         else:
             source = launch.from_plan(made or the_plan, platform, tmp_path, steps)
-        wanted = {"platform": platform, "limit": 1200.0, **settings}
-        machine = launch.launch_machine(source, name=None, steps=steps, settings=wanted)
+        settings = {"platform": platform, "limit": 1200.0, **settings}
+        machine = launch.launch_machine(source, name=None, steps=steps, settings=settings)
         started.append(machine.name)
         return machine
 
     yield begin
     for name in started:
-        if any(item.name == name for item in lifecycle.machines()):
+        if any(machine.name == name for machine in lifecycle.machines()):
             lifecycle.stop(name)
 
 
 @pytest.fixture
 def look(steps: Steps) -> Callable[..., Report]:
-    """Probes a launched machine with the right password."""
+    """Return a function that probes a launched machine with its password."""
 
     def run(machine: Machine, *checks: str, **changes: Any) -> Report:
         subject = replace(
@@ -126,7 +126,7 @@ def look(steps: Steps) -> Callable[..., Report]:
 
 @pytest.fixture
 def inside() -> Callable[..., str]:
-    """Runs a command in a machine as root and returns what it printed."""
+    """Return a function that runs a command in a machine as root and returns its output."""
     from notebake import process
 
     def run(machine: Machine, *words: str, timeout: float = 120) -> str:
@@ -137,57 +137,57 @@ def inside() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def depot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
-    """All that a closed network has."""
-    served = Depot(tmp_path_factory.mktemp("depot"))
-    yield served
-    served.close()
+def package_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageServer]:
+    """The only server of a closed network."""
+    server = PackageServer(tmp_path_factory.mktemp("package-server"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")
 def family_of(
-    depot: Depot, steps: Steps, tmp_path_factory: pytest.TempPathFactory
+    package_server: PackageServer, steps: Steps, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Family]:
-    """A family by its shape's name."""
+    """Return a function that returns the family of a shape by its name."""
 
     @functools.cache
     def find(name: str) -> Family:
         folder = tmp_path_factory.mktemp(name)
         made = shapes.make(name, steps, folder / "log")
-        depot.serve(made)
-        return Family(made=made, depot=depot, folder=folder, steps=steps)
+        package_server.serve(made)
+        return Family(made=made, package_server=package_server, folder=folder, steps=steps)
 
     return find
 
 
 @pytest.fixture(scope="session", params=shapes.NAMES)
 def family(request: pytest.FixtureRequest, family_of: Callable[[str], Family]) -> Family:
-    """Each family in its shape."""
+    """Each family."""
     return family_of(request.param)
 
 
 @pytest.fixture(scope="session")
 def ubuntu(family_of: Callable[[str], Family]) -> Family:
-    """Ubuntu's shape, for what is apt's alone or the same in both."""
+    """Ubuntu's shape, for tests of apt, and of what both families share."""
     return family_of("ubuntu-shape")
 
 
 @pytest.fixture
-def families_in_turn(family_of: Callable[[str], Family], request: pytest.FixtureRequest) -> Family:
-    """One family for a test, the other one for the next: by the number of the test's parameter."""
+def alternating_family(family_of: Callable[[str], Family], request: pytest.FixtureRequest) -> Family:
+    """Families in turn, by the index of the test's parameter `moment`."""
     index = request.node.callspec.indices["moment"]
     return family_of(shapes.NAMES[index % len(shapes.NAMES)])
 
 
 @pytest.fixture(scope="session")
 def golden(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
-    """The family baked in a closed network; without a password, so that clones make tokens."""
+    """A sealed tree of the family, baked in a closed network, without a password: its clones make tokens."""
     return families.bake(family, family.plan(), tmp_path_factory.mktemp("golden") / "root")
 
 
 @pytest.fixture(scope="session")
 def stages() -> Iterator[Stages]:
-    """How long each stage of a boot took; a page of it is written in the end."""
-    kept = Stages()
-    yield kept
-    kept.write()
+    """The time of each stage of the boots; written as a page at the end."""
+    stages = Stages()
+    yield stages
+    stages.write()

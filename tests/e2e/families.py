@@ -1,4 +1,4 @@
-"""Machines in the families' shapes: launched, baked as Packer does it, looked at. Used by the tests beside it."""
+"""Launch machines in the families' shapes, bake them as Packer does, and run commands in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.e2e import shapes
-from tests.e2e.shapes.depot import ADDRESS, Depot
+from tests.e2e.shapes.package_server import ADDRESS, PackageServer
 from tests.rendering import packer_files, user_data
 
 from notebake import launch, process
@@ -39,7 +39,7 @@ FIREWALL = {
 
 
 class OnlySsh(wait.Watch):
-    """For a machine that Packer would provision: it serves no notebook yet."""
+    """Waits for sshd only: a machine that Packer would provision serves no notebook yet."""
 
     def run(self) -> Machine:
         self.wait_for_sshd()
@@ -48,10 +48,10 @@ class OnlySsh(wait.Watch):
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One shape, ready to be launched."""
+    """One shape, ready to be launched, and the server that it installs from."""
 
     made: shapes.Made
-    depot: Depot
+    package_server: PackageServer
     folder: Path
     steps: Steps
 
@@ -60,7 +60,8 @@ class Family:
         return self.made.name
 
     def plan(self, *, closed: bool = True, more: str = "") -> Plan:
-        return shapes.plan_for(self.name, self.folder, depot=self.depot.url, closed=closed, more=more)
+        server = self.package_server.url
+        return shapes.plan_for(self.name, self.folder, server=server, closed=closed, more=more)
 
     def by_user_data(self, plan: Plan) -> Source:
         return shapes.source(plan, self.made.root, user_data(plan).seed, files.build(plan).digest[:12])
@@ -75,52 +76,55 @@ def launch_one(
     alone: bool = False,
     watch: type[wait.Watch] = wait.Watch,
 ) -> Machine:
-    """A machine that serves its notebook. `closed`: the depot is all it reaches; `alone`: not even that."""
+    """Return a machine that serves its notebook.
+
+    `closed`: it reaches nothing but the package server; `alone`: it reaches nothing.
+    """
     settings: dict[str, Any] = {"platform": "nspawn", "limit": LIMIT, "offline": closed}
     with pytest.MonkeyPatch.context() as patch:
         if closed and not alone:
-            patch.setattr(networks, "config", _with_depot)
+            patch.setattr(networks, "config", _with_package_server)
         return launch.launch_machine(source, name=name, steps=steps, settings=settings, watch=watch)
 
 
 _config = networks.config
 
 
-def _with_depot(network: Any, *, offline: bool) -> bytes:
-    found = json.loads(_config(network, offline=offline))
-    found["ethernets"][networks.INTERFACE]["routes"] = [{"to": f"{ADDRESS}/32", "via": network.host}]
-    return json.dumps(found).encode()
+def _with_package_server(network: Any, *, offline: bool) -> bytes:
+    config = json.loads(_config(network, offline=offline))
+    config["ethernets"][networks.INTERFACE]["routes"] = [{"to": f"{ADDRESS}/32", "via": network.host}]
+    return json.dumps(config).encode()
 
 
 @contextlib.contextmanager
-def stopped_in_the_end(*machines: Machine) -> Iterator[None]:
-    """Stops the machines that still are there."""
+def stopped_afterwards(*machines: Machine) -> Iterator[None]:
+    """Stop the machines after the block, unless that has been done."""
     try:
         yield
     finally:
         for machine in machines:
-            if any(each.name == machine.name for each in lifecycle.machines()):
+            if machine.name in {running.name for running in lifecycle.machines()}:
                 lifecycle.stop(machine.name)
 
 
 def root_shell(machine: Machine, script: str, *, stdin: bytes | None = None, check: bool = True) -> str:
-    """What a shell script, run in the machine as root, prints."""
-    # As a login shell of root has it.
+    """Run a shell script in the machine as root and return its output."""
+    # The PATH of root's login shell.
     script = f"PATH=$PATH:/usr/sbin:/sbin; {script}"
     quoted = "'" + script.replace("'", "'\\''") + "'"
     argv = machine.ssh.argv(f"sudo -n sh -c {quoted}")
     return process.run(argv, timeout=LIMIT, stdin=stdin, check=check).stdout.decode("utf-8", "replace")
 
 
-def lets_in_what_it_should(family: Family, machine: Machine) -> bool:
-    """Whether the family's firewall itself says that it is on, with ssh and the notebook's port."""
-    command, wanted = FIREWALL[family.name]
-    return re.search(wanted, root_shell(machine, command)) is not None
+def firewall_is_on(family: Family, machine: Machine) -> bool:
+    """Return whether the family's firewall reports that it is on and allows ssh and the notebook's port."""
+    command, expected = FIREWALL[family.name]
+    return re.search(expected, root_shell(machine, command)) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """A baked and sealed tree, and what its machine reported."""
+    """A baked and sealed tree, and its software inventory."""
 
     family: Family
     plan: Plan
@@ -128,38 +132,39 @@ class Sealed:
     software: software.Software
 
     def source(self) -> Source:
-        """For a clone."""
+        """Return what a clone is launched from."""
         return shapes.source(self.plan, self.tree, b"#cloud-config\n{}\n", "golden")
 
 
 def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
-    """A sealed tree at `destination`: the template's scripts, run over ssh in the order that Packer runs them."""
+    """Make a sealed tree at `destination`: run the template's scripts over ssh, in the order of Packer."""
     prepared = lifecycle.prepare(family.name)
+    seed = nocloud.build_seed(prepared.public_key)
     request = Request(
-        name=prepared.name, target=family.name, platform="nspawn", seed=nocloud.build_seed(prepared.public_key),
-        user="notebake-build", root=family.made.root, offline=True, limit=LIMIT,
+        name=prepared.name, target=family.name, platform="nspawn", seed=seed, user="notebake-build",
+        root=family.made.root, offline=True, limit=LIMIT,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "config", _with_depot)
+        patch.setattr(networks, "config", _with_package_server)
         machine = lifecycle.start(request, steps=family.steps, watch=OnlySsh)
-    with stopped_in_the_end(machine):
-        files = {item.path: item.data for item in packer_files(plan)}
+    with stopped_afterwards(machine):
+        files = {file.path: file.data for file in packer_files(plan)}
         root_shell(machine, "cat >/tmp/guest.tar.gz", stdin=files["guest.tar.gz"])
         for name in ("install.sh", "report.sh", "report.py", "finish.sh", "seal.sh"):
             root_shell(machine, f"cat >/tmp/{name}", stdin=files[f"scripts/{name}"])
         with family.steps.step(f"bake {family.name}"):
             _script(machine, "/tmp/install.sh")
             _script(machine, "/tmp/report.sh")
-            report = destination.with_name("software.json")
-            report.write_text(root_shell(machine, "cat /tmp/software.json"))
+            inventory = destination.with_name("software.json")
+            inventory.write_text(root_shell(machine, "cat /tmp/software.json"))
             _script(machine, "/tmp/seal.sh")
             _script(machine, "/run/notebake-seal/finish.sh", check=False)
             assert machine.process.wait(60), "the sealed machine did not power off"
         shapes.move(machine.folder / "root", destination)
-    return Sealed(family=family, plan=plan, tree=destination, software=software.load(report))
+    return Sealed(family=family, plan=plan, tree=destination, software=software.load(inventory))
 
 
 def _script(machine: Machine, path: str, *, check: bool = True) -> None:
-    """As the template's execute_command has it, with nothing around it."""
+    """Run a script exactly as the template's execute_command does."""
     argv = machine.ssh.argv(f"sudo env sh {path}")
     process.run(argv, timeout=LIMIT, check=check)

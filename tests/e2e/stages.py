@@ -1,4 +1,4 @@
-"""What each stage of a boot took, asked of the machine's own systemd, as a page with a plot."""
+"""How long each stage of a boot took, from the machine's systemd, as a page with a plot."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ done
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One unit's time: seconds since the machine's systemd began."""
+    """Begin and end of one unit, in seconds since the machine's systemd started."""
 
     unit: str
     begin: float
@@ -41,34 +41,30 @@ class Stage:
 
 @dataclass
 class Stages:
-    """Boots by case."""
+    """The stages of boots: case -> stages."""
 
     cases: dict[str, list[Stage]] = field(default_factory=dict)
 
     def note(self, case: str, machine: Machine) -> None:
-        """Ask a machine whose notebook answers."""
+        """Add the boot of a machine whose notebook answers."""
         first, *rows = root_shell(machine, _ASK.replace("UNITS", " ".join(UNITS))).splitlines()
         zero = int(first)
-        found = []
+        stages = []
         for row in rows:
             unit, *stamps = row.split()
-            begin, active, ended = ([int(each) for each in stamps] + [0, 0, 0])[:3]
+            begin, active, ended = ([int(stamp) for stamp in stamps] + [0, 0, 0])[:3]
             if begin:
-                # A one-shot is over when its program ends, a service is up when systemd calls it active.
+                # A one-shot unit ends when its program ends; the server is up when systemd calls it active.
                 end = active if unit == "notebake-notebook.service" else ended or active
-                found.append(
-                    Stage(
-                        unit=unit.removesuffix(".service"), begin=(begin - zero) / 1e6, end=(end - zero) / 1e6
-                    )
-                )
-        self.cases[case] = found
+                name = unit.removesuffix(".service")
+                stages.append(Stage(unit=name, begin=(begin - zero) / 1e6, end=(end - zero) / 1e6))
+        self.cases[case] = stages
 
     def write(self) -> None:
-        """test-report/machines.html, one page that needs nothing beside it."""
+        """Write test-report/machines.html, a page without other files."""
         loader = jinja2.FileSystemLoader(Path(__file__).parent)
-        page = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-        longest = max((stage.end for each in self.cases.values() for stage in each), default=1.0)
+        templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+        longest = max((stage.end for stages in self.cases.values() for stage in stages), default=1.0)
+        page = templates.get_template("stages.html.j2").render(cases=self.cases, longest=longest)
         REPORT.parent.mkdir(exist_ok=True)
-        REPORT.write_text(
-            page.get_template("stages.html.j2").render(cases=self.cases, longest=longest), "utf-8"
-        )
+        REPORT.write_text(page, "utf-8")

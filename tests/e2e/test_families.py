@@ -1,4 +1,4 @@
-"""Ubuntu's and openSUSE's families in their shapes: every delivery, the same probe, clones that share nothing."""
+"""Ubuntu's and openSUSE's families in their shapes: user-data only and golden images pass the same probe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import families
-from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_in_the_end
+from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_afterwards
 from tests.e2e.stages import Stages
 
 from notebake.errors import NotReady
@@ -19,7 +19,7 @@ from notebake.machines.wait import Watch
 from notebake.plan.plan import Plan
 from notebake.probe.report import Report
 
-# What no two clones may share.
+# Clones must not share these.
 SECRETS = (
     "/etc/machine-id",
     "/etc/ssh/ssh_host_ed25519_key",
@@ -34,90 +34,88 @@ VARIANT = {
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["online", "air-gapped"])
-def test_user_data_alone(closed: bool, family: Family, look: Callable[..., Report], stages: Stages) -> None:
+def test_a_machine_with_user_data_only_passes_the_probe(
+    closed: bool, family: Family, look: Callable[..., Report], stages: Stages
+) -> None:
     machine = launch_one(family.by_user_data(family.plan(closed=closed)), family.steps, closed=closed)
-    with stopped_in_the_end(machine):
-        stages.note(f"{family.name}, user-data alone, {'air-gapped' if closed else 'online'}", machine)
-        passes(machine, look)
-        like_its_family(family, machine)
+    with stopped_afterwards(machine):
+        stages.note(f"{family.name}, user-data only, {'air-gapped' if closed else 'online'}", machine)
+        check_probe(machine, look)
+        check_family(family, machine)
 
 
 def test_two_clones_of_a_sealed_image_share_nothing(
     golden: Sealed, look: Callable[..., Report], stages: Stages
 ) -> None:
     family, source = golden.family, golden.source()
-    left_behind(golden.tree)
-    reported(golden)
+    check_sealed(golden.tree)
+    check_inventory(golden)
     first = launch_one(source, family.steps, alone=True)
-    with stopped_in_the_end(first):
+    with stopped_afterwards(first):
         second = launch_one(source, family.steps, alone=True)
-        with stopped_in_the_end(second):
+        with stopped_afterwards(second):
             stages.note(f"{family.name}, golden", first)
-            passes(first, look)
+            check_probe(first, look)
             for machine in (first, second):
-                like_its_family(family, machine)
+                check_family(family, machine)
             assert first.fingerprint != second.fingerprint
             assert lifecycle.token(first) != lifecycle.token(second)
             assert shared(first, second) == []
-            # One that is shared is found.
+            # The check finds a shared secret.
             key = "/var/lib/notebake/tls/key.pem"
             root_shell(second, f"cat >{key}", stdin=root_shell(first, f"cat {key}").encode())
             assert shared(first, second) == [key]
-            # And so is a firewall that is not there.
+            # The probe finds a firewall that is off.
             root_shell(second, "ufw disable || systemctl stop firewalld")
             report = look(second, "port_closed")
-            assert [item.name for item in report.failed] == ["port_closed"]
+            assert [result.name for result in report.failed] == ["port_closed"]
 
 
 def shared(first: Machine, second: Machine) -> list[str]:
-    """Those of SECRETS that are the same on both machines, or empty."""
-    read = {
+    """Return those of SECRETS that are empty, or the same on both machines."""
+    contents = {
         secret: [root_shell(machine, f"cat {secret}") for machine in (first, second)] for secret in SECRETS
     }
-    return [secret for secret, (one, other) in read.items() if not one or one == other]
+    return [secret for secret, (one, other) in contents.items() if not one or one == other]
 
 
-def passes(machine: Machine, look: Callable[..., Report]) -> None:
-    """The whole probe, with the token that the console shows."""
+def check_probe(machine: Machine, look: Callable[..., Report]) -> None:
+    """Check that all of the probe passes, with the token from the console."""
     report = look(machine, password=None, token=lifecycle.token(machine))
-    assert {item.status for item in report.results} == {"passed"}, report.to_json()
+    assert {result.status for result in report.results} == {"passed"}, report.to_json()
 
 
-def like_its_family(family: Family, machine: Machine) -> None:
-    """The family's own software did the work: its firewall filters, its cloud-init variant set up the network."""
-    assert families.lets_in_what_it_should(family, machine)
+def check_family(family: Family, machine: Machine) -> None:
+    """Check that the family's own firewall, cloud-init variant and network software did the work."""
+    assert families.firewall_is_on(family, machine)
     variant, network = VARIANT[family.name]
-    said = root_shell(
-        machine, f"cloud-init query distro; cloud-init query cloud_name; {network}; cloud-init status --wait"
-    )
-    assert said.startswith(variant), said
-    assert "status: done" in said
+    queries = "cloud-init query distro; cloud-init query cloud_name"
+    output = root_shell(machine, f"{queries}; {network}; cloud-init status --wait")
+    assert output.startswith(variant), output
+    assert "status: done" in output
     if family.name == "ubuntu-shape":
         assert "sudo-rs" in root_shell(machine, "sudo --version")
-        # uutils is one program of many names.
+        # All tools of uutils are one program.
         assert root_shell(machine, 'readlink -f "$(command -v install)"') == "/usr/bin/coreutils\n"
-        assert (
-            root_shell(machine, "systemctl is-enabled snapd; systemctl is-active snapd")
-            == "enabled\nactive\n"
-        )
+        snapd = root_shell(machine, "systemctl is-enabled snapd; systemctl is-active snapd")
+        assert snapd == "enabled\nactive\n"
     else:
         assert "firewalld" in root_shell(machine, "rpm -qa")
 
 
-def reported(golden: Sealed) -> None:
-    """The machine's report on its software knows the family's package manager and firewall."""
-    found = golden.software
-    kind, package = {"ubuntu-shape": ("deb", "ufw"), "opensuse-shape": ("rpm", "firewalld")}[
-        golden.family.name
-    ]
-    assert found.system.packages == kind and package in found.os_packages
-    assert "numpy" in found.python_packages
-    assert any("9999" in rule for rule in found.firewall), found.firewall
-    assert not any("notebake-build" in name for name in found.users)
+def check_inventory(golden: Sealed) -> None:
+    """Check that the software inventory has the family's packages and firewall rules."""
+    inventory = golden.software
+    expected = {"ubuntu-shape": ("deb", "ufw"), "opensuse-shape": ("rpm", "firewalld")}
+    kind, package = expected[golden.family.name]
+    assert inventory.system.packages == kind and package in inventory.os_packages
+    assert "numpy" in inventory.python_packages
+    assert any("9999" in rule for rule in inventory.firewall), inventory.firewall
+    assert not any("notebake-build" in name for name in inventory.users)
 
 
-def left_behind(tree: Path) -> None:
-    """Nothing in a sealed tree that clones would share."""
+def check_sealed(tree: Path) -> None:
+    """Check that nothing is left in a sealed tree that clones would share."""
     assert (tree / "etc/machine-id").read_text() == ""
     for pattern in (
         "etc/ssh/ssh_host_*", "var/lib/notebake/*", "var/lib/cloud/instance*", "var/lib/cloud/seed/*",
@@ -127,7 +125,7 @@ def left_behind(tree: Path) -> None:
     assert "notebake-build" not in (tree / "etc/passwd").read_text()
 
 
-# Negative controls: a deliberate fault in a delivery is reported as what it is.
+# Deliberate faults: the launch must name each of them.
 
 
 def test_a_misspelt_package_is_named(family: Family) -> None:
@@ -140,14 +138,17 @@ def test_a_misspelt_package_is_named(family: Family) -> None:
 @pytest.mark.parametrize("family", ["ubuntu-shape"], indirect=True)
 def test_a_wrong_hash_in_the_lock_is_named(family: Family) -> None:
     plan = family.plan()
-    lines = [re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, each) if each.startswith("numpy==") else each
-             for each in plan.lock.lines]  # fmt: skip
+    wrong = "sha256:" + "0" * 64
+    lines = [
+        re.sub(r"sha256:[0-9a-f]{64}", wrong, line) if line.startswith("numpy==") else line
+        for line in plan.lock.lines
+    ]
     reason = failing_launch(family, replace(plan, lock=replace(plan.lock, lines=tuple(lines))))
     assert re.search("setup failed at environment: .*[Hh]ash mismatch.*numpy", reason), reason
 
 
 def failing_launch(family: Family, plan: Plan) -> str:
-    """What a launch says that cannot end well; it is not waited for longer than until the machine says so."""
+    """Return the error of a launch that must fail; wait no longer than until the machine reports it."""
 
     class UntilItFails(Watch):
         def on_console(self, text: str) -> None:
@@ -156,7 +157,7 @@ def failing_launch(family: Family, plan: Plan) -> str:
                 raise self.not_ready("the set-up failed")
 
     with pytest.raises(NotReady) as caught:
-        launch_one(family.by_user_data(plan), family.steps, name=f"{family.name}-red", watch=UntilItFails)
-    if any(each.name == f"{family.name}-red" for each in lifecycle.machines()):
-        lifecycle.stop(f"{family.name}-red")
+        launch_one(family.by_user_data(plan), family.steps, name=f"{family.name}-failing", watch=UntilItFails)
+    if any(machine.name == f"{family.name}-failing" for machine in lifecycle.machines()):
+        lifecycle.stop(f"{family.name}-failing")
     return f"{caught.value.message}\n{caught.value.hint}"

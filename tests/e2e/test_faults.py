@@ -1,20 +1,21 @@
 """Faults: power cuts, a mirror that is down, no network, a full disk, an old certificate, a killed server.
 
-Nothing is lost, nothing half-made, and the machine says what happened.
+After each fault the machine gets ready, no partly written files are left, and the console names the fault.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from tests.e2e import families
-from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_in_the_end
+from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_afterwards
 
 from notebake import process
 from notebake.errors import CommandFailed
@@ -27,7 +28,7 @@ from notebake.machines.request import Request
 from notebake.probe.report import Report
 from notebake.render import nocloud
 
-# What the console says when the machine is killed: from systemd's first units to the certificate.
+# Console output at which the machine is killed: from systemd's first units to the certificate.
 MOMENTS = (
     "Reached target", "login:", "setup programs", "setup firewall", "setup user", "setup environment",
     "setup profile", "setup services", "setup trust", "certificate SHA256",
@@ -35,23 +36,23 @@ MOMENTS = (
 
 
 def golden_opensuse(test: Callable[..., None]) -> Callable[..., None]:
-    """openSUSE's shape, sealed: one process runs all such tests, so that it is baked once."""
+    """Mark a test of openSUSE's golden image: one process runs all of them, so that it is baked once."""
     grouped = pytest.mark.xdist_group("golden")(test)
     return pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)(grouped)
 
 
 class CutError(Exception):
-    pass
+    """The power is cut."""
 
 
 def boot_again(machine: Machine) -> Machine:
-    """The same tree under a new process, as after a power loss.
+    """Start the same tree in a new process, as after a power loss.
 
-    Its network is made anew: firewalld's table outlives firewalld in a kernel that goes on.
+    Its network is made again: the kernel keeps running, and so keeps firewalld's table.
     """
     old = machine.network
     assert old is not None
-    # Its seed names its address, and another test's machine may come or go in between.
+    # The same address, which the seed names; the lock keeps other tests from taking it.
     with FileLock(nspawn.HOST_LOCK), pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "free", lambda used: (old.host, old.guest))
         networks.remove(old)
@@ -68,10 +69,10 @@ def boot_again(machine: Machine) -> Machine:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_power_cut_at_first_boot_is_finished_by_the_next(
-    moment: str, families_in_turn: Family, look: Callable[..., Report]
+def test_the_next_boot_finishes_a_first_boot_that_lost_power(
+    moment: str, alternating_family: Family, look: Callable[..., Report]
 ) -> None:
-    family, name = families_in_turn, "cut"
+    family, name = alternating_family, "cut"
 
     class Cutting(wait.Watch):
         def on_console(self, text: str) -> None:
@@ -82,14 +83,14 @@ def test_a_power_cut_at_first_boot_is_finished_by_the_next(
     with pytest.raises(CutError):
         launch_one(family.by_user_data(family.plan()), family.steps, name=name, watch=Cutting)
     machine = record.load(name)
-    with stopped_in_the_end(machine):
+    with stopped_afterwards(machine):
         assert machine.process.kill()
         token = lifecycle.token(machine)
         machine = wait.Watch(boot_again(machine), steps=family.steps, limit=families.LIMIT).run()
-        # A token is shown once, when it is made: on the console of the boot that made it.
+        # The token is printed only at the boot that makes it.
         token = lifecycle.token(machine) or token
         checks = ["tls", "fingerprint", "login", "plot", "port_closed"]
-        if moment == "setup environment":  # which is what takes longest when it is begun again
+        if moment == "setup environment":  # the step that takes longest to repeat
             checks.append("cloud_init")
         report = look(machine, *checks, password=None, token=token)
         assert report.passed, report.to_json()
@@ -97,7 +98,7 @@ def test_a_power_cut_at_first_boot_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize("family", ["ubuntu-shape"], indirect=True)
-def test_a_mirror_that_is_down_for_a_minute_is_waited_for(family: Family) -> None:
+def test_set_up_continues_when_a_mirror_is_up_again(family: Family) -> None:
     class Outage(wait.Watch):
         began = False
 
@@ -105,34 +106,42 @@ def test_a_mirror_that_is_down_for_a_minute_is_waited_for(family: Family) -> Non
             super().on_console(text)
             if not self.began and "setup user" in text:
                 self.began = True
-                family.depot.down()
-                threading.Timer(60, family.depot.up).start()
+                family.package_server.down()
+                threading.Timer(60, family.package_server.up).start()
 
     machine = launch_one(family.by_user_data(family.plan()), family.steps, watch=Outage)
-    with stopped_in_the_end(machine):
-        said = root_shell(machine, "journalctl --unit notebake-setup --output cat --no-pager")
-        assert "setup failed at environment" in said
+    with stopped_afterwards(machine):
+        journal = root_shell(machine, "journalctl --unit notebake-setup --output cat --no-pager")
+        assert "setup failed at environment" in journal
         assert root_shell(machine, "systemctl is-active notebake-notebook") == "active\n"
 
 
-def test_a_package_manager_that_is_busy_at_first_boot_is_waited_for(ubuntu: Family) -> None:
-    holder = (
-        "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'a'); fcntl.lockf(lock, fcntl.LOCK_EX);"
-        " print('held', flush=True); time.sleep(20); print('given back', flush=True)"
+def test_set_up_waits_for_the_package_managers_lock(ubuntu: Family) -> None:
+    hold = (
+        "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'a');"
+        " fcntl.lockf(lock, fcntl.LOCK_EX);"
+        " print('locked', flush=True); time.sleep(20); print('released', flush=True)"
     )
-    unit = f'[Unit]\nDefaultDependencies=no\nBefore=cloud-init-local.service\n[Service]\nType=exec\nExecStart=/usr/bin/python3 -c "{holder}"\n'
-    with planted({"etc/systemd/system/holder.service": unit}, "holder.service", "sysinit.target"):
+    unit = (
+        "[Unit]\nDefaultDependencies=no\nBefore=cloud-init-local.service\n"
+        f'[Service]\nType=exec\nExecStart=/usr/bin/python3 -c "{hold}"\n'
+    )
+    with added_unit("holder.service", unit, "sysinit.target"):
         machine = launch_one(ubuntu.by_user_data(ubuntu.plan()), ubuntu.steps)
-    with stopped_in_the_end(machine):
-        said = root_shell(machine, "journalctl --unit holder --unit notebake-setup --output cat --no-pager")
-        assert "given back" in said
-        assert said.index("given back") < said.index("setup programs")
-        assert "failed" not in said
+    with stopped_afterwards(machine):
+        units = "--unit holder --unit notebake-setup"
+        journal = root_shell(machine, f"journalctl {units} --output cat --no-pager")
+        assert "released" in journal
+        assert journal.index("released") < journal.index("setup programs")
+        assert "failed" not in journal
 
 
 @pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
-def test_a_full_disk_is_named_and_gone_on_with_when_there_is_room(family: Family) -> None:
-    mount = "[Unit]\nDefaultDependencies=no\nBefore=local-fs.target\n[Mount]\nWhat=tmpfs\nWhere=/opt/notebake\nType=tmpfs\nOptions=size=60M\n"
+def test_set_up_reports_a_full_disk_and_continues_when_there_is_space(family: Family) -> None:
+    mount = (
+        "[Unit]\nDefaultDependencies=no\nBefore=local-fs.target\n"
+        "[Mount]\nWhat=tmpfs\nWhere=/opt/notebake\nType=tmpfs\nOptions=size=60M\n"
+    )
 
     class Enlarging(wait.Watch):
         enlarged = False
@@ -144,39 +153,31 @@ def test_a_full_disk_is_named_and_gone_on_with_when_there_is_room(family: Family
                 root_shell(self.machine, "mount -o remount,size=2G /opt/notebake")
                 self.enlarged = True
 
-    with planted({"etc/systemd/system/opt-notebake.mount": mount}, "opt-notebake.mount", "local-fs.target"):
+    with added_unit("opt-notebake.mount", mount, "local-fs.target"):
         machine = launch_one(family.by_user_data(family.plan()), family.steps, watch=Enlarging)
-    with stopped_in_the_end(machine):
+    with stopped_afterwards(machine):
         assert "failed at environment" in consoles.read(machine.console)
 
 
-class planted:
-    """Files for the machine's root, and a unit among them that a target wants, while a machine is launched."""
+@contextlib.contextmanager
+def added_unit(name: str, text: str, target: str) -> Iterator[None]:
+    """Add a unit that `target` wants to machines that are launched in the block."""
+    plant = nspawn.plant
 
-    def __init__(self, files: dict[str, str], unit: str, target: str) -> None:
-        self._files, self._unit, self._target = files, unit, target
-        self._patch = pytest.MonkeyPatch()
+    def plant_unit(request: Request, root: Path, network: record.Network) -> None:
+        plant(request, root, network)
+        units = root / "etc/systemd/system"
+        (units / name).write_text(text)
+        (units / f"{target}.wants").mkdir(exist_ok=True)
+        (units / f"{target}.wants" / name).symlink_to(f"../{name}")
 
-    def __enter__(self) -> None:
-        plant = nspawn.plant
-
-        def also(request: Request, root: Path, network: record.Network) -> None:
-            plant(request, root, network)
-            for path, text in self._files.items():
-                (root / path).write_text(text)
-            wants = root / f"etc/systemd/system/{self._target}.wants"
-            wants.mkdir(exist_ok=True)
-            (wants / self._unit).symlink_to(f"../{self._unit}")
-
-        self._patch.setattr(nspawn, "plant", also)
-
-    def __exit__(self, *error: object) -> None:
-        self._patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nspawn, "plant", plant_unit)
+        yield
 
 
 @golden_opensuse
-def test_a_golden_image_without_any_network_starts_its_notebook(golden: Sealed) -> None:
-
+def test_a_golden_image_starts_its_notebook_without_any_network(golden: Sealed) -> None:
     class ReadyOnConsole(wait.Watch):
         def run(self) -> Machine:
             self.poll("the console does not say so", self._ready)
@@ -189,7 +190,7 @@ def test_a_golden_image_without_any_network_starts_its_notebook(golden: Sealed) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "config", lambda network, *, offline: b'{"version": 2, "ethernets": {}}\n')
         machine = launch_one(golden.source(), golden.family.steps, alone=True, watch=ReadyOnConsole)
-    with stopped_in_the_end(machine):
+    with stopped_afterwards(machine):
         assert consoles.fingerprint(consoles.read(machine.console))
 
 
@@ -200,16 +201,17 @@ sys.path.insert(0, "/opt/notebake/guest")
 import certificate
 key, chain = certificate.make(["old"], datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=500))
 user = pwd.getpwnam("azureuser")
-certificate.store(Path("/var/lib/notebake/tls"), key, chain, lambda path: os.chown(path, user.pw_uid, user.pw_gid))
+protect = lambda path: os.chown(path, user.pw_uid, user.pw_gid)
+certificate.store(Path("/var/lib/notebake/tls"), key, chain, protect)
 """
 
 
 @golden_opensuse
-def test_an_expired_certificate_is_replaced_and_a_killed_server_always_comes_back(
+def test_an_expired_certificate_is_replaced_and_a_killed_server_is_restarted(
     golden: Sealed, look: Callable[..., Report]
 ) -> None:
     machine = launch_one(golden.source(), golden.family.steps)
-    with stopped_in_the_end(machine):
+    with stopped_afterwards(machine):
         root_shell(machine, "/opt/notebake/env/bin/python -", stdin=EXPIRE.encode())
         expired, _ = wait.answer(machine.address)
         assert expired != machine.fingerprint
@@ -217,9 +219,8 @@ def test_an_expired_certificate_is_replaced_and_a_killed_server_always_comes_bac
         renewed, _ = wait.answer(machine.address)
         assert renewed not in (expired, machine.fingerprint)
         assert renewed == consoles.fingerprint(consoles.read(machine.console))
-        assert "made a new certificate" in root_shell(
-            machine, "journalctl --unit notebake-certificate --output cat"
-        )
+        journal = root_shell(machine, "journalctl --unit notebake-certificate --output cat")
+        assert "made a new certificate" in journal
         kill = """
         for count in $(seq 20); do
           before=$(systemctl show --property MainPID --value notebake-notebook)
@@ -235,7 +236,7 @@ def test_an_expired_certificate_is_replaced_and_a_killed_server_always_comes_bac
         assert look(machine, "tls", "login", "plot", password=None, token=token).passed
 
 
-# cloud-init's own end.
+# Exit codes of cloud-init: 1 failed, 2 done with warnings.
 
 
 @pytest.mark.parametrize(
@@ -246,17 +247,16 @@ def test_an_expired_certificate_is_replaced_and_a_killed_server_always_comes_bac
     ],
     ids=["2", "1"],
 )
-def test_how_cloud_init_ended_is_told(
+def test_the_probe_reports_how_cloud_init_ended(
     more: str, status: str, says: str, ubuntu: Family, look: Callable[..., Report]
 ) -> None:
     source = ubuntu.by_user_data(ubuntu.plan())
     text = gzip.decompress(source.user_data) + f"{more}\n".encode()
     machine = launch_one(replace(source, user_data=text), ubuntu.steps)
-    with stopped_in_the_end(machine):
+    with stopped_afterwards(machine):
         report = look(machine, "cloud_init", password=None, token=lifecycle.token(machine))
-        assert [(item.status, says in item.detail) for item in report.results] == [(status, True)], (
-            report.to_json()
-        )
+        (result,) = report.results
+        assert (result.status, says in result.detail) == (status, True), report.to_json()
 
 
 @pytest.mark.parametrize(
@@ -267,15 +267,16 @@ def test_how_cloud_init_ended_is_told(
     ],
     ids=["1", "2"],
 )
-def test_how_cloud_init_ended_decides_on_a_bake(
+def test_a_bake_fails_if_cloud_init_failed_but_not_for_warnings(
     more: str, reason: str | None, ubuntu: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed = nocloud.build_seed
-    monkeypatch.setattr(
-        nocloud,
-        "build_seed",
-        lambda key: {**(made := seed(key)), "user-data": made["user-data"] + f"{more}\n".encode()},
-    )
+    build_seed = nocloud.build_seed
+
+    def with_more(public_key: str) -> dict[str, bytes]:
+        seed = build_seed(public_key)
+        return {**seed, "user-data": seed["user-data"] + f"{more}\n".encode()}
+
+    monkeypatch.setattr(nocloud, "build_seed", with_more)
     if reason is None:
         assert families.bake(ubuntu, ubuntu.plan(), tmp_path / "root").tree.is_dir()
     else:

@@ -1,6 +1,6 @@
-"""Real machines on the local platforms: start, ssh, reboot, stop; a machine that dies; a used port.
+"""Launch on the local platforms: start, ssh, reboot, stop; a machine that ends early; a port in use.
 
-The notebook is a small HTTPS server of this file's own: what is tested is the launch, not the guest.
+A small HTTPS server stands in for the notebook: these tests are about the launch, not the provisioning.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ WantedBy=multi-user.target
 
 
 def seed(prepared: lifecycle.Prepared, *, first: str = "true") -> dict[str, bytes]:
-    """NoCloud files of a machine that runs `first` at boot and then the server."""
+    """Return the NoCloud files of a machine that runs `first` early at boot, and then the server."""
     user = {
         "name": "azureuser",
         "shell": "/bin/bash",
@@ -81,7 +81,7 @@ def seed(prepared: lifecycle.Prepared, *, first: str = "true") -> dict[str, byte
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the machines of the user who runs it."""
+    """Keep the machines of the user who runs the tests out of them."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
@@ -90,15 +90,15 @@ def steps() -> Steps:
 
 
 def ssh(machine: Machine, command: str) -> str:
-    """What `command` prints in the machine."""
+    """Run `command` in the machine and return its output."""
     done = process.run(machine.ssh.argv(command), timeout=120)
     return done.stdout.decode().strip()
 
 
-def left(folder: Path) -> list[str]:
-    """What the machine of this folder has on the host: every name there is made of one tag.
+def on_the_host(folder: Path) -> list[str]:
+    """Return everything on the host that belongs to the machine of this folder, by its name or path.
 
-    Only its own: other machines come and go on the same host.
+    Other machines may start and stop on the same host meanwhile.
     """
     commands = [
         ["ip", "netns", "list"],
@@ -109,8 +109,8 @@ def left(folder: Path) -> list[str]:
         ["find", "/sys/fs/cgroup", "/run/systemd/nspawn", "-maxdepth", "2"],
         ["ps", "-ww", "-e", "-o", "args"],
     ]
-    said = "".join(process.run(argv, timeout=30, check=False).stdout.decode() for argv in commands)
-    return [line for line in said.splitlines() if network.names(folder) in line or str(folder) in line]
+    output = "".join(process.run(argv, timeout=30, check=False).stdout.decode() for argv in commands)
+    return [line for line in output.splitlines() if network.names(folder) in line or str(folder) in line]
 
 
 def test_a_container_starts_reboots_and_leaves_nothing_behind(base_root: Path) -> None:
@@ -127,13 +127,13 @@ def test_a_container_starts_reboots_and_leaves_nothing_behind(base_root: Path) -
     machine = lifecycle.start(request, steps=steps())
     try:
         assert lifecycle.machines() == [machine]
-        assert len(left(machine.folder)) > 5
+        assert len(on_the_host(machine.folder)) > 5
         assert lifecycle.token(machine) == "00112233445566778899aabbccddeeff"
         assert wait.answer(machine.address) == (machine.fingerprint, 200)
         assert "token" not in (machine.folder / "machine.json").read_text()
         assert ssh(machine, "cloud-init status --wait || true; hostname").endswith(prepared.name)
         boot = ssh(machine, "sudo stat --format %Z /run/systemd")
-        # The connection ends with the machine: its exit code says nothing.
+        # Reboot closes the connection, so the exit code means nothing.
         process.run(machine.ssh.argv("sudo systemctl reboot"), timeout=60, check=False)
         for attempt in tenacity.Retrying(wait=tenacity.wait_fixed(0.5), stop=tenacity.stop_after_delay(90)):
             with attempt:
@@ -146,10 +146,10 @@ def test_a_container_starts_reboots_and_leaves_nothing_behind(base_root: Path) -
     assert clean
     assert not lifecycle.machines()
     assert list((state_folder() / "machines").iterdir()) == []
-    assert left(prepared.folder) == []
+    assert on_the_host(prepared.folder) == []
 
 
-def test_a_machine_that_dies_says_why_and_leaves_only_its_log(base_root: Path) -> None:
+def test_a_machine_that_ends_early_leaves_only_its_log(base_root: Path) -> None:
     prepared = lifecycle.prepare("debian-13", "dies")
     request = Request(
         name="dies",
@@ -165,13 +165,13 @@ def test_a_machine_that_dies_says_why_and_leaves_only_its_log(base_root: Path) -
         lifecycle.start(request, steps=steps())
     log = console.read(state_folder() / "failed/dies.log")
     assert "the-last-words" in log
-    # What is cut off by the end of the machine complains after them.
+    # Other messages may follow the last words.
     assert console.tail(log) in caught.value.message
     assert not prepared.folder.exists()
-    assert left(prepared.folder) == []
+    assert on_the_host(prepared.folder) == []
 
 
-def test_a_used_port_is_refused_and_a_bad_disk_leaves_nothing(base_disk: Path) -> None:
+def test_a_port_in_use_is_refused_and_leaves_nothing(base_disk: Path) -> None:
     prepared = lifecycle.prepare("debian-13")
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -187,4 +187,4 @@ def test_a_used_port_is_refused_and_a_bad_disk_leaves_nothing(base_disk: Path) -
         with pytest.raises(SpecError, match=f"port {port}: already used"):
             lifecycle.start(request, steps=steps())
     assert not prepared.folder.exists()
-    assert left(prepared.folder) == []
+    assert on_the_host(prepared.folder) == []

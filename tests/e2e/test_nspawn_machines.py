@@ -1,4 +1,4 @@
-"""Debian 13 under real systemd and cloud-init (nspawn): both deliveries, compared, broken, cut off."""
+"""Debian 13 under real systemd and cloud-init (nspawn): user-data only and golden image are the same."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ FACTS = {
     "python packages": "/opt/notebake/env/bin/python -c 'import importlib.metadata as m;"
     'print(*sorted(f"{d.name}=={d.version}" for d in m.distributions()),sep=chr(10))\'',
     "os packages": "dpkg-query -W",
-    # notebake-setup is the delivery by user-data itself: enabled there, and done before a golden image boots.
-    "units": "systemctl list-unit-files --no-legend 'notebake-*' nftables.service | grep -v setup | tr -s ' '",
+    # notebake-setup is enabled only on machines with user-data: an image is already set up.
+    "units": "systemctl list-unit-files --no-legend 'notebake-*' nftables.service"
+    " | grep -v setup | tr -s ' '",
     "firewall": "nft list ruleset",
     "listening": "ss -Hltn | awk '{print $4}' | sort",
     "server config": "cat /etc/jupyter/jupyter_server_config.json",
     "kernel": "cat /opt/notebake/env/share/jupyter/kernels/nbserver/kernel.json",
     "profile": "cat /home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py",
     "cloud": "cat /etc/cloud/cloud.cfg.d/90-notebake.cfg",
-    "guest": "sh -c 'cd /opt/notebake/guest && find . -type f -not -path \"*/__pycache__/*\" | sort | xargs sha256sum'",
-    "modes": "stat -c '%n %U:%G %a' /opt/notebake /opt/notebake/env /opt/notebake/matplotlib /var/lib/notebake/tls/key.pem"
-    " /etc/jupyter/jupyter_server_config.json /home/azureuser/notebooks",
+    "provisioning files": "sh -c 'cd /opt/notebake/guest && "
+    'find . -type f -not -path "*/__pycache__/*" | sort | xargs sha256sum\'',
+    "modes": "stat -c '%n %U:%G %a' /opt/notebake /opt/notebake/env /opt/notebake/matplotlib"
+    " /var/lib/notebake/tls/key.pem /etc/jupyter/jupyter_server_config.json /home/azureuser/notebooks",
     "users": "sh -c 'cut -d: -f1,3,6,7 /etc/passwd'",
     "setuid": "find / -xdev -perm /6000 -type f",
 }
 
 
-def test_both_deliveries_pass_the_same_probe_and_are_the_same_machine(
+def test_user_data_and_golden_image_give_the_same_machine_and_pass_the_same_probe(
     start: Callable[..., Machine], look: Callable[..., Report], inside: Callable[..., str]
 ) -> None:
     by_user_data, golden = start("nspawn"), start("nspawn", golden=True)
@@ -49,7 +51,7 @@ def test_both_deliveries_pass_the_same_probe_and_are_the_same_machine(
         report = look(machine)
         assert report.passed, report.to_json()
         assert {item.status for item in report.results} == {"passed"}, report.to_json()
-    # The warm-up ends after the notebook answers: fonts and bytecode are there in the end.
+    # Font cache and bytecode are made after the notebook answers.
     tenacity.Retrying(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(300), reraise=True)(
         lambda: inside(by_user_data, "test", "-e", "/opt/notebake/env/warm")
     )
@@ -66,61 +68,46 @@ def _quoted(command: str) -> str:
     return re.sub(r'([\\"$`])', r"\\\1", command)
 
 
-def test_the_probe_turns_red_on_a_real_machine(
+def test_the_probe_finds_what_is_broken_on_a_real_machine(
     start: Callable[..., Machine], look: Callable[..., Report], inside: Callable[..., str]
 ) -> None:
     machine = start("nspawn", golden=True)
-    outside = (
-        "tls",
-        "fingerprint",
-        "san",
-        "login_refused",
-        "login",
-        "plot",
-        "profile",
-        "builtins",
-        "not_root",
-        "port_closed",
-    )
+    outside = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "builtins")
 
-    def red() -> set[str]:
-        return {item.name for item in look(machine, *outside).failed}
+    def failed() -> set[str]:
+        return {result.name for result in look(machine, *outside, "not_root", "port_closed").failed}
 
     inside(machine, "nft", "flush", "ruleset")
-    assert red() == {"port_closed"}
+    assert failed() == {"port_closed"}
     inside(machine, "systemctl", "restart", "nftables")
     profile = "/home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py"
     inside(machine, "sed", "-i", "/pylab/d", profile)
-    assert red() == {"plot", "profile", "builtins"}
+    assert failed() == {"plot", "profile", "builtins"}
     server = ("systemctl", "show", "-P", "MainPID", "notebake-notebook")
     before = inside(machine, *server)
     inside(machine, "rm", "/opt/notebake/guest/complete")
-    inside(machine, "systemctl", "start", "notebake-setup")  # every step runs twice, and mends what is broken
-    assert inside(machine, *server) == before, "a server that was started from the same files goes on"
-    assert red() == set()
+    inside(machine, "systemctl", "start", "notebake-setup")  # every step can be repeated, and repairs
+    assert inside(machine, *server) == before, "a server that was started from the same files keeps running"
+    assert failed() == set()
     inside(machine, "rm", "-r", "/var/lib/notebake/tls")
     inside(machine, "systemctl", "start", "notebake-certificate")
-    assert "fingerprint" in red()
+    assert "fingerprint" in failed()
 
 
-def test_new_user_data_is_served_from_the_first_boot_that_has_it(
+def test_new_user_data_takes_effect_at_the_next_boot(
     the_plan: Plan,
     start: Callable[..., Machine],
     look: Callable[..., Report],
     inside: Callable[..., str],
 ) -> None:
-    """The server starts early in a boot, from what the boot before left: set-up must start it again."""
+    """The server starts early in a boot, from the old files: set-up must restart it."""
     machine = start("nspawn")
     password = "another horse"
-    spec_ = the_plan.spec.model_copy(
-        update={
-            "notebook": the_plan.spec.notebook.model_copy(
-                update={"password": password_hash(password, salt=bytes(16))}
-            )
-        }
-    )
+    hashed = password_hash(password, salt=bytes(16))
+    notebook = the_plan.spec.notebook.model_copy(update={"password": hashed})
+    changed_spec = the_plan.spec.model_copy(update={"notebook": notebook})
     lines = tuple(line for line in the_plan.lock.lines if not line.startswith("pandas=="))
-    changed = replace(the_plan, spec=spec_, lock=replace(the_plan.lock, lines=lines))
+    changed = replace(the_plan, spec=changed_spec, lock=replace(the_plan.lock, lines=lines))
     seed = "/var/lib/cloud/seed/nocloud"
     process.run(machine.ssh.argv(f"sudo -n tee {seed}/user-data"), timeout=60, stdin=linux.user_data(changed))
     inside(machine, "sed", "-i", "'s/^instance-id: .*/instance-id: another/'", f"{seed}/meta-data")
@@ -132,7 +119,7 @@ def test_new_user_data_is_served_from_the_first_boot_that_has_it(
         assert look(machine, "login", password=password).passed
 
     served()
-    assert not look(machine, "login").passed, "the old password lets in"
+    assert not look(machine, "login").passed, "the old password still works"
     assert look(machine, "plot", "builtins", password=password).passed
     (environment,) = inside(machine, "sh", "-c", "'ls -d /opt/notebake/env-*'").split()
     pid = inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook").strip()
@@ -152,7 +139,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(
     assert inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook") == before
 
 
-def test_without_a_password_the_console_alone_shows_a_token(
+def test_without_a_password_only_the_console_shows_the_token(
     start: Callable[..., Machine],
     look: Callable[..., Report],
     inside: Callable[..., str],
@@ -171,10 +158,10 @@ def test_without_a_password_the_console_alone_shows_a_token(
     assert inside(machine, "stat", "-c", "%U%a", "/var/lib/notebake/token").strip() == "azureuser600"
 
 
-def test_an_own_certificate_is_served_and_its_key_comes_over_ssh(
+def test_an_own_certificate_is_served_with_the_key_copied_over_ssh(
     start: Callable[..., Machine], look: Callable[..., Report], tmp_path: Path, steps: Steps
 ) -> None:
-    """The machine's name and address are not in it: people come by another name."""
+    """The certificate names neither the machine nor its address: users reach it by another name."""
     chain = corporate(rsa_key(3072))
     (tmp_path / "site.key").write_bytes(chain[0].key_pem)
     (tmp_path / "site.pem").write_bytes(b"".join(pair.pem for pair in chain))

@@ -1,4 +1,4 @@
-"""Debian 13 with its own kernel and boot loader (QEMU): both deliveries, the browser, a real power cut."""
+"""Debian 13 with its own kernel and boot loader (QEMU): golden image, user-data only, browser, power cut."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ from notebake.probe.report import Report
 from notebake.progress import Steps
 
 
-def test_the_golden_image_passes_the_probe_and_a_person_can_plot(
+def test_the_golden_image_passes_the_probe_and_plots_in_a_browser(
     start: Callable[..., Machine], look: Callable[..., Report], steps: Steps, tmp_path: Path
 ) -> None:
     machine = start("qemu", golden=True)
     subject = launched.subject(
         machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=3.0, ask=str
     )
-    seen = browser.visit(subject, screenshots=tmp_path / "pictures", timeout_s=900, steps=steps)
-    assert [(item.name, item.status) for item in seen] == [(name, "passed") for name in browser.NAMES]
+    results = browser.visit(subject, screenshots=tmp_path / "pictures", timeout_s=900, steps=steps)
+    statuses = [(result.name, result.status) for result in results]
+    assert statuses == [(name, "passed") for name in browser.NAMES]
     report = look(machine)
     assert report.passed, report.to_json()
     assert {item.status for item in report.results} == {"passed"}, report.to_json()
 
 
-def test_user_data_alone_in_one_gib_survives_a_power_cut(
+def test_user_data_only_in_1_gib_survives_a_power_cut(
     the_plan: Plan,
     steps: Steps,
     tmp_path: Path,
     look: Callable[..., Report],
     inside: Callable[..., str],
 ) -> None:
-    """QEMU is killed while the environment is being built: what the guest had not synced is lost."""
+    """QEMU is killed while the environment is being made: data that was not synced is lost."""
 
     class CutError(Exception):
         pass
@@ -70,38 +71,38 @@ def test_user_data_alone_in_one_gib_survives_a_power_cut(
     machine = record.save(replace(machine, process=running))
     try:
         machine = wait.Watch(machine, steps=steps, limit=1200).run()
-        # Without what takes minutes here; test_faults waits for cloud-init's end after a power cut.
+        # Not the checks that take minutes here; test_faults has cloud_init after a power cut.
         report = look(machine, *(name for name in run.NAMES if name not in ("kill", "reboot", "cloud_init")))
         assert report.passed, report.to_json()
         memory = dict(line.split(":") for line in inside(machine, "cat", "/proc/meminfo").splitlines())
         assert int(memory["MemTotal"].split()[0]) < 1024 * 1024
         assert memory["SwapTotal"].split()[0] == "0"
         assert "Out of memory" not in inside(machine, "dmesg")
-        a_greedy_kernel_ends_alone(machine)
+        check_out_of_memory(machine)
     finally:
         lifecycle.stop("cut")
 
 
-def a_greedy_kernel_ends_alone(machine: Machine) -> None:
-    """One kernel is killed for memory; another one still has its variable, and the server goes on."""
+def check_out_of_memory(machine: Machine) -> None:
+    """Check that a kernel which is killed for memory affects neither other kernels nor the server."""
     subject = launched.subject(
         machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=3.0, ask=str
     )
     session = Context(subject=subject, now=datetime.now(UTC)).session()
-    innocent, greedy = (Kernel.start(session, "nbserver", seconds=600) for _ in range(2))
-    assert innocent.execute("kept = 42", seconds=600).error is None
+    small, large = (Kernel.start(session, "nbserver", seconds=600) for _ in range(2))
+    assert small.execute("kept = 42", seconds=600).error is None
     with pytest.raises(CheckFailed, match="the kernel died"):
-        greedy.execute("eaten = [bytearray(b'x') * 100_000_000 for _ in range(20)]", seconds=600)
-    assert innocent.execute("print(kept)", seconds=600).text == "42\n"
+        large.execute("eaten = [bytearray(b'x') * 100_000_000 for _ in range(20)]", seconds=600)
+    assert small.execute("print(kept)", seconds=600).text == "42\n"
 
 
-def test_a_machine_that_learns_the_date_late_makes_another_certificate(
+def test_a_clock_that_is_set_late_renews_the_certificate(
     start: Callable[..., Machine],
     look: Callable[..., Report],
     inside: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The clock begins in 1970; systemd takes the latest time that the image knows instead, when it was baked."""
+    """The clock starts in 1970; systemd sets it to the newest time in the image, that of the bake."""
     arguments = qemu.arguments
 
     def in_1970(*given: Any, **named: Any) -> list[str]:
@@ -110,8 +111,8 @@ def test_a_machine_that_learns_the_date_late_makes_another_certificate(
     monkeypatch.setattr(qemu, "arguments", in_1970)
     machine = start("qemu", golden=True)
     now = datetime.now(UTC)
-    begun = datetime.fromisoformat(inside(machine, "date", "--utc", "--iso-8601=seconds").strip())
-    assert begun.year > 1970 and begun < now, begun
+    clock = datetime.fromisoformat(inside(machine, "date", "--utc", "--iso-8601=seconds").strip())
+    assert clock.year > 1970 and clock < now, clock
     inside(machine, "date", "--set", (now + timedelta(days=730)).isoformat())
 
     @tenacity.retry(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(120), reraise=True)

@@ -1,5 +1,5 @@
-"""The machine that Windows is installed on, as far as that goes without Windows: the real Packer starts it with
-UEFI, an emulated TPM, the answer CD and an ISO that nothing boots from, and its waiting has an end.
+"""The machine for installing Windows, without Windows: the real Packer starts it with UEFI, an emulated TPM,
+the answer CD and an empty ISO, and gives up after its timeout.
 """
 
 from __future__ import annotations
@@ -21,31 +21,21 @@ from notebake.plan import plan, spec, targets
 from notebake.render import windows_packer
 
 
-def test_packer_starts_it_and_gives_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packer_starts_the_machine_and_gives_up_after_its_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for driver in ("viostor", "NetKVM"):
         folder = tmp_path / "virtio" / driver / "2k25/amd64"
         folder.mkdir(parents=True)
         (folder / f"{driver}.inf").write_text(driver)
-    process.run(
-        [
-            "xorriso",
-            "-as",
-            "mkisofs",
-            "-quiet",
-            "-J",
-            "-R",
-            "-o",
-            tmp_path / "virtio.iso",
-            tmp_path / "virtio",
-        ],
-        timeout=60,
-    )
+    xorriso = ["xorriso", "-as", "mkisofs", "-quiet", "-J", "-R"]
+    process.run([*xorriso, "-o", tmp_path / "virtio.iso", tmp_path / "virtio"], timeout=60)
     (tmp_path / "windows.iso").write_bytes(bytes(1 << 20))
     text = f'[windows]\niso = "windows.iso"\niso_sha256 = "{sha256(tmp_path / "windows.iso")}"\n'
     made = plan.make(
         spec.parse(text, source="x"), targets.get("windows-2025"), tmp_path, now=datetime.now(UTC)
     )
-    # Ours is not the pinned release of virtio-win.
+    # This ISO is not the pinned release of virtio-win.
     monkeypatch.setattr(windows_media, "check_drivers", lambda given, folder: folder / "virtio.iso")
     windows_media.check_tools(windows_packer.base(made))
     started: list[int] = []
@@ -70,7 +60,7 @@ def test_packer_starts_it_and_gives_up_in_time(tmp_path: Path, monkeypatch: pyte
                 line=lines.append, only=("qemu.image",),
             )  # fmt: skip
     assert "Timeout waiting for WinRM." in lines, log.read_text()
-    # The firmware is UEFI's, and it looked for something to boot on the network card of the template.
+    # The firmware is UEFI, and tried to boot.
     assert b"BdsDxe: " in (work / "console.log").read_bytes()
     assert secret not in log.read_text() and not (work / "output").exists()
     (pid,) = started

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import uv
-from tests.integration.jupyter_servers import PASSWORD, TOKEN, Farm, base_python, give
+from tests.integration.jupyter_servers import PASSWORD, TOKEN, JupyterServers, base_python, give
 
 from notebake import process
 from notebake.probe.subject import Subject
 
 
 @pytest.fixture(scope="session")
-def farm() -> Iterator[Farm]:
+def jupyter() -> Iterator[JupyterServers]:
     # Not pytest's own folder: that one is closed to other users.
     with tempfile.TemporaryDirectory(prefix="notebake-probe-", ignore_cleanup_errors=True) as name:
         root = Path(name)
@@ -61,7 +61,7 @@ def farm() -> Iterator[Farm]:
         fonts = {"MPLCONFIGDIR": str(root / "mpl")}
         process.run([python, "-c", "import matplotlib.font_manager"], timeout=120, env=fonts)
         give(root / "mpl")
-        made = Farm(root=root, python=python)
+        made = JupyterServers(root=root, python=python)
         try:
             yield made
         finally:
@@ -69,15 +69,15 @@ def farm() -> Iterator[Farm]:
 
 
 @pytest.fixture(scope="session")
-def servers(farm: Farm) -> dict[str, Subject]:
+def servers(jupyter: JupyterServers) -> dict[str, Subject]:
     """All servers, started together: most of the time they take is waiting."""
     off = {"IdentityProvider": {"token": ""}, "PasswordIdentityProvider": {"password_required": False}}
     started = {
-        "good": farm.start("good"),
-        "open": replace(farm.start("open", auth=off), password=PASSWORD),
-        "token": replace(farm.start("token", auth={"IdentityProvider": {"token": TOKEN}}), token=TOKEN),
+        "good": jupyter.start("good"),
+        "open": replace(jupyter.start("open", auth=off), password=PASSWORD),
+        "token": replace(jupyter.start("token", auth={"IdentityProvider": {"token": TOKEN}}), token=TOKEN),
     }
-    return {name: farm.ready(subject) for name, subject in started.items()}
+    return {name: jupyter.ready(subject) for name, subject in started.items()}
 
 
 @pytest.fixture(scope="session")

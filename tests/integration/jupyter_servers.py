@@ -112,7 +112,7 @@ def quick(check: Callable[[], bool], what: str, seconds: float = 60) -> None:
 
 
 @dataclass
-class Farm:
+class JupyterServers:
     """One virtual environment, and the servers started from it."""
 
     root: Path
@@ -207,7 +207,7 @@ def run(subject: Subject, *checks: str) -> Report:
     return report
 
 
-def red(report: Report) -> dict[str, str]:
+def failed(report: Report) -> dict[str, str]:
     """The checks that failed of themselves, with their detail; those that need another one are left out."""
     return {r.name: r.detail for r in report.failed if not r.detail.startswith("needs ")}
 

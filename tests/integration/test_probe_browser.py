@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.certificates import PrivateKey, corporate, ec_key, rsa_key
-from tests.integration.jupyter_servers import PASSWORD, Farm, kept, put
+from tests.integration.jupyter_servers import PASSWORD, JupyterServers, kept, put
 
 from notebake.probe import browser
 from notebake.probe.subject import Subject
@@ -21,20 +21,20 @@ def visit(subject: Subject, folder: Path, seconds: float = 60) -> dict[str, tupl
     return {result.name: (result.status, result.detail) for result in results}
 
 
-def test_browser(good: Subject, farm: Farm, tmp_path: Path) -> None:
+def test_browser(good: Subject, jupyter: JupyterServers, tmp_path: Path) -> None:
     results = visit(good, tmp_path)
     assert {status for status, _ in results.values()} == {"passed"}, results
     for name in ("1-login", "2-dashboard", "3-notebook", "4-plot"):
         data = (tmp_path / f"{name}.png").read_bytes()
         assert data[16:24] == (1280).to_bytes(4, "big") + (800).to_bytes(4, "big")
-    assert not list((farm.root / "good/notebooks").glob("*.ipynb")), "the machine is left as it was"
+    assert not list((jupyter.root / "good/notebooks").glob("*.ipynb")), "the machine is left as it was"
 
 
 @pytest.mark.parametrize("key", [rsa_key(3072), ec_key(ec.SECP384R1())], ids=["rsa-3072", "p-384"])
-def test_browser_with_an_own_certificate(good: Subject, farm: Farm, tmp_path: Path, key: PrivateKey) -> None:
+def test_browser_with_an_own_certificate(good: Subject, jupyter: JupyterServers, tmp_path: Path, key: PrivateKey) -> None:
     chain = corporate(key)
-    with kept(farm.root / "good"):
-        put(farm.root / "good", *chain)
+    with kept(jupyter.root / "good"):
+        put(jupyter.root / "good", *chain)
         results = visit(replace(good, fingerprint=chain[0].fingerprint, own_certificate=True), tmp_path)
     assert {status for status, _ in results.values()} == {"passed"}, results
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.integration.jupyter_servers import Farm, answering, certificate, give, red, run, states
+from tests.integration.jupyter_servers import JupyterServers, answering, certificate, give, failed, run, states
 
 from notebake import process
 from notebake.address import Address
@@ -59,7 +59,7 @@ def canary_result(outside: Address | None, inside: ThisMachine, patience: float 
 
 def test_a_port_that_answers_is_red() -> None:
     report = canary_result(None, ThisMachine())
-    assert "can be reached from outside" in red(report)["port_closed"]
+    assert "can be reached from outside" in failed(report)["port_closed"]
 
 
 def test_a_closed_port_is_green() -> None:
@@ -76,31 +76,31 @@ def test_a_closed_port_is_green() -> None:
 def test_closed_is_not_believed_when_nothing_listens_inside() -> None:
     with answering(lambda line: None) as silent:
         report = canary_result(silent, ThisMachine(starts=False), patience=0.05)
-    assert "nothing answers on loopback inside" in red(report)["port_closed"]
+    assert "nothing answers on loopback inside" in failed(report)["port_closed"]
 
 
 @dataclass
 class Supervised(ThisMachine):
-    """The inside of a machine whose service is one of the farm's servers, and of its supervisor's faults."""
+    """The inside of a machine whose service is one of the jupyter's servers, and of its supervisor's faults."""
 
-    farm: Farm = field(kw_only=True)
+    jupyter: JupyterServers = field(kw_only=True)
     fault: str = ""
     boots: int = 1
 
     def _again(self) -> None:
-        child = self.farm.children[-1]
+        child = self.jupyter.children[-1]
         process.kill_session(child.pid)
         child.wait()
         if self.fault == "certificate":
-            certificate(self.farm.root / "mortal")
-            give(self.farm.root / "mortal")
+            certificate(self.jupyter.root / "mortal")
+            give(self.jupyter.root / "mortal")
         if self.fault != "stays away":
-            self.farm.launch("mortal")
+            self.jupyter.launch("mortal")
 
     def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
         words, text = list(argv), ""
         if words[:2] == ["systemctl", "show"]:
-            child = self.farm.children[-1]
+            child = self.jupyter.children[-1]
             text = "0" if child.poll() is not None else str(child.pid)
         elif words[:6] == ["sudo", "-n", "systemctl", "kill", "-s", "SIGKILL"]:
             if self.fault != "is not killed":
@@ -117,17 +117,17 @@ class Supervised(ThisMachine):
 
 
 @pytest.fixture
-def mortal(farm: Farm) -> Iterator[Subject]:
-    """A server of its own that may die; always the farm's last."""
-    subject = farm.ready(farm.start("mortal"))
+def mortal(jupyter: JupyterServers) -> Iterator[Subject]:
+    """A server of its own that may die; always the jupyter's last."""
+    subject = jupyter.ready(jupyter.start("mortal"))
     yield subject
-    process.kill_session(farm.children[-1].pid)
-    shutil.rmtree(farm.root / "mortal")
+    process.kill_session(jupyter.children[-1].pid)
+    shutil.rmtree(jupyter.root / "mortal")
 
 
-def test_a_service_that_comes_back_is_green(mortal: Subject, farm: Farm) -> None:
-    report = run(replace(mortal, inside=Supervised(farm=farm)), "login", "plot", "kill", "reboot")
-    assert states(report, "passed") == {"login", "plot", "kill", "reboot"}, red(report)
+def test_a_service_that_comes_back_is_green(mortal: Subject, jupyter: JupyterServers) -> None:
+    report = run(replace(mortal, inside=Supervised(jupyter=jupyter)), "login", "plot", "kill", "reboot")
+    assert states(report, "passed") == {"login", "plot", "kill", "reboot"}, failed(report)
     assert "PNG of" in report.results[-1].detail
 
 
@@ -142,8 +142,8 @@ def test_a_service_that_comes_back_is_green(mortal: Subject, farm: Farm) -> None
         ("reboot", "certificate", "another certificate than the pinned one"),
     ],
 )
-def test_a_service_that_does_not(mortal: Subject, farm: Farm, check: str, fault: str, words: str) -> None:
+def test_a_service_that_does_not(mortal: Subject, jupyter: JupyterServers, check: str, fault: str, words: str) -> None:
     # The limits of a restart and of a reboot are 240 s and 600 s.
     patience = {"certificate": 0.1}.get(fault, 0.01)
-    broken = replace(mortal, inside=Supervised(farm=farm, fault=fault), patience=patience)
-    assert words in red(run(broken, check))[check]
+    broken = replace(mortal, inside=Supervised(jupyter=jupyter, fault=fault), patience=patience)
+    assert words in failed(run(broken, check))[check]

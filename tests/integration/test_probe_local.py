@@ -20,12 +20,12 @@ from tests.integration.jupyter_servers import (
     OUTSIDE,
     PASSWORD,
     TOKEN,
-    Farm,
+    JupyterServers,
     answering,
     certificate,
     kept,
     put,
-    red,
+    failed,
     run,
     states,
 )
@@ -37,16 +37,16 @@ from notebake.probe.subject import Subject
 
 def test_a_good_server_is_all_green(good: Subject) -> None:
     report = run(good)
-    assert report.passed, red(report)
+    assert report.passed, failed(report)
     assert states(report, "passed") == set(OUTSIDE)
     assert states(report, "skipped") == {"cloud_init", "port_closed", "kill", "reboot"}
 
 
 def test_a_token_lets_in_as_well(servers: dict[str, Subject]) -> None:
     report = run(servers["token"])
-    assert states(report, "passed") == set(OUTSIDE), red(report)
+    assert states(report, "passed") == set(OUTSIDE), failed(report)
     wrong = run(replace(servers["token"], token=TOKEN[::-1]), "login_refused", "login")
-    assert red(wrong).keys() == {"login"}
+    assert failed(wrong).keys() == {"login"}
 
 
 def test_the_kernel_is_gone_afterwards(good: Subject) -> None:
@@ -55,10 +55,10 @@ def test_the_kernel_is_gone_afterwards(good: Subject) -> None:
     assert session.request("GET", "/api/kernels", seconds=10).json("kernels") == []
 
 
-def test_what_is_deleted_is_gone_from_the_disk(good: Subject, farm: Farm) -> None:
+def test_what_is_deleted_is_gone_from_the_disk(good: Subject, jupyter: JupyterServers) -> None:
     """A trash above the notebooks' folder would fill the disk, and nobody could empty it."""
     session = Context(subject=good, now=datetime.datetime.now(datetime.UTC)).session()
-    path, home = "/api/contents/large", farm.root / "good"
+    path, home = "/api/contents/large", jupyter.root / "good"
     for name, data in {
         path: {"type": "directory"},
         f"{path}/a.txt": {"type": "file", "format": "text", "content": "x" * 100_000},
@@ -73,14 +73,14 @@ def test_what_is_deleted_is_gone_from_the_disk(good: Subject, farm: Farm) -> Non
 
 def test_wrong_fingerprint(good: Subject) -> None:
     report = run(replace(good, fingerprint="AB" * 32))
-    assert red(report).keys() == {"fingerprint"}
+    assert failed(report).keys() == {"fingerprint"}
     # Nothing is sent to a machine that is not the pinned one.
     assert states(report, "passed") == {"tls", "san"}
 
 
 def test_no_fingerprint_and_nobody_who_vouches(good: Subject) -> None:
     report = run(replace(good, fingerprint=None))
-    assert red(report).keys() == {"fingerprint"}
+    assert failed(report).keys() == {"fingerprint"}
     assert good.fingerprint is not None
     assert good.fingerprint in report.failed[0].detail.replace(":", "").lower()
 
@@ -94,11 +94,11 @@ def test_no_fingerprint_and_nobody_who_vouches(good: Subject) -> None:
         ("san", "san", "not in the certificate: 127.0.0.1; it names nb.example, 192.0.2.1"),
     ],
 )
-def test_bad_certificates(good: Subject, farm: Farm, fault: str, check: str, words: str) -> None:
-    with kept(farm.root / "good"):
-        subject = replace(good, fingerprint=certificate(farm.root / "good", fault))
+def test_bad_certificates(good: Subject, jupyter: JupyterServers, fault: str, check: str, words: str) -> None:
+    with kept(jupyter.root / "good"):
+        subject = replace(good, fingerprint=certificate(jupyter.root / "good", fault))
         report = run(subject, "tls", "fingerprint", "san", "login_refused", "login")
-    faults = red(report)
+    faults = failed(report)
     assert faults.keys() == {check}
     assert words in faults[check]
     assert len(states(report, "passed")) == 4
@@ -108,13 +108,13 @@ def test_bad_certificates(good: Subject, farm: Farm, fault: str, check: str, wor
     "key", [rsa_key(2048), rsa_key(3072), ec_key(ec.SECP384R1())], ids=["rsa-2048", "rsa-3072", "p-384"]
 )
 @pytest.mark.parametrize("known", [True, None], ids=["launched", "by-address"])
-def test_an_own_certificate(good: Subject, farm: Farm, key: PrivateKey, known: bool | None) -> None:
+def test_an_own_certificate(good: Subject, jupyter: JupyterServers, key: PrivateKey, known: bool | None) -> None:
     """Probed at an address that it does not name."""
     chain = corporate(key)
-    with kept(farm.root / "good"):
-        put(farm.root / "good", *chain)
+    with kept(jupyter.root / "good"):
+        put(jupyter.root / "good", *chain)
         report = run(replace(good, fingerprint=chain[0].fingerprint, own_certificate=known), *OUTSIDE)
-    assert report.passed, red(report)
+    assert report.passed, failed(report)
     assert states(report, "passed") == set(OUTSIDE)
     details = {result.name: result.detail for result in report.results}
     assert details["san"] == "nb.corp.example, *.lab.corp.example (an own certificate)"
@@ -130,37 +130,37 @@ def test_an_own_certificate(good: Subject, farm: Farm, key: PrivateKey, known: b
     ],
 )
 def test_bad_own_certificates(
-    good: Subject, farm: Farm, wrong: dict[str, Any], check: str, words: str
+    good: Subject, jupyter: JupyterServers, wrong: dict[str, Any], check: str, words: str
 ) -> None:
     made = issue(now=datetime.datetime.now(datetime.UTC), **wrong)
-    with kept(farm.root / "good"):
-        put(farm.root / "good", made)
+    with kept(jupyter.root / "good"):
+        put(jupyter.root / "good", made)
         subject = replace(good, fingerprint=made.fingerprint, own_certificate=True)
         report = run(subject, "tls", "fingerprint", "san")
-    assert red(report).keys() == {check}
-    assert words in red(report)[check]
+    assert failed(report).keys() == {check}
+    assert words in failed(report)[check]
 
 
 def test_expected_names(good: Subject) -> None:
     assert run(replace(good, names=("nb.example", "127.0.0.1")), "san").passed
-    assert red(run(replace(good, names=("nb.example", "other.example")), "san")).keys() == {"san"}
+    assert failed(run(replace(good, names=("nb.example", "other.example")), "san")).keys() == {"san"}
 
 
 def test_authentication_off(servers: dict[str, Subject]) -> None:
     report = run(servers["open"], "tls", "fingerprint", "san", "login_refused")
-    assert red(report) == {"login_refused": "/api/contents without credentials: status 200, it must be 403"}
+    assert failed(report) == {"login_refused": "/api/contents without credentials: status 200, it must be 403"}
 
 
 def test_wrong_password(good: Subject) -> None:
     report = run(replace(good, password="wrong horse"))
-    assert red(report).keys() == {"login"}
+    assert failed(report).keys() == {"login"}
     needs = {r.name for r in report.failed if r.detail.startswith("needs login: ")}
     assert needs == {"plot", "profile", "builtins", "not_root"}
 
 
 def test_pylab_not_set(good: Subject) -> None:
     """The profile is loaded and holds no pylab: no plot, and the setting is not what the spec says."""
-    faults = red(run(replace(good, profile="nopylab"), *OUTSIDE))
+    faults = failed(run(replace(good, profile="nopylab"), *OUTSIDE))
     assert faults.keys() == {"plot", "profile", "builtins"}
     assert "plot is not defined" in faults["builtins"]
     assert "NameError: name 'plot' is not defined" in faults["plot"]
@@ -173,21 +173,21 @@ def test_pylab_not_set(good: Subject) -> None:
 
 def test_numpys_names_in_the_place_of_builtins(good: Subject) -> None:
     """What `pylab` does by itself: a plot works, and `max(1, 2)` does not."""
-    faults = red(run(replace(good, profile="numpys"), *OUTSIDE))
+    faults = failed(run(replace(good, profile="numpys"), *OUTSIDE))
     assert faults.keys() == {"builtins"}
     for name in ("abs", "all", "any", "bool", "divmod", "max", "min", "pow", "round", "sum"):
         assert f"{name} is not Python's own" in faults["builtins"]
 
 
 def test_kernel_with_the_default_profile(good: Subject) -> None:
-    faults = red(run(replace(good, profile="plain"), *OUTSIDE))
+    faults = failed(run(replace(good, profile="plain"), *OUTSIDE))
     assert faults.keys() == {"profile"}
     assert "the profile is 'default', not 'plain'" in faults["profile"]
 
 
 def test_no_such_kernel(good: Subject) -> None:
     report = run(replace(good, profile="missing"), *OUTSIDE)
-    assert red(report).keys() == {"plot"}
+    assert failed(report).keys() == {"plot"}
     assert states(report, "failed") == {"plot", "profile", "builtins", "not_root"}
 
 
@@ -206,12 +206,12 @@ def test_a_machine_that_never_answers_does_not_hang(talk: Callable[[socket.socke
         started = time.monotonic()
         report = run(subject)
         assert time.monotonic() - started < 6, "one time limit of 2 s, and no more"
-    assert red(report) == {"tls": f"{address}: no answer within 2 s"}
+    assert failed(report) == {"tls": f"{address}: no answer within 2 s"}
 
 
 def test_nothing_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     report = run(Subject(address=Address(host="127.0.0.1", port=port), password=PASSWORD, patience=0.1))
-    assert red(report).keys() == {"tls"}
-    assert "refused" in red(report)["tls"].lower()
+    assert failed(report).keys() == {"tls"}
+    assert "refused" in failed(report)["tls"].lower()

@@ -33,7 +33,7 @@ def test_a_person_sees_steps_difference_probe_and_picture(browser: Page, tmp_pat
     new = catalogs.changed(
         old,
         lambda data: data["python_packages"].update({"<b>new</b>": "1.0"}),
-    ).model_copy(update={"probe": catalogs.probe(green=False), "version": "1.1.0", "made_from": "fixture"})
+    ).model_copy(update={"probe": catalogs.probe(passed=False), "version": "1.1.0", "made_from": "fixture"})
     path = tmp_path / "report.html"
     asked: list[str] = []
     browser.on("request", lambda request: asked.append(request.url))

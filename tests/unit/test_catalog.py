@@ -92,7 +92,7 @@ def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: 
 
 def test_a_promotion_needs_a_green_probe(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     red = catalog.find(
-        catalogs.put(catalog, tmp_path / "baked", 1, signer, probe=catalogs.probe(green=False))
+        catalogs.put(catalog, tmp_path / "baked", 1, signer, probe=catalogs.probe(passed=False))
     )
     never = catalog.find(catalogs.put(catalog, tmp_path / "baked", 2, signer, probe=None))
     with pytest.raises(RecordError, match="its probe failed: plot"):

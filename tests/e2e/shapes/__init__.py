@@ -1,6 +1,6 @@
-"""Debian roots in the shape of Ubuntu and openSUSE: targets of the tests' own, made and cached as bases are.
+"""Debian root file systems in the shape of Ubuntu and openSUSE: targets for tests, cached like base images.
 
-`make machines` makes them. Nothing here is Ubuntu or openSUSE: each target.toml says what is like them.
+`make machines` makes them. They are not Ubuntu or openSUSE: each target.toml says what they have in common.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMES = ("ubuntu-shape", "opensuse-shape")
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A shape's plain root (a tar), the package repository that it trusts, and the wheels of its lock."""
+    """A shape: root file system (a tar), the package repository that it trusts, wheels of its lock."""
 
     name: str
     root: Path
@@ -37,41 +37,37 @@ class Made:
 
 
 def make(name: str, steps: Steps, log: Path) -> Made:
-    """The shape `name` from the cache, made when it is not there. Raises MissingTool or CommandFailed.
+    """Return the shape `name`; make it if it is not in the cache. Raises MissingTool or CommandFailed.
 
-    Two processes may ask for it at once: the second one waits.
+    If two processes call this at the same time, the second one waits.
     """
     with FileLock(paths.cache_folder() / "shapes.lock"):
         return _make(name, steps, log)
 
 
 def _make(name: str, steps: Steps, log: Path) -> Made:
-    made = plan.make(
-        spec.parse('mirrors = "host"', source="shapes"),
-        targets.get(name, FOLDER),
-        FOLDER,
-        now=datetime.now(UTC),
-    )
-    root = base.root(made, steps, log)
+    host_mirrors = spec.parse('mirrors = "host"', source="shapes")
+    its_plan = plan.make(host_mirrors, targets.get(name, FOLDER), FOLDER, now=datetime.now(UTC))
+    root = base.root(its_plan, steps, log)
     repository = root.with_name(root.name.removesuffix(".tar.zst") + "-repository")
     if not repository.is_dir():
         with tempfile.TemporaryDirectory(dir=repository.parent) as scratch:
             process.run(["tar", "--zstd", "-xf", root, "-C", scratch, "./srv/repository"], timeout=300)
             (Path(scratch) / "srv/repository").rename(repository)
-    # The shapes have debian-13's Python and lock: one wheelhouse serves all.
-    lock_id = hashlib.sha256(made.lock.text().encode()).hexdigest()[:12]
+    # The shapes have debian-13's Python and lock, and share its wheelhouse.
+    lock_id = hashlib.sha256(its_plan.lock.text().encode()).hexdigest()[:12]
     wheelhouse = paths.cache_folder() / "wheels" / f"debian-13-{lock_id}"
     with steps.step("fetch the wheels"):
-        wheels.fetch(made.lock, made.target, made.sources.python, wheelhouse, log)
+        wheels.fetch(its_plan.lock, its_plan.target, its_plan.sources.python, wheelhouse, log)
     return Made(name=name, root=root, repository=repository, wheelhouse=wheelhouse)
 
 
-def plan_for(name: str, folder: Path, *, depot: str, closed: bool, more: str = "") -> Plan:
-    """A plan whose package repository is at `depot`; its Python index too when the network is `closed`."""
+def plan_for(name: str, folder: Path, *, server: str, closed: bool, more: str = "") -> Plan:
+    """Return a plan whose package repository is at the URL `server`, and if `closed` its Python index too."""
     key = "zypper" if name == "opensuse-shape" else "apt"
-    lines = [f'{key} = "{depot}/{name}"']
+    lines = [f'{key} = "{server}/{name}"']
     if closed:
-        lines.append(f'python = "{depot}/simple"')
+        lines.append(f'python = "{server}/simple"')
     else:
         host = mirrors.resolve("host", folder)
         lines.append(f'python = "{host.python}"')
@@ -85,7 +81,7 @@ def plan_for(name: str, folder: Path, *, depot: str, closed: bool, more: str = "
 
 
 def source(made: Plan, root: Path, user_data: bytes, identity: str, **changes: str) -> Source:
-    """What a machine of `made` is started from; `root` is a tar, or a sealed tree that is copied."""
+    """Return what a machine of the plan `made` is launched from; `root`: a tar, or a sealed tree to copy."""
     return Source(
         target=made.target.name,
         source="user-data",
@@ -99,7 +95,7 @@ def source(made: Plan, root: Path, user_data: bytes, identity: str, **changes: s
 
 
 def move(tree: Path, destination: Path) -> None:
-    """Take a stopped machine's tree for an image."""
+    """Move the tree of a stopped machine to `destination`."""
     if tree.stat().st_dev == destination.parent.stat().st_dev:
         tree.rename(destination)
     else:

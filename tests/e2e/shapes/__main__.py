@@ -1,4 +1,4 @@
-"""`make machines`: make the shapes, or say that they are there."""
+"""`make machines`: make the shapes and print where they are."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ for name in shapes.NAMES:
     with tempfile.NamedTemporaryFile(prefix="notebake-shape-", suffix=".log", delete=False) as log:
         path = Path(log.name)
     made = shapes.make(name, Steps(), path)
-    path.unlink()  # kept after a failure: the error names it
+    path.unlink()  # not after a failure: the error message names it
     print(f"{name}: {made.root}")

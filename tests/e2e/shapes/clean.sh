@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes away from the root $1 what no two machines may share, and all that would reach a Debian mirror.
+# Removes from the root file system $1 what machines must not share, and all Debian package sources.
 set -eu
 
 root=$1

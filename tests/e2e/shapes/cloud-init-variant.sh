@@ -1,5 +1,5 @@
 #!/bin/sh
-# Renders cloud-init's settings and units in the root $1 for the variant $2, from cloud-init's own templates.
+# Renders cloud-init's settings and units for the variant $2 in the root file system $1, from cloud-init's templates.
 set -eu
 
 root=$1 variant=$2
@@ -27,5 +27,5 @@ done
 cp "$root$source"/templates/*.tmpl "$root/etc/cloud/templates/"
 rm -rf "$archive" "$root$source"
 
-# No locale generator here; without this cloud-init ends in an error.
+# There is no locale generator: without this cloud-init fails.
 printf 'datasource_list: [NoCloud, None]\nlocale: false\n' >"$root/etc/cloud/cloud.cfg.d/90-image.cfg"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs when all packages are there; $1 is the root being made.
+# Runs after all packages are installed; $1 is the root file system being made.
 set -eu
 
 root=$1
@@ -8,7 +8,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 sh "$here/cloud-init-variant.sh" "$root" suse
 cp "$here/os-release" "$root/usr/lib/os-release"
 
-# The repository, signed by a key that this root's rpm trusts, as openSUSE's is.
+# The repository, signed with a key that rpm in this root file system trusts, as on openSUSE.
 cp "$here/stubs.spec" "$root/tmp/"
 (cd "$root/tmp" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download firewalld)
 chroot "$root" sh -eu <<'END'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs when all packages are there; $1 is the root being made.
+# Runs after all packages are installed; $1 is the root file system being made.
 set -eu
 
 root=$1
@@ -10,7 +10,7 @@ sh "$here/cloud-init-variant.sh" "$root" ubuntu
 cp "$here/os-release" "$root/usr/lib/os-release"
 printf 'DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=26.04\nDISTRIB_CODENAME=resolute\n' >"$root/etc/lsb-release"
 
-# The release's repository, with ufw in it; signed by a key that this root trusts, as Ubuntu's is.
+# The distribution's repository, with ufw; signed with a key that this root file system trusts, as on Ubuntu.
 mkdir -p "$repository/pool"
 (cd "$repository/pool" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download ufw)
 chroot "$root" sh -eu <<'END'
@@ -29,14 +29,14 @@ gpg --export >/etc/apt/trusted.gpg.d/shape.gpg
 gpgconf --kill all
 rm -rf "$GNUPGHOME"
 
-# As on 26.04: sudo is sudo-rs, and uutils' tools are the ones that are found.
+# As on 26.04: sudo is sudo-rs, and uutils' tools come first in PATH.
 ln -sf /usr/lib/cargo/bin/sudo /usr/bin/sudo
 for tool in /usr/lib/cargo/bin/coreutils/*; do
   ln -sf "$tool" "/usr/local/bin/$(basename "$tool")"
 done
 END
 
-# snapd's place: a unit that must be left as it is.
+# In place of snapd: a unit that must not be changed.
 cp "$here/snapd.service" "$root/etc/systemd/system/snapd.service"
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 ln -sf ../snapd.service "$root/etc/systemd/system/multi-user.target.wants/snapd.service"

@@ -1,4 +1,4 @@
-"""The only server of a closed network: a Python index over a wheelhouse, and the shapes' repositories."""
+"""The only server of a closed network: a Python index of a wheelhouse, and the shapes' repositories."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 from tests.e2e.shapes import Made
 
-# Of TEST-NET-2 (RFC 5737), on the host's loopback: machines reach it over their own veth pair. Two runs at
-# once have each their own.
+# From TEST-NET-2 (RFC 5737), on the host's loopback: machines reach it through their veth pair. Each test
+# process has another address.
 ADDRESS = f"198.51.100.{os.getpid() % 254 + 1}"
 
 
@@ -26,8 +26,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-class Depot:
-    """Serves `folder`/simple (the index) and `folder`/<shape>; `down` and `up` are a mirror's outage."""
+class PackageServer:
+    """Serves `folder`/simple (the index) and `folder`/SHAPE. `down` and `up` simulate an outage."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,16 +41,16 @@ class Depot:
         return f"http://{ADDRESS}:{self.port}"
 
     def serve(self, made: Made) -> None:
-        """A shape's repository, and its wheels as a simple index (PEP 503)."""
+        """Serve a shape's repository, and its wheels as a simple index (PEP 503)."""
         (self.folder / made.name).symlink_to(made.repository)
         if (self.folder / "simple").exists():
             return
         for wheel in sorted(made.wheelhouse.glob("*.whl")):
             project = re.sub(r"[-_.]+", "-", wheel.name.split("-")[0]).lower()
-            place = self.folder / "simple" / project
-            place.mkdir(parents=True, exist_ok=True)
-            (place / wheel.name).symlink_to(wheel)
-            with (place / "index.html").open("a") as page:
+            folder = self.folder / "simple" / project
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / wheel.name).symlink_to(wheel)
+            with (folder / "index.html").open("a") as page:
                 page.write(f'<a href="{html.escape(wheel.name)}">{html.escape(wheel.name)}</a><br>\n')
 
     def up(self) -> None:
