@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tenacity
 from tests.certificates import corporate, rsa_key
+from tests.rendering import user_data
 
 from notebake import process
 from notebake.machines import console, lifecycle, wait
@@ -19,7 +20,6 @@ from notebake.plan.password import password_hash
 from notebake.plan.plan import Plan
 from notebake.probe.report import Report
 from notebake.progress import Steps
-from notebake.render import linux
 
 FACTS = {
     "python packages": "/opt/notebake/env/bin/python -c 'import importlib.metadata as m;"
@@ -109,7 +109,8 @@ def test_new_user_data_takes_effect_at_the_next_boot(
     lines = tuple(line for line in the_plan.lock.lines if not line.startswith("pandas=="))
     changed = replace(the_plan, spec=changed_spec, lock=replace(the_plan.lock, lines=lines))
     seed = "/var/lib/cloud/seed/nocloud"
-    process.run(machine.ssh.argv(f"sudo -n tee {seed}/user-data"), timeout=60, stdin=linux.user_data(changed))
+    write = machine.ssh.argv(f"sudo -n tee {seed}/user-data")
+    process.run(write, timeout=60, stdin=user_data(changed).seed)
     inside(machine, "sed", "-i", "'s/^instance-id: .*/instance-id: another/'", f"{seed}/meta-data")
     process.run(machine.ssh.argv("sudo -n reboot"), timeout=60, check=False)
     machine.ssh.known_hosts.unlink()  # another instance has other host keys

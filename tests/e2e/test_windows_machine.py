@@ -9,6 +9,7 @@ import os
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.rendering import packer_files
@@ -40,14 +41,18 @@ def test_packer_starts_the_machine_and_gives_up_after_its_timeout(
     windows_media.check_tools(windows_packer.base(made))
     started: list[int] = []
     spawn = process.spawn
-    monkeypatch.setattr(
-        process, "spawn", lambda *args, **kwargs: started.append(spawn(*args, **kwargs)) or started[-1]
-    )
+
+    def noted(*args: Any, **kwargs: Any) -> int:
+        started.append(spawn(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(process, "spawn", noted)
     work, log, lines = tmp_path / "work", tmp_path / "log", list[str]()
-    write_folder(work / "packer", packer_files(made))
+    template = packer_files(made)
+    write_folder(work / "packer", template)
     (tmp_path / "wheels").mkdir()
     accel = accelerator.choose("auto")
-    with windows.prepared(made, work, tmp_path, accel, 2, tmp_path / "wheels", log) as var_file:
+    with windows.prepared(made, template, work, tmp_path, accel, 2, tmp_path / "wheels", log) as var_file:
         assert var_file.stat().st_mode & 0o777 == 0o600
         secret = json.loads(var_file.read_text())["winrm_password"]
         answer = work / "answer"
