@@ -31,7 +31,9 @@ def test_browser(good: Subject, jupyter: JupyterServers, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("key", [rsa_key(3072), ec_key(ec.SECP384R1())], ids=["rsa-3072", "p-384"])
-def test_browser_with_an_own_certificate(good: Subject, jupyter: JupyterServers, tmp_path: Path, key: PrivateKey) -> None:
+def test_browser_with_an_own_certificate(
+    good: Subject, jupyter: JupyterServers, tmp_path: Path, key: PrivateKey
+) -> None:
     chain = corporate(key)
     with kept(jupyter.root / "good"):
         put(jupyter.root / "good", *chain)

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.integration.jupyter_servers import JupyterServers, answering, certificate, give, failed, run, states
+from tests.integration.jupyter_servers import (
+    JupyterServers,
+    answering,
+    certificate,
+    failed,
+    give,
+    run,
+    states,
+)
 
 from notebake import process
 from notebake.address import Address
@@ -142,7 +150,9 @@ def test_a_service_that_comes_back_is_green(mortal: Subject, jupyter: JupyterSer
         ("reboot", "certificate", "another certificate than the pinned one"),
     ],
 )
-def test_a_service_that_does_not(mortal: Subject, jupyter: JupyterServers, check: str, fault: str, words: str) -> None:
+def test_a_service_that_does_not(
+    mortal: Subject, jupyter: JupyterServers, check: str, fault: str, words: str
+) -> None:
     # The limits of a restart and of a reboot are 240 s and 600 s.
     patience = {"certificate": 0.1}.get(fault, 0.01)
     broken = replace(mortal, inside=Supervised(jupyter=jupyter, fault=fault), patience=patience)

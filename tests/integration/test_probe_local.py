@@ -23,9 +23,9 @@ from tests.integration.jupyter_servers import (
     JupyterServers,
     answering,
     certificate,
+    failed,
     kept,
     put,
-    failed,
     run,
     states,
 )
@@ -108,7 +108,9 @@ def test_bad_certificates(good: Subject, jupyter: JupyterServers, fault: str, ch
     "key", [rsa_key(2048), rsa_key(3072), ec_key(ec.SECP384R1())], ids=["rsa-2048", "rsa-3072", "p-384"]
 )
 @pytest.mark.parametrize("known", [True, None], ids=["launched", "by-address"])
-def test_an_own_certificate(good: Subject, jupyter: JupyterServers, key: PrivateKey, known: bool | None) -> None:
+def test_an_own_certificate(
+    good: Subject, jupyter: JupyterServers, key: PrivateKey, known: bool | None
+) -> None:
     """Probed at an address that it does not name."""
     chain = corporate(key)
     with kept(jupyter.root / "good"):
@@ -148,7 +150,9 @@ def test_expected_names(good: Subject) -> None:
 
 def test_authentication_off(servers: dict[str, Subject]) -> None:
     report = run(servers["open"], "tls", "fingerprint", "san", "login_refused")
-    assert failed(report) == {"login_refused": "/api/contents without credentials: status 200, it must be 403"}
+    assert failed(report) == {
+        "login_refused": "/api/contents without credentials: status 200, it must be 403"
+    }
 
 
 def test_wrong_password(good: Subject) -> None:
