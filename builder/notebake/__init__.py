@@ -1,1 +1,1 @@
-"""Builds, launches and verifies machines that serve Jupyter over HTTPS, from one TOML file."""
+"""Build, launch and verify virtual machines that serve Jupyter over HTTPS, from one TOML file."""

@@ -1,8 +1,8 @@
-"""What browsers take as a server's certificate, and from those that issued it.
+"""Rules for server certificates and their issuers: what browsers accept.
 
-Keys and signatures are those of Mozilla's intermediate profile 5.7
-(https://ssl-config.mozilla.org/guidelines/5.7.json); the rest is what browsers refuse, and OpenSSL at its
-security level 2, where no handshake with such a certificate ends.
+The rules for keys and signatures are Mozilla's intermediate profile 5.7
+(https://ssl-config.mozilla.org/guidelines/5.7.json). The other rules reject what browsers reject, or what
+OpenSSL rejects at security level 2 during the handshake.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
 
-# What the functions here raise for a certificate that cannot be parsed or understood.
+# Raised by the functions below for a certificate that cannot be parsed.
 UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _CURVES = {"secp256r1": "EC P-256", "secp384r1": "EC P-384", "secp521r1": "EC P-521"}
 _SERVER_KEYS = {"EC P-256", "EC P-384"}
-# Chromium takes no P-521 from a server; from a CA all browsers do.
+# Chromium rejects P-521 for a server; every browser accepts it for a CA.
 _ISSUER_KEYS = {*_SERVER_KEYS, "EC P-521"}
-_WEAKEST_RSA = 2048  # bits
+_MIN_RSA_BITS = 2048
 _DIGESTS = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 def key_name(certificate: x509.Certificate) -> str:
-    """Return the kind of key: "EC P-256", "RSA 2048", "Ed25519"."""
+    """Return the key type as text: "EC P-256", "RSA 2048", "Ed25519"."""
     key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
         return _CURVES.get(key.curve.name, f"EC {key.curve.name}")
@@ -40,7 +40,7 @@ def key_name(certificate: x509.Certificate) -> str:
 
 
 def names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
-    """Return the certificate's subjectAltName; an empty one when it has none."""
+    """Return the certificate's subjectAltName, or an empty one."""
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -54,7 +54,7 @@ def shown(names: x509.SubjectAlternativeName) -> list[str]:
 
 
 def issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Return whether `issuer` signed `certificate`; no for an algorithm that is too old to be verified."""
+    """Return whether `issuer` signed `certificate`; False if the algorithm is too old to verify."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
@@ -63,45 +63,45 @@ def issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def faults(certificate: x509.Certificate, *, now: datetime) -> Iterator[str]:
-    """Yield why browsers refuse this certificate from a server, whatever its names are."""
+    """Yield each reason why browsers reject this server certificate; names are not checked."""
     yield from _faults(certificate, _SERVER_KEYS, now)
     yield from _weak_signature(certificate)
     extensions = certificate.extensions
-    # A self-signed one is its own CA: `openssl req -x509` marks it so, and browsers take it.
+    # `openssl req -x509` marks a self-signed certificate as a CA, and browsers accept it.
     if _ca(certificate) and certificate.issuer != certificate.subject:
-        yield "it is a CA's certificate (CA:TRUE), not a server's"
+        yield "it is a CA certificate (CA:TRUE), not a server certificate"
     try:
         uses = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         if ExtendedKeyUsageOID.SERVER_AUTH not in uses:
-            yield "it is not for servers (no serverAuth)"
+            yield "it is not valid for servers (extended key usage without serverAuth)"
     except x509.ExtensionNotFound:
         pass
     try:
         if not extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature:
-            yield "its key usage has no digitalSignature, which every handshake of today needs"
+            yield "its key usage lacks digitalSignature, which TLS requires"
     except x509.ExtensionNotFound:
         pass
 
 
 def issuer_faults(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
-    """Yield why browsers refuse what this certificate of the chain issued."""
+    """Yield each reason why browsers reject certificates issued by this certificate of the chain."""
     yield from _faults(certificate, _ISSUER_KEYS, now)
-    # A root is trusted by being there: nobody verifies its signature, and old ones have no extensions.
+    # A root is trusted because it is installed: nothing verifies its signature, and old roots have no extensions.
     root = certificate.issuer == certificate.subject
     if not root:
         yield from _weak_signature(certificate)
     if not _ca(certificate) and not (root and _ca(certificate) is None):
-        yield "it is no CA's certificate (CA:TRUE), and browsers take nothing that it issued"
+        yield "it is not a CA certificate (no CA:TRUE), so browsers reject what it issued"
 
 
 def _faults(certificate: x509.Certificate, curves: set[str], now: datetime) -> Iterator[str]:
     kind, key = key_name(certificate), certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
-        strong = key.key_size >= _WEAKEST_RSA and "PSS" not in kind
+        strong = key.key_size >= _MIN_RSA_BITS and "PSS" not in kind
     else:
         strong = kind in curves
     if not strong:
-        yield f"the key is {kind}; browsers take RSA of {_WEAKEST_RSA} bits or more, EC P-256 and EC P-384"
+        yield f"the key is {kind}; browsers accept RSA from {_MIN_RSA_BITS} bits, EC P-256 and EC P-384"
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now >= end:
         yield f"it expired on {end:%Y-%m-%d}"
@@ -113,11 +113,11 @@ def _weak_signature(certificate: x509.Certificate) -> Iterator[str]:
     digest = certificate.signature_hash_algorithm
     if not isinstance(digest, _DIGESTS):
         name = digest.name.upper() if digest else "EdDSA"
-        yield f"it is signed with {name}; browsers take SHA-256, SHA-384 and SHA-512"
+        yield f"it is signed with {name}; browsers accept SHA-256, SHA-384 and SHA-512"
 
 
 def _ca(certificate: x509.Certificate) -> bool | None:
-    """Return whether it may issue others; None when it does not say."""
+    """Return whether it may issue other certificates; None without basicConstraints."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:

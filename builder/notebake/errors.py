@@ -1,15 +1,15 @@
-"""Every mistake a person can make or meet, each a class with its own exit code.
+"""Errors shown to the user, one class per exit code.
 
-Library code raises these and never prints; `notebake.cli` is the one place that catches them.
-Exit codes: 2 the spec or an argument, 3 a missing tool, 4 a failed command, 5 a machine not ready
-in time, 6 a failed check, 7 a record that could not be written, 130 stopped by Ctrl-C.
+Library code raises these and never prints; only `notebake.cli` catches them.
+Exit codes: 2 invalid spec or argument, 3 missing tool, 4 failed command, 5 machine not ready in time,
+6 failed check, 7 invalid record, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
 
 class NotebakeError(Exception):
-    """A user error: one message, one hint that says what to do next, one exit code."""
+    """An error for the user: a message, a hint that says what to type next, and an exit code."""
 
     exit_code = 1
 
@@ -20,36 +20,36 @@ class NotebakeError(Exception):
 
 
 class SpecError(NotebakeError):
-    """The spec, the lock, a target's data or an argument is wrong."""
+    """The spec, the lock, a target's data or an argument is invalid."""
 
     exit_code = 2
 
 
 class MissingTool(NotebakeError):
-    """A program this step needs is not installed, or this user may not use it."""
+    """A required program is not installed, or this user may not run it."""
 
     exit_code = 3
 
 
 class CommandFailed(NotebakeError):
-    """A program ran and failed, or something it needed (mirror, disk) was not there."""
+    """A program failed, or something it needs (mirror, disk) is not available."""
 
     exit_code = 4
 
 
 class NotReady(NotebakeError):
-    """A machine did not answer within its time limit."""
+    """A machine did not answer before its timeout."""
 
     exit_code = 5
 
 
 class CheckFailed(NotebakeError):
-    """A probe's check failed."""
+    """A check of the probe failed."""
 
     exit_code = 6
 
 
 class RecordError(NotebakeError):
-    """A record could not be written or does not match its image."""
+    """A record cannot be read or does not match its image."""
 
     exit_code = 7

@@ -1,4 +1,4 @@
-"""Files and folders are written whole or not at all: beside, then renamed."""
+"""Write files and folders atomically: to a temporary name in the same folder, then rename."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from notebake.errors import CommandFailed, SpecError
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedFile:
-    """A file to write: `path` relative with forward slashes, its bytes, its mode."""
+    """A file to write: relative path with forward slashes, bytes, mode."""
 
     path: str
     data: bytes
@@ -32,9 +32,9 @@ def unwritable(path: Path, error: OSError) -> CommandFailed:
 
 @contextmanager
 def beside(path: Path, data: bytes, mode: int = 0o644) -> Iterator[Path]:
-    """A hidden file in the folder of `path`, whole and on the disk; gone afterwards unless it was renamed.
+    """Yield a hidden file beside `path` with `data`, synced to disk; delete it unless it was renamed.
 
-    Makes the folder. Raises OSError.
+    Creates the folder. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -50,46 +50,48 @@ def beside(path: Path, data: bytes, mode: int = 0o644) -> Iterator[Path]:
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write `data` to `path`; what was there stays until all is written. Raises CommandFailed."""
+    """Write `data` to `path` atomically. Raises CommandFailed."""
     try:
-        with beside(path, data, mode) as made:
-            made.replace(path)
+        with beside(path, data, mode) as temporary:
+            temporary.replace(path)
     except OSError as error:
         raise unwritable(path, error) from None
 
 
 def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
-    """Make `folder` hold just `files`: written beside, then swapped in. Raises CommandFailed.
+    """Replace the contents of `folder` by `files`. Raises CommandFailed.
 
-    A folder that holds anything this function did not write (no `.notebake` mark) is refused.
+    Raises SpecError for a folder with files but without the marker `.notebake`: notebake did not write it.
     """
-    mark = ".notebake"
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / mark).exists())):
+    marker = ".notebake"
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / marker).exists())
+    ):
         raise SpecError(
-            f"{folder}: exists and was not written by notebake", "name another folder, or remove it"
+            f"{folder}: exists and was not written by notebake", "choose another folder, or delete this one"
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            beside.chmod(0o755)
-            (beside / mark).touch()
-            for item in files:
-                target = beside / item.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(item.data)
-                target.chmod(item.mode)
+            temporary.chmod(0o755)
+            (temporary / marker).touch()
+            for file in files:
+                path = temporary / file.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(file.data)
+                path.chmod(file.mode)
             if folder.exists():
                 shutil.rmtree(folder)
-            beside.replace(folder)
+            temporary.replace(folder)
         except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
     except OSError as error:
         raise unwritable(folder, error) from None
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
+    """Return the SHA-256 (hex) of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Where folders are: data (inside an installed wheel, or beside builder/ in a checkout), cache, state."""
+"""Locate the data folders (in the installed wheel or in the checkout), the cache and the state folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_folder(name: str) -> Path:
-    """The data folder `images` or `cloud-init`; FileNotFoundError is a packaging bug."""
+    """Return the data folder `images` or `cloud-init`. FileNotFoundError means a packaging bug."""
     for root in (_PACKAGE / "_data", _PACKAGE.parent.parent):
         if (root / name).is_dir():
             return root / name
@@ -18,10 +18,10 @@ def data_folder(name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """notebake's cache folder, `~/.cache/notebake` unless XDG_CACHE_HOME says otherwise."""
+    """Create and return the cache folder: `$XDG_CACHE_HOME/notebake`, by default `~/.cache/notebake`."""
     return platformdirs.user_cache_path("notebake", ensure_exists=True)
 
 
 def state_folder() -> Path:
-    """The state folder: `$XDG_STATE_HOME/notebake`, normally `~/.local/state/notebake`."""
+    """Return the state folder: `$XDG_STATE_HOME/notebake`, by default `~/.local/state/notebake`."""
     return platformdirs.user_state_path("notebake")

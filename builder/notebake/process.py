@@ -1,7 +1,7 @@
-"""The one place that runs programs: argv lists, small explicit environment, a time limit.
+"""Run programs: argv lists, an explicit environment, a timeout. No other module does.
 
-`run` waits for a program; `spawn` leaves one running (QEMU, systemd-nspawn) in its own session with
-its output in a file, because a pipe that nobody reads stops a machine.
+`run` waits for a program. `spawn` leaves one running (QEMU, systemd-nspawn) in its own session. Its output
+goes to a file, because a full pipe would block the machine.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from notebake.errors import CommandFailed, MissingTool
 
 TAIL_LINES = 20
 
-# Programs that fetch need the host's proxy and CA settings; nothing else of the caller's
-# environment is handed on.
-_PASSED = (
+# The variables that programs inherit: downloads need the host's proxy and CA settings.
+_INHERITED = (
     "HOME",
     "LANG",
     "PATH",
@@ -51,7 +50,7 @@ _PASSED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """A finished program: its argv, exit code, and what it printed (bytes, streams merged when logged)."""
+    """A finished program: its argv, exit code and output (stdout and stderr merged)."""
 
     argv: tuple[str, ...]
     returncode: int
@@ -59,30 +58,30 @@ class Completed:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment handed to programs: the host's network settings and `extra`, nothing else."""
-    env = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    """Return the environment for programs: the inherited variables and `extra`, nothing else."""
+    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     env.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     env.update(extra or {})
     return env
 
 
 def which(tool: str) -> Path:
-    """The path of `tool`; raises MissingTool with the command that installs it."""
-    # uv comes with notebake, beside its Python; sbin is not in every user's PATH.
-    path = os.pathsep.join(
+    """Return the path of `tool`. Raises MissingTool."""
+    # uv is installed with notebake, in the same folder as its Python; sbin is not in every user's PATH.
+    search_path = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
     )
-    found = shutil.which(tool, path=path)
-    if found is None:
+    path = shutil.which(tool, path=search_path)
+    if path is None:
         raise MissingTool(
             f"{tool}: this program is not installed",
-            "run `notebake doctor`: it says what is missing and the one command that mends it",
+            "run `notebake doctor`: it lists missing programs and how to install them",
         )
-    return Path(found)
+    return Path(path)
 
 
 def has(tool: str) -> bool:
-    """Whether `tool` is installed."""
+    """Return whether `tool` is installed."""
     try:
         which(tool)
     except MissingTool:
@@ -91,7 +90,7 @@ def has(tool: str) -> bool:
 
 
 def tail(text: bytes, lines: int = TAIL_LINES) -> str:
-    """The last `lines` lines of `text`, decoded leniently."""
+    """Return the last `lines` lines of `text`; bytes that are not UTF-8 are replaced."""
     return "\n".join(text.decode("utf-8", "replace").rstrip().splitlines()[-lines:])
 
 
@@ -105,12 +104,11 @@ def run(
     log: Path | None = None,
     check: bool = True,
 ) -> Completed:
-    """Run a program to its end.
+    """Run a program and wait for it to exit.
 
-    `timeout` in seconds. With `log`, stdout and stderr are appended there as they come; without it
-    both are collected. The program gets its own session and is killed with all its children on a
-    time-out or Ctrl-C. Raises MissingTool, or CommandFailed (unless `check` is False) with the
-    program's last lines.
+    `timeout` is in seconds. stdout and stderr are appended to `log`, or collected without one. The program
+    runs in its own session; on a timeout or Ctrl-C it is killed with all its children. Raises MissingTool,
+    or CommandFailed with the last lines of the output; an exit code other than 0 only if `check` is set.
     """
     args = [str(which(str(argv[0])))] + [str(arg) for arg in argv[1:]]
     with contextlib.ExitStack() as stack:
@@ -134,21 +132,21 @@ def run(
             child.wait()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise CommandFailed(
-                    f"{Path(args[0]).name}: not finished after {timeout:.0f} s",
-                    f"the whole log is in {log}" if log else None,
+                    f"{Path(args[0]).name}: timed out after {timeout:.0f} s",
+                    f"the full log is in {log}" if log else None,
                 ) from None
             raise
     output = log.read_bytes() if log else out
     if check and child.returncode != 0:
         raise CommandFailed(
             f"{Path(args[0]).name}: exit code {child.returncode}\n{tail(output)}",
-            f"the whole log is in {log}" if log else f"the command was: {shlex.join(args)}",
+            f"the full log is in {log}" if log else f"the command was: {shlex.join(args)}",
         )
     return Completed(argv=tuple(args), returncode=child.returncode, stdout=output)
 
 
 def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> int:
-    """Start a program in its own session with its output in `log`; returns its pid (also its pgid)."""
+    """Start a program in its own session and append its output to `log`. Return its pid (also its pgid)."""
     args = [str(which(str(argv[0])))] + [str(arg) for arg in argv[1:]]
     with open(log, "ab") as sink:
         child = subprocess.Popen(
@@ -159,12 +157,12 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
             env=environment(env),
             start_new_session=True,
         )
-    # It lives on without us: nobody waits for it, and Popen need not warn of that.
+    # The program outlives this process: with an exit code set, Popen does not warn that nobody waited.
     child.returncode = 0
     return child.pid
 
 
 def kill_session(pid: int) -> None:
-    """End the process group that `run` or `spawn` started; silent when it is gone already."""
+    """Kill the process group that `run` or `spawn` started; do nothing if it has exited."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Progress on long work: one line a step with the time it took, on standard error."""
+"""Show the progress of long work on standard error: one line per step, with its duration."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from notebake import terminal
 
 @dataclass
 class Steps:
-    """Names, shows and times the steps of one job, one at a time.
+    """Shows and times the steps of a job, one at a time.
 
-    `taken` holds (title, seconds) of every step that ended well, in order. `current` is the title of
-    the running step, and after a failure that of the one that failed.
+    `taken` holds (title, seconds) of every successful step, in order. `current` is the title of the running
+    step; after a failure, of the failed step.
     """
 
     console: Console = field(default_factory=partial(terminal.console, stderr=True))
@@ -31,7 +31,7 @@ class Steps:
     _status: Status | None = None
 
     def begin(self, title: str) -> None:
-        """Start a step; on a terminal a spinner turns until `end`. A running step ends well first."""
+        """Start a step; end the running one first, as successful. A terminal shows a spinner until `end`."""
         if self._running:
             self.end()
         self.current, self._started, self._running = title, time.monotonic(), True
@@ -40,7 +40,7 @@ class Steps:
             self._status.start()
 
     def end(self, *, ok: bool = True) -> None:
-        """End the running step with a line: its mark, its title, its seconds."""
+        """End the running step and print one line: ✓ or ✗, title, seconds."""
         if self._status is not None:
             self._status.stop()
             self._status = None
@@ -55,7 +55,7 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A step around a block; an exception ends it as failed."""
+        """Run a block as a step; an exception ends the step as failed."""
         self.begin(title)
         try:
             yield
@@ -66,5 +66,5 @@ class Steps:
         self.end()
 
     def note(self, text: str) -> None:
-        """Show one plain line between or inside steps."""
+        """Print one line between or inside steps."""
         self.console.print(Text(f"  {text}", "dim"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A NoCloud seed: the ISO 9660 volume `cidata` that cloud-init reads its user-data from."""
+"""Build a NoCloud seed: the ISO 9660 volume `cidata` that cloud-init reads user-data from."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pycdlib
 VOLUME = "cidata"
 _EPOCH_SECONDS = 946684800.0  # 2000-01-01 00:00:00 UTC
 
-# pycdlib stamps every record with the present local time and has no setting for another one. Its
-# modules, which nothing but this one uses, get a clock that stands still.
+# pycdlib writes the current local time into every record and has no option for another time. Its
+# modules, which only this module uses, get a fixed clock.
 _CLOCK = SimpleNamespace(**{**vars(time), "time": lambda: _EPOCH_SECONDS, "localtime": time.gmtime})
 for _name, _module in list(sys.modules.items()):
     if _name.startswith("pycdlib.") and getattr(_module, "time", None) is time:
@@ -22,7 +22,7 @@ for _name, _module in list(sys.modules.items()):
 
 
 def iso(files: Mapping[str, bytes]) -> bytes:
-    """The volume's bytes with `files` (name -> content) at its root; the same files, the same bytes."""
+    """Return a volume with `files` (name -> content) in its root folder. Same files, same bytes."""
     volume = pycdlib.PyCdlib()
     volume.new(interchange_level=3, vol_ident=VOLUME, joliet=3, rock_ridge="1.09")
     for number, (name, data) in enumerate(sorted(files.items())):

@@ -1,7 +1,7 @@
-"""Jinja2 over the template files under cloud-init/ and builder/notebake/ci/, and the encoders that values go through.
+"""Render the Jinja2 templates of cloud-init/ and builder/notebake/ci/, and encode the values in them.
 
-The delimiters are `[[ ]]` and `[% %]`: they collide with none of HCL's `${}`, Packer's and
-cloud-init's `{{ }}`, or shell.
+The delimiters are `[[ ]]` and `[% %]`: they do not clash with HCL's `${}`, with the `{{ }}` of Packer and
+cloud-init, or with shell syntax.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _LITERAL = re.compile(r"(?! )[\t -~\n]*\n")
 
 
 def to_yaml(value: str, indent: int = 0) -> str:
-    """A YAML scalar that loads as just `value`: a literal block where it can be one, else double-quoted.
+    """Return a YAML scalar that loads as `value`.
 
-    `indent`: how many spaces the lines of a literal block get.
+    With `indent` (spaces), a literal block with its lines indented, if `value` allows it; else double-quoted.
     """
-    plain = _LITERAL.fullmatch(value) and not value.startswith("\n") and not value.endswith("\n\n")
-    if indent and plain:
+    literal = _LITERAL.fullmatch(value) and not value.startswith("\n") and not value.endswith("\n\n")
+    if indent and literal:
         lines = value.split("\n")[:-1]
         return "|\n" + "\n".join(" " * indent + line if line else "" for line in lines)
     return yaml.safe_dump(value, default_style='"', width=1 << 30).rstrip("\n")
 
 
 def to_json(value: Any) -> str:
-    """JSON that is also a YAML flow collection: ASCII, with escapes that both read alike."""
+    """Return JSON that is also a YAML flow collection: ASCII, with escapes that are the same in both."""
     if isinstance(value, str):
         return to_yaml(value)
     if isinstance(value, dict):
@@ -44,7 +44,7 @@ def to_json(value: Any) -> str:
 
 
 def to_comment(value: str) -> str:
-    """`value` on one line, printable, for behind a `#`."""
+    """Return `value` on one line for a `#` comment; other than printable ASCII becomes `?`."""
     return re.sub(r"[^ -~]", "?", value)
 
 
@@ -69,5 +69,5 @@ def _environment() -> jinja2.Environment:
 
 
 def render(name: str, **values: Any) -> bytes:
-    """The template `name` with `values`; an undefined one is an error."""
+    """Render the template `name` with `values` (UTF-8). An undefined value is an error."""
     return _environment().get_template(name).render(**values).encode("utf-8")

@@ -1,8 +1,7 @@
-"""Models of files that others write.
+"""Validate files that others wrote: a strict model, and types for fields that become part of a path.
 
-Types of model fields whose values become parts of paths: none of them can lead anywhere else.
-
-No `/` or `\\`, no leading dot, no NUL, no `%` that a server would decode; ASCII only.
+A path field cannot point outside its folder: ASCII only, no `/` or `\\`, no leading dot, no NUL, no `%`
+that a server would decode.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
 
 
 class StrictModel(BaseModel):
-    """A frozen model that refuses unknown keys."""
+    """A frozen model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return the first problem as `path.to.key: message`; the message alone when the file itself is wrong."""
+    """Return the first problem as `path.to.key: message`, or only the message if it concerns no key."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     return f"{where}: {first['msg']}" if where else first["msg"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from notebake.accelerator import Accelerator, Wanted, decide, parse_version
+from notebake.accelerator import Accelerator, Choice, decide, parse_version
 from notebake.errors import CommandFailed, MissingTool
 
 INTEL = "processor\t: 0\nflags\t\t: fpu vme vmx est\n"
@@ -16,7 +16,7 @@ LOOKALIKE = "model name\t: vmx svm\nflags\t\t: fpu vmxnet svme\nbugs\t\t: svm\n"
 
 @pytest.mark.parametrize("cpuinfo", [INTEL, AMD])
 @pytest.mark.parametrize("wanted", ["auto", "kvm"])
-def test_kvm_where_it_can_work(wanted: Wanted, cpuinfo: str) -> None:
+def test_kvm_where_it_can_work(wanted: Choice, cpuinfo: str) -> None:
     chosen = decide(wanted, cpuinfo=cpuinfo, kvm_opens=True, version=(7, 2))
     assert chosen == Accelerator(name="kvm", machine="q35", cpu="host")
     assert chosen.name == "kvm"
@@ -34,7 +34,7 @@ def test_auto_falls_back_to_tcg(cpuinfo: str, kvm_opens: bool) -> None:
 
 @pytest.mark.parametrize(
     ("cpuinfo", "kvm_opens", "reason"),
-    [(PLAIN, True, "neither vmx nor svm"), (INTEL, False, "may not open"), (PLAIN, False, "neither")],
+    [(PLAIN, True, "neither vmx nor svm"), (INTEL, False, "no permission to open"), (PLAIN, False, "neither")],
 )
 def test_kvm_is_refused_with_the_reason(cpuinfo: str, kvm_opens: bool, reason: str) -> None:
     with pytest.raises(MissingTool, match=reason) as caught:

@@ -132,7 +132,7 @@ def bake(
     plan: Plan,
     *,
     output: Path,
-    accel: accelerator.Wanted,
+    accel: accelerator.Choice,
     steps: Steps,
     now: datetime,
     folder: Path = Path(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from notebake.accelerator import Wanted
+from notebake.accelerator import Choice
 from notebake.address import Address
 from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Machine, Network, Platform
 from notebake.machines.pids import Process
@@ -43,7 +43,7 @@ class Request:
     memory_mib: int = 2048
     cpus: int = 2
     disk_gib: int = 8
-    accel: Wanted = "auto"
+    accel: Choice = "auto"
     offline: bool = False
     limit: float = 900.0
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
