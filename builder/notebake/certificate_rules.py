@@ -86,7 +86,7 @@ def faults(certificate: x509.Certificate, *, now: datetime) -> Iterator[str]:
 def issuer_faults(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
     """Yield each reason why browsers reject certificates issued by this certificate of the chain."""
     yield from _faults(certificate, _ISSUER_KEYS, now)
-    # A root is trusted because it is installed: nothing verifies its signature, and old roots have no extensions.
+    # A root is trusted because it is installed: its signature is not verified, and it may lack extensions.
     root = certificate.issuer == certificate.subject
     if not root:
         yield from _weak_signature(certificate)

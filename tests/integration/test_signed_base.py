@@ -113,15 +113,15 @@ def test_what_is_not_signed_is_refused(
     with pytest.raises(CommandFailed, match="not signed by"):
         download.fetch(project.base(url), tmp_path / "cache")
     other.sign(f"{'1' * 64}  disk.img\n")
-    with pytest.raises(CommandFailed, match="cannot be fetched"):
+    with pytest.raises(CommandFailed, match="cannot be downloaded"):
         download.fetch(other.base(url), tmp_path / "cache")  # the signed digest is another one
     with pytest.raises(CommandFailed, match=r"target\.toml pins"):
         download.fetch(other.base(url, sha256=DIGEST), tmp_path / "cache")
     other.sign(f"{'1' * 64}  a.img\n{'1' * 64}  b.img\n")
-    with pytest.raises(CommandFailed, match=r"does not name disk\.img"):
+    with pytest.raises(CommandFailed, match=r"does not contain disk\.img"):
         download.fetch(other.base(url), tmp_path / "cache")
     (site / "SHA256SUMS.gpg").unlink()
-    with pytest.raises(CommandFailed, match="cannot be fetched"):
+    with pytest.raises(CommandFailed, match="cannot be downloaded"):
         download.fetch(other.base(url), tmp_path / "cache")
     assert not list(tmp_path.glob("cache/*"))
 

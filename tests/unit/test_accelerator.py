@@ -34,7 +34,11 @@ def test_auto_falls_back_to_tcg(cpuinfo: str, kvm_opens: bool) -> None:
 
 @pytest.mark.parametrize(
     ("cpuinfo", "kvm_opens", "reason"),
-    [(PLAIN, True, "neither vmx nor svm"), (INTEL, False, "no permission to open"), (PLAIN, False, "neither")],
+    [
+        (PLAIN, True, "neither vmx nor svm"),
+        (INTEL, False, "no permission to open"),
+        (PLAIN, False, "neither"),
+    ],
 )
 def test_kvm_is_refused_with_the_reason(cpuinfo: str, kvm_opens: bool, reason: str) -> None:
     with pytest.raises(MissingTool, match=reason) as caught:

@@ -1,4 +1,4 @@
-"""Plain bases: the disk or root a target starts from, made or fetched once and kept in the cache."""
+"""Base images: the disk or root filesystem that a target starts from, built or downloaded once and cached."""
 
 from __future__ import annotations
 
@@ -15,36 +15,39 @@ from notebake.progress import Steps
 
 
 def base_id(plan: Plan) -> str:
-    """What the base is made from, as SHA-256 (hex): its facts, its files and its mirror."""
-    total = hashlib.sha256(
+    """Return the SHA-256 (hex) over the base image's inputs: settings, files and mirror."""
+    digest = hashlib.sha256(
         json.dumps(plan.target.model_dump(mode="json", include={"base"}), sort_keys=True).encode()
     )
     if isinstance(plan.target.base, Mmdebstrap):
-        total.update(f"{plan.sources.apt}".encode())
+        digest.update(f"{plan.sources.apt}".encode())
         for path in sorted((plan.target.folder / "base").rglob("*")):
             if path.is_file():
-                total.update(f"{path.relative_to(plan.target.folder)}\0{path.stat().st_mode}\0".encode())
-                total.update(path.read_bytes())
-    return total.hexdigest()
+                digest.update(f"{path.relative_to(plan.target.folder)}\0{path.stat().st_mode}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def _made(plan: Plan) -> Mmdebstrap:
+def _mmdebstrap(plan: Plan) -> Mmdebstrap:
     base = plan.target.base
     if not isinstance(base, Mmdebstrap):
         raise SpecError(
-            f"target {plan.target.name}: its plain root cannot be made on this computer",
-            "--platform qemu boots the image that its project publishes",
+            f"target {plan.target.name}: its root filesystem cannot be built on this host",
+            "use --platform qemu: it boots the image that the project publishes",
         )
     return base
 
 
 def root(plan: Plan, steps: Steps, log: Path) -> Path:
-    """The plain root of a target made here, as a tar. Raises SpecError for a downloaded one."""
-    base = _made(plan)
+    """Return the root filesystem (tar) of the target's base image; build it if it is not cached.
+
+    Raises SpecError for a base image that is downloaded.
+    """
+    base = _mmdebstrap(plan)
     path = paths.cache_folder() / "bases" / f"{plan.target.name}-{base_id(plan)[:12]}.tar.zst"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with steps.step(f"make the plain {plan.target.title} root (mmdebstrap)"):
+        with steps.step(f"build the {plan.target.title} root filesystem (mmdebstrap)"):
             mmdebstrap.make_root(
                 suite=base.suite,
                 components=base.components,
@@ -58,18 +61,18 @@ def root(plan: Plan, steps: Steps, log: Path) -> Path:
 
 
 def disk(plan: Plan, steps: Steps, log: Path) -> Path:
-    """The plain base disk (qcow2) of a target: made here, or fetched and checked by SHA-256."""
+    """Return the disk (qcow2) of the target's base image; build or download it if it is not cached."""
     base = plan.target.base
     if isinstance(base, Download):
         return _download(base, plan.target.name, steps)
-    made = _made(plan)
-    source = root(plan, steps, log)
-    path = source.with_name(source.name.removesuffix(".tar.zst") + ".qcow2")
+    size_mib = _mmdebstrap(plan).size_mib
+    tar = root(plan, steps, log)
+    path = tar.with_name(tar.name.removesuffix(".tar.zst") + ".qcow2")
     if not path.exists():
-        with steps.step("make the base disk"):
+        with steps.step("build the base disk"):
             mmdebstrap.make_disk(
-                root=source,
-                size_mib=made.size_mib,
+                root=tar,
+                size_mib=size_mib,
                 destination=path,
                 log=log,
                 grub_config=plan.target.folder / "base/grub-early.cfg",
@@ -80,5 +83,5 @@ def disk(plan: Plan, steps: Steps, log: Path) -> Path:
 def _download(base: Download, name: str, steps: Steps) -> Path:
     from notebake.bases import download
 
-    with steps.step(f"fetch the {name} image"):
+    with steps.step(f"download the {name} image"):
         return download.fetch(base, paths.cache_folder() / "bases")

@@ -1,9 +1,8 @@
-"""Makes the plain base of a target that has no download site: a root tar, and from it a boot disk.
+"""Build the base image of a target that publishes none: a root filesystem (tar), and a boot disk from it.
 
-Nothing here needs loop devices, mounts or a boot loader's installer: `mke2fs -d` fills the file
-system, sfdisk writes the partition table, and GRUB's two boot files are put where its own installer
-would put them. Both results are written beside their place and renamed, so a half-made one never
-has the real name.
+This needs no loop devices, mounts or boot loader installer: `mke2fs -d` fills the file system, sfdisk
+writes the partition table, and GRUB's two boot files are written where grub-install would write them. Both
+results are built in a temporary folder and renamed, so an incomplete one never has the final name.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ from notebake.files import sha256
 MIB = 1024 * 1024
 SECTOR = 512
 
-# The boot partition lies between the table and the root, so that the root is last and can grow.
-# Numbers 14 and 1 as on Debian's own cloud disks.
+# The boot partition is between the partition table and the root partition, so that root is last and can
+# grow. The numbers 14 and 1 are those of Debian's cloud images.
 _BOOT_START = 1 * MIB
 _ROOT_START = 2 * MIB
-_TABLE_END = 1 * MIB  # room for the second copy of the GPT
+_TABLE_END = 1 * MIB  # space for the second copy of the GPT
 
 _GRUB_FOLDER = Path("/usr/lib/grub/i386-pc")
 _GRUB_MODULES = ("biosdisk", "part_gpt", "ext2", "probe", "linux")
 
-# What Debian's GRUB 2.06 and the guest's kernel both read.
+# Features that both Debian's GRUB 2.06 and the machine's kernel can read.
 _EXT4_FEATURES = "^metadata_csum_seed,^orphan_file"
 
 
@@ -49,21 +48,20 @@ def make_root(
     log: Path,
     customize: Path,
 ) -> None:
-    """Make the tar of a bootable Debian root; needs mmdebstrap and root.
+    """Build a bootable Debian root filesystem as a tar. Requires mmdebstrap and root permission.
 
-    `mirror` None means mmdebstrap's own default for the suite. `customize` is a folder with
-    `before-packages.sh` and `after-packages.sh`, each run with the root's path. `destination` ends in
-    `.tar`, or in `.tar.zst` for a compressed one. Two roots of one mirror state made on one day (UTC)
-    are alike: every time stamp is at most last midnight. Raises MissingTool or CommandFailed; then
-    nothing is left at `destination`.
+    `mirror`: None is mmdebstrap's default for the suite. `customize`: folder with `before-packages.sh` and
+    `after-packages.sh`, each run with the root's path. `destination` ends in `.tar`, or in `.tar.zst` to
+    compress. Two builds from the same mirror state on the same day (UTC) are identical: no timestamp is
+    after midnight of that day. Raises MissingTool or CommandFailed; `destination` then does not exist.
     """
     if os.geteuid() != 0:
-        raise MissingTool("mmdebstrap: making a base needs root", "run the same command with sudo")
+        raise MissingTool("mmdebstrap: building a base image requires root", "run the same command with sudo")
     midnight = int(time.time()) // 86400 * 86400
-    with _beside(destination) as folder:
-        # apt gives up its rights while it downloads and must still reach its folders.
+    with _temporary_folder(destination) as folder:
+        # apt drops root while it downloads, and must still reach its folders.
         folder.chmod(0o711)
-        made = folder / destination.name
+        tar = folder / destination.name
         argv: list[str | Path] = [
             "mmdebstrap",
             "--variant=minbase",
@@ -73,28 +71,28 @@ def make_root(
             f"--essential-hook={_hook(customize / 'before-packages.sh')}",
             f"--customize-hook={_hook(customize / 'after-packages.sh')}",
             suite,
-            made,
+            tar,
         ]
         if mirror is not None:
             argv.append(mirror)
         env = {"SOURCE_DATE_EPOCH": str(midnight), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
         process.run(argv, timeout=1800, env=env, log=log)
-        made.replace(destination)
+        tar.replace(destination)
 
 
 def make_disk(*, root: Path, size_mib: int, destination: Path, log: Path, grub_config: Path) -> None:
-    """Make a qcow2 disk of `size_mib` MiB from a root tar; it boots by BIOS. Needs root.
+    """Build a qcow2 disk of `size_mib` MiB from a root filesystem (tar). It boots with BIOS. Requires root.
 
-    `grub_config` is built into the boot loader's core and does all it has to do. The disk is
-    zstd-compressed: meant to lie under an overlay. Identifiers come from the tar's digest, so no two
-    bases share them and one base keeps them. Raises MissingTool, SpecError when the root does not
-    fit, or CommandFailed; then nothing is left at `destination`.
+    `grub_config` is built into the boot loader's core and is its whole configuration. The disk is
+    zstd-compressed, to be the backing file of an overlay. UUIDs are derived from the tar's digest: unique
+    for each base image, and the same in every build of it. Raises MissingTool, CommandFailed, or SpecError
+    if the root filesystem is too large; `destination` then does not exist.
     """
     if os.geteuid() != 0:
-        raise MissingTool("mke2fs: filling a disk from a root needs root", "run the same command with sudo")
+        raise MissingTool("mke2fs: building a base disk requires root", "run the same command with sudo")
     digest = sha256(root)
-    with _beside(destination) as folder:
-        tree, raw, made = folder / "tree", folder / "disk.raw", folder / "disk.qcow2"
+    with _temporary_folder(destination) as folder:
+        tree, raw, qcow2 = folder / "tree", folder / "disk.raw", folder / "disk.qcow2"
         tree.mkdir()
         _unpack(root, tree, log)
         _check_size(tree, size_mib)
@@ -104,13 +102,24 @@ def make_disk(*, root: Path, size_mib: int, destination: Path, log: Path, grub_c
         _fill(raw, tree, size_mib, digest, log)
         shutil.rmtree(tree)
         write_boot_loader(raw, boot_image(), core_image(grub_config, folder, log))
-        convert = ("convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw, made)
-        process.run(["qemu-img", *convert], timeout=900, log=log)
-        made.replace(destination)
+        process.run(
+            [
+                "qemu-img", "convert",
+                "-f", "raw",
+                "-O", "qcow2",
+                "-c",
+                "-o", "compression_type=zstd",
+                raw,
+                qcow2,
+            ],
+            timeout=900,
+            log=log,
+        )  # fmt: skip
+        qcow2.replace(destination)
 
 
 def boot_image() -> bytes:
-    """GRUB's first 512 bytes for BIOS; raises MissingTool when the package grub-pc-bin is not there."""
+    """Return GRUB's boot sector for BIOS (512 bytes). Raises MissingTool without the package grub-pc-bin."""
     path = _GRUB_FOLDER / "boot.img"
     if not path.is_file():
         raise MissingTool(f"{path}: GRUB for BIOS is not installed", "apt-get install grub-pc-bin")
@@ -118,26 +127,36 @@ def boot_image() -> bytes:
 
 
 def core_image(config: Path, folder: Path, log: Path) -> bytes:
-    """GRUB's core with `config` built in, made in `folder`; raises MissingTool or CommandFailed."""
+    """Build GRUB's core with `config` in `folder` and return it. Raises MissingTool, CommandFailed."""
     core = folder / "core.img"
-    # The prefix names no disk: the core adds the one it was started from.
-    options = ("-O", "i386-pc", "-p", "(,gpt1)/boot/grub", "-c", config, "-o", core)
-    process.run(["grub-mkimage", *options, *_GRUB_MODULES], timeout=120, log=log)
+    process.run(
+        [
+            "grub-mkimage",
+            "-O", "i386-pc",
+            # The prefix names no disk: the core adds the disk it was started from.
+            "-p", "(,gpt1)/boot/grub",
+            "-c", config,
+            "-o", core,
+            *_GRUB_MODULES,
+        ],
+        timeout=120,
+        log=log,
+    )  # fmt: skip
     return core.read_bytes()
 
 
 def write_boot_loader(raw: Path, boot: bytes, core: bytes) -> None:
-    """Write GRUB's boot sector and core into a raw disk, told where they are.
+    """Write GRUB's boot sector and core to a raw disk, and set the sector numbers in them.
 
-    The offsets are GRUB's (include/grub/i386/pc/boot.h and offsets.h): in the boot sector the core's
-    first sector (0x5c, 8 bytes), the drive (0x64, 0xff: the one the BIOS names) and the drive check
-    (0x66, two no-ops on hard disks); in the core's first sector, at its end, where the rest of it
-    starts (0x1f4). Raises CommandFailed when the core is too large for its partition.
+    The offsets are GRUB's (include/grub/i386/pc/boot.h and offsets.h). In the boot sector: the core's first
+    sector (0x5c, 8 bytes), the drive (0x64; 0xff is the drive that the BIOS names) and the drive check
+    (0x66; two no-ops on hard disks). In the core's first sector: the sector where its rest starts (0x1f4).
+    Raises CommandFailed if the core is too large for its partition.
     """
     if len(core) > _ROOT_START - _BOOT_START:
         raise CommandFailed(
             f"grub-mkimage: the core has {len(core)} bytes, its partition {_ROOT_START - _BOOT_START}",
-            "fewer modules, or a shorter configuration",
+            "use fewer modules or a shorter configuration",
         )
     first = _BOOT_START // SECTOR
     sector = bytearray(boot[:440])
@@ -153,15 +172,15 @@ def write_boot_loader(raw: Path, boot: bytes, core: bytes) -> None:
 
 
 @contextmanager
-def _beside(destination: Path) -> Iterator[Path]:
-    """A working folder on the destination's file system, gone afterwards whatever happens."""
+def _temporary_folder(destination: Path) -> Iterator[Path]:
+    """Yield a temporary folder on the file system of `destination`."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".base-") as folder:
         yield Path(folder)
 
 
 def _hook(script: Path) -> str:
-    """An mmdebstrap hook that runs `script` by sh: the execute bit does not survive every packaging."""
+    """Return an mmdebstrap hook that runs `script` with sh: a wheel may lose the executable bit."""
     return f'sh {shlex.quote(str(script.resolve()))} "$1"'
 
 
@@ -170,25 +189,36 @@ def _uuid(digest: str, use: str) -> str:
 
 
 def _unpack(root: Path, tree: Path, log: Path) -> None:
-    keep = ("--numeric-owner", "--same-permissions", "--xattrs", "--xattrs-include=*")
-    process.run(["tar", "-C", tree, *keep, "-xf", root], timeout=600, log=log)
+    process.run(
+        [
+            "tar",
+            "-C", tree,
+            "--numeric-owner",
+            "--same-permissions",
+            "--xattrs",
+            "--xattrs-include=*",
+            "-xf", root,
+        ],
+        timeout=600,
+        log=log,
+    )  # fmt: skip
     kernel, initrd = tree / "vmlinuz", tree / "initrd.img"
     if not (kernel.exists() and initrd.exists()):
         raise CommandFailed(
-            f"{root}: the root has no /vmlinuz or no /initrd.img, so it cannot boot",
-            "the target's package list needs a kernel and initramfs-tools",
+            f"{root}: cannot boot: /vmlinuz or /initrd.img is missing",
+            "add a kernel and initramfs-tools to the packages in target.toml",
         )
 
 
 def _check_size(tree: Path, size_mib: int) -> None:
     files = (path.lstat() for path in tree.rglob("*"))
     used = sum(stat.st_blocks * SECTOR for stat in files)
-    # A quarter for the file system's own needs and for first-boot work before growpart.
-    wanted = used * 5 // 4 // MIB + 64
-    if size_mib < wanted:
+    # A quarter more for file system metadata and for the first boot before growpart.
+    required = used * 5 // 4 // MIB + 64
+    if size_mib < required:
         raise SpecError(
-            f"size_mib: {size_mib} MiB is too small for this root, which needs {wanted} MiB",
-            "raise the base disk's size in the target's target.toml",
+            f"size_mib: {size_mib} MiB is too small: this root filesystem requires {required} MiB",
+            "increase size_mib in target.toml",
         )
 
 
@@ -205,14 +235,28 @@ def _partition(raw: Path, size_mib: int, digest: str, log: Path) -> None:
             "type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
         )
     )
-    options = ("--no-reread", "--no-tell-kernel", "--quiet", raw)
-    process.run(["sfdisk", *options], timeout=60, stdin=f"{table}\n".encode(), log=log)
+    argv: list[str | Path] = ["sfdisk", "--no-reread", "--no-tell-kernel", "--quiet", raw]
+    process.run(argv, timeout=60, stdin=f"{table}\n".encode(), log=log)
 
 
 def _fill(raw: Path, tree: Path, size_mib: int, digest: str, log: Path) -> None:
-    extended = f"offset={_ROOT_START},hash_seed={_uuid(digest, 'directories')},lazy_itable_init=0"
-    options = ("-q", "-F", "-t", "ext4", "-m", "1", "-O", _EXT4_FEATURES, "-E", extended)
-    named = ("-L", "root", "-U", _uuid(digest, "filesystem"), "-d", tree)
-    blocks = (size_mib * MIB - _TABLE_END - _ROOT_START) // 1024
-    argv: list[str | Path] = ["mke2fs", *options, *named, raw, f"{blocks}k"]
-    process.run(argv, timeout=900, env={"E2FSPROGS_FAKE_TIME": str(int(tree.stat().st_mtime))}, log=log)
+    kib = (size_mib * MIB - _TABLE_END - _ROOT_START) // 1024
+    process.run(
+        [
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t", "ext4",
+            "-m", "1",
+            "-O", _EXT4_FEATURES,
+            "-E", f"offset={_ROOT_START},hash_seed={_uuid(digest, 'directories')},lazy_itable_init=0",
+            "-L", "root",
+            "-U", _uuid(digest, "filesystem"),
+            "-d", tree,
+            raw,
+            f"{kib}k",
+        ],
+        timeout=900,
+        env={"E2FSPROGS_FAKE_TIME": str(int(tree.stat().st_mtime))},
+        log=log,
+    )  # fmt: skip
