@@ -73,7 +73,7 @@ def faults(certificate: x509.Certificate, *, now: datetime) -> Iterator[str]:
     try:
         uses = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         if ExtendedKeyUsageOID.SERVER_AUTH not in uses:
-            yield "it is not valid for servers (extended key usage without serverAuth)"
+            yield "it is not valid for servers (no serverAuth)"
     except x509.ExtensionNotFound:
         pass
     try:

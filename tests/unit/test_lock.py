@@ -39,7 +39,7 @@ def test_a_lock_of_other_packages_says_to_lock_again(tmp_path: Path) -> None:
         lock.load(wanted, target, tmp_path)
     assert caught.value.hint == "run `notebake lock debian-13`"
     made = lock.Lock(
-        made_for=lock.wanted(wanted, target),
+        made_for=lock.purpose(wanted, target),
         uv_file="uv-0.1-py3-none-any.whl",
         uv_sha256="0" * 64,
         lines=(GOOD,),
@@ -54,7 +54,7 @@ def test_the_order_of_packages_does_not_matter() -> None:
     target = targets.get("debian-13")
     one = spec.parse('packages = ["numpy", "pandas"]', source="x")
     two = spec.parse('packages = ["pandas", "numpy"]', source="x")
-    assert lock.wanted(one, target) == lock.wanted(two, target)
+    assert lock.purpose(one, target) == lock.purpose(two, target)
 
 
 def test_of_a_packages_wheels_for_windows_the_one_that_pip_prefers() -> None:

@@ -146,7 +146,7 @@ def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -
     assert chain.splitlines()[1] in readable
     assert b"PRIVATE KEY" not in everything and key.splitlines()[1] not in everything
     (tmp_path / "site.pem").write_bytes(chain + key)
-    with pytest.raises(SpecError, match="holds a private key"):
+    with pytest.raises(SpecError, match="contains a private key"):
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
     (tmp_path / "site.pem").write_bytes(certificate.make(["a"], NOW)[1])
     with pytest.raises(SpecError, match="does not belong"):

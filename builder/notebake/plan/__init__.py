@@ -1,1 +1,1 @@
-"""Spec and target -> plan: every default filled in, every file read, every pin resolved."""
+"""From spec and target to plan: defaults filled in, files read, pins resolved."""

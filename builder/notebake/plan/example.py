@@ -7,38 +7,39 @@ import json
 from notebake.plan.spec import DEFAULT_PACKAGES
 
 _TEXT = """\
-# What every notebook machine is made of. `notebake schema` prints each field with its meaning.
+# Describes every notebook machine. `notebake schema` prints all fields with their descriptions.
 
-# Python packages; after a change: notebake lock
+# Python packages. After a change, run: notebake lock
 packages = {packages}
 
-# Who logs in by ssh and runs the server, never root.
+# The user that runs the server and logs in over ssh; never root.
 user = "azureuser"
 
-# Where packages come from: "host" for what this computer uses (with the CA certificates that its
-# administrator added), or a table [mirrors] with apt, zypper, python and ca_certificates.
+# Package sources: "host" for the sources of this host, with the CA certificates that its administrator
+# added; or a table [mirrors] with apt, zypper, python and ca_certificates.
 {mirrors}
 
 [notebook]
-# Absolute, or below the user's home.
+# Folder of the notebooks: absolute, or relative to the user's home.
 folder = "notebooks"
 port = 9999
 profile = "nbserver"
 pylab = "inline"
-# argon2id hash; `notebake passwd` sets it. Without one, each machine makes a token at its first boot
-# and shows it on its console.
+# argon2id hash, set by `notebake passwd`. Without a password, each machine generates a token at its first
+# boot and prints it on its console.
 {password}
-# Notebooks to put into the folder of each machine.
+# Notebooks to copy to the folder on each machine.
 preload = []
 
 [certificate]
-# Each machine makes its own, for all its names and addresses. More of them:
+# By default each machine generates a certificate for all its names and addresses. Additional names:
 names = []
-# Or your own (PEM, with its issuers after it); the key is copied by `notebake launch` and is never in an image or user-data.
+# Or use your own certificate (PEM, followed by its issuers). `notebake launch` copies the key to the
+# machine; the key is never in an image or in user-data.
 # certificate = "site.pem"
 # key = "site.key"
 
-# For a bake of Windows: Microsoft's ISO (a file or URL), its SHA-256, and the ISO of virtio-win 0.1.271.
+# To bake Windows: Microsoft's ISO (file or URL), its SHA-256, and the virtio-win 0.1.271 ISO.
 # [windows]
 # iso = "windows-server-2025-eval.iso"
 # iso_sha256 = "..."
@@ -51,7 +52,7 @@ public_port = 443
 
 
 def text(*, password: str | None, mirrors: str | None) -> str:
-    """The file's text with a password hash, or without one."""
+    """Return the text of the file, with the password hash `password` if it is not None."""
     return _TEXT.format(
         packages=json.dumps(list(DEFAULT_PACKAGES)),
         mirrors=f'mirrors = "{mirrors}"' if mirrors else '# mirrors = "host"',

@@ -1,8 +1,8 @@
-"""The lock: every Python package of a target, one line each with its wheel's SHA-256.
+"""The lock file: every Python package of a target, one per line, with the SHA-256 of its wheel.
 
-`uv pip compile` resolves for the target's Python and platform; of each package the one wheel that
-uv would install there is kept, so that a lock of a hundred packages fits into user-data. The file is
-a plain requirements file that pip and uv read; its first lines say what it was made for.
+`uv pip compile` resolves for the target's Python and platform. Only the wheel that uv would install there
+is kept for each package, so that a lock of a hundred packages fits into user-data. The file is a
+requirements file for pip and uv; its first lines are comments that say what it was made for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from notebake.plan.targets import Target
 
 FOLDER = "locks"
 SHIPPED = "requirements.txt"
-# What the machine itself needs, whatever the spec names.
+# Packages that the machine needs, whether or not the spec lists them.
 REQUIRED = ("cryptography", "ipykernel", "notebook")
 
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+(?: --hash=sha256:[0-9a-f]{64})+")
@@ -36,7 +36,7 @@ _UV = re.compile(r"# uv: (?P<file>uv-[A-Za-z0-9._-]+\.whl) sha256:(?P<sha256>[0-
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """A lock: `lines` are requirements with hashes; `uv_file`, `uv_sha256` pin the installer's wheel."""
+    """A lock. `lines`: requirements with hashes. `uv_file`, `uv_sha256`: the wheel of uv, the installer."""
 
     made_for: str
     uv_file: str
@@ -44,24 +44,27 @@ class Lock:
     lines: tuple[str, ...]
 
     def requirements(self) -> str:
-        """The text that `uv pip install --require-hashes -r` reads."""
+        """Return the text for `uv pip install --require-hashes -r`."""
         return "\n".join(self.lines) + "\n"
 
     def text(self) -> str:
-        """The whole lock file."""
+        """Return the text of the lock file."""
         return f"# for: {self.made_for}\n# uv: {self.uv_file} sha256:{self.uv_sha256}\n" + self.requirements()
 
 
-def wanted(spec: Spec, target: Target) -> str:
-    """What a lock must have been made for, as its first line says it."""
-    named = {str(canonicalize_name(Requirement(item).name)): str(Requirement(item)) for item in spec.packages}
+def purpose(spec: Spec, target: Target) -> str:
+    """Return the `made_for` of a lock for `spec` on `target`: its packages, Python version and platform."""
+    listed = {
+        str(canonicalize_name(Requirement(package).name)): str(Requirement(package))
+        for package in spec.packages
+    }
     required = dict.fromkeys((*REQUIRED, *target.python.packages), "")
-    requirements = sorted((named.get(name) or name for name in required | named), key=str.lower)
+    requirements = sorted((listed.get(name) or name for name in required | listed), key=str.lower)
     return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"
 
 
 def parse(text: str, source: str) -> Lock:
-    """A Lock from the text of a lock file; SpecError for any line that is not pinned with a hash."""
+    """Parse the text of a lock file. Raises SpecError for a line that is not pinned with a hash."""
     made_for = uv = None
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -73,22 +76,22 @@ def parse(text: str, source: str) -> Lock:
             lines.append(line)
         elif line.strip() and not line.startswith("#"):
             raise SpecError(
-                f"{source}:{number}: not a pinned package with a SHA-256", "`notebake lock` makes it anew"
+                f"{source}:{number}: not a pinned package with a SHA-256", "run `notebake lock` to replace it"
             )
     if made_for is None or uv is None or not lines:
-        raise SpecError(f"{source}: not a lock of notebake", "`notebake lock` makes it anew")
+        raise SpecError(f"{source}: not a lock file of notebake", "run `notebake lock` to replace it")
     return Lock(made_for=made_for, uv_file=uv["file"], uv_sha256=uv["sha256"], lines=tuple(lines))
 
 
 def path_for(target: Target, folder: Path) -> Path:
-    """Where the lock of `target` is kept beside a spec in `folder`."""
+    """Return the path of the lock file of `target` for a spec in `folder`."""
     return folder / FOLDER / f"{target.name}.txt"
 
 
 def load(spec: Spec, target: Target, folder: Path) -> Lock:
-    """The lock beside the spec, else the one notebake ships for the default packages.
+    """Return the lock beside the spec, else the one that notebake ships for the default packages.
 
-    Raises SpecError when there is none for this spec's packages and this target's Python.
+    Raises SpecError if there is none, or if it was made for other packages or another Python.
     """
     own = path_for(target, folder)
     shipped = target.folder / SHIPPED
@@ -99,43 +102,44 @@ def load(spec: Spec, target: Target, folder: Path) -> Lock:
         lock = parse(path.read_text("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read: {error}") from None
-    if lock.made_for != wanted(spec, target):
-        what = "the lock is older than the spec" if own.exists() else "these packages are not locked yet"
-        raise SpecError(f"{own}: {what}", f"run `notebake lock {target.name}`")
+    if lock.made_for != purpose(spec, target):
+        problem = "the lock is older than the spec" if own.exists() else "these packages are not locked yet"
+        raise SpecError(f"{own}: {problem}", f"run `notebake lock {target.name}`")
     return lock
 
 
 def _resolve(requirements: str, target: Target, index: str) -> list[dict[str, object]]:
-    """The packages of a PEP 751 lock that uv makes for `target`. Raises CommandFailed."""
+    """Return the packages of the PEP 751 lock that uv resolves for `target`. Raises CommandFailed."""
     with tempfile.TemporaryDirectory() as scratch:
-        wanted_file = Path(scratch, "requirements.in")
-        wanted_file.write_text(requirements + "\n", "utf-8")
+        source = Path(scratch, "requirements.in")
+        source.write_text(requirements + "\n", "utf-8")
         output = Path(scratch, "pylock.toml")
         argv: list[str | Path] = [
-            "uv",
-            "pip",
-            "compile",
-            wanted_file,
+            "uv", "pip", "compile", source,
             "--quiet",
             "--no-config",
             "--generate-hashes",
-        ]
-        argv += ["--format", "pylock.toml", "--only-binary", ":all:", "--default-index", index]
-        argv += ["--python-version", target.python.version, "--python-platform", target.python.platform]
+            "--format", "pylock.toml",
+            "--only-binary", ":all:",
+            "--default-index", index,
+            "--python-version", target.python.version,
+            "--python-platform", target.python.platform,
+            "-o", output,
+        ]  # fmt: skip
         try:
-            process.run([*argv, "-o", output], timeout=600)
+            process.run(argv, timeout=600)
         except CommandFailed as error:
             raise CommandFailed(
                 f"{target.name}: the packages cannot be resolved\n{error.message}",
-                "see that every package name is right and the Python index is reachable ([mirrors] python)",
+                "check the package names and that the Python index is reachable ([mirrors] python)",
             ) from None
-        found = tomllib.loads(output.read_text("utf-8"))["packages"]
-        assert isinstance(found, list)
-        return found
+        packages = tomllib.loads(output.read_text("utf-8"))["packages"]
+        assert isinstance(packages, list)
+        return packages
 
 
 def _wheels(package: dict[str, object]) -> list[tuple[str, str]]:
-    """(file name, sha256) of each wheel of a package in a PEP 751 lock."""
+    """Return (file name, SHA-256) of each wheel of a package in a PEP 751 lock."""
     wheels = package.get("wheels")
     assert isinstance(wheels, list)
     return [
@@ -145,7 +149,7 @@ def _wheels(package: dict[str, object]) -> list[tuple[str, str]]:
 
 
 def _best(wheels: list[tuple[str, str]], target: Target) -> list[tuple[str, str]]:
-    """On Windows, the one of `wheels` that pip takes there, so that a digest over all of them is known."""
+    """Return `wheels`, or for Windows only the one that pip installs there: one digest for each package."""
     if not target.is_windows:
         return wheels
     version = tuple(map(int, target.python.version.split(".")))
@@ -165,18 +169,19 @@ def _best(wheels: list[tuple[str, str]], target: Target) -> list[tuple[str, str]
 
 def make(spec: Spec, target: Target, index: str) -> Lock:
     """Resolve the spec's packages for `target` from `index` (URL). Raises CommandFailed."""
-    made_for = wanted(spec, target)
+    made_for = purpose(spec, target)
     requirements = "\n".join([*spec.packages, *REQUIRED, *target.python.packages])
     lines = []
-    for package in sorted(_resolve(requirements, target, index), key=lambda item: str(item["name"])):
+    for package in sorted(_resolve(requirements, target, index), key=lambda package: str(package["name"])):
         hashes = sorted(sha256 for _, sha256 in _best(_wheels(package), target))
         lines.append(
-            f"{package['name']}=={package['version']}" + "".join(f" --hash=sha256:{item}" for item in hashes)
+            f"{package['name']}=={package['version']}"
+            + "".join(f" --hash=sha256:{digest}" for digest in hashes)
         )
     uv_file, uv_sha256 = _wheels(_resolve("uv", target, index)[0])[0]
     return Lock(made_for=made_for, uv_file=uv_file, uv_sha256=uv_sha256, lines=tuple(lines))
 
 
 def write(lock: Lock, path: Path) -> None:
-    """Write the lock file, whole or not at all."""
+    """Write the lock file atomically. Raises CommandFailed."""
     write_whole(path, lock.text().encode())

@@ -1,4 +1,4 @@
-"""The user's own certificate and its chain: what is wrong with it is said before a machine serves it."""
+"""Check the user's own certificate and its chain before a machine serves it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ _NEW = (
     "-keyout new.key -out new.pem -subj /CN=NAME -addext subjectAltName=DNS:NAME "
     "-addext basicConstraints=critical,CA:FALSE"
 )
-_ORDER = (
-    "the server's certificate comes first, then the one that issued it, and so on; the root may be left out"
-)
+_ORDER = "put the server certificate first, then its issuer, and so on; the root is optional"
 
 
 def read(spec: Spec, folder: Path, *, now: datetime) -> bytes | None:
-    """Return the spec's own certificate chain (PEM, as the file is), checked; None without one.
+    """Return the spec's own certificate chain after checking it (PEM, the file's bytes), or None.
 
-    `folder` is the spec's, `now` is aware. Raises SpecError.
+    `folder` is the spec's folder, `now` is timezone-aware. Raises SpecError.
     """
     own = spec.certificate
     if own.certificate is None:
@@ -37,8 +35,8 @@ def read(spec: Spec, folder: Path, *, now: datetime) -> bytes | None:
     data = (folder / own.certificate).read_bytes()
     if b"PRIVATE KEY" in data:
         raise SpecError(
-            f"certificate.certificate: {own.certificate} holds a private key",
-            "put the certificates alone into this file: it is rendered, the key must not be",
+            f"certificate.certificate: {own.certificate} contains a private key",
+            "keep only certificates in this file: it is rendered, and the key must not be",
         )
     try:
         _check(x509.load_pem_x509_certificates(data), f"certificate.certificate: {own.certificate}", now)
@@ -48,9 +46,9 @@ def read(spec: Spec, folder: Path, *, now: datetime) -> bytes | None:
 
 
 def read_key(spec: Spec, folder: Path) -> bytes | None:
-    """Return the private key of the own certificate (PEM), checked to belong to it; None without one.
+    """Return the private key of the own certificate (PEM) after checking that the two match, or None.
 
-    Only `launch` asks for it, to copy it to the machine. Raises SpecError.
+    Only `launch` uses it, to copy it to the machine. Raises SpecError.
     """
     own = spec.certificate
     if own.certificate is None or own.key is None:
@@ -59,29 +57,29 @@ def read_key(spec: Spec, folder: Path) -> bytes | None:
         pem = (folder / own.key).read_bytes()
         public = load_pem_private_key(pem, None).public_key()
         chain = x509.load_pem_x509_certificates((folder / own.certificate).read_bytes())
-        belongs = [public == certificate.public_key() for certificate in chain]
+        matches = [public == certificate.public_key() for certificate in chain]
     except FileNotFoundError as error:
         raise SpecError(f"certificate: {error.filename}: no such file") from None
     except (OSError, TypeError, *UNREADABLE) as error:
         raise SpecError(f"certificate: {own.key}: not a PEM pair without a passphrase: {error}") from None
-    if not any(belongs):
-        raise SpecError(f"certificate.key: {own.key} does not belong to {own.certificate}")
-    if not belongs[0]:
-        number = belongs.index(True) + 1
+    if not any(matches):
+        raise SpecError(f"certificate.key: {own.key} does not match {own.certificate}")
+    if not matches[0]:
+        number = matches.index(True) + 1
         raise SpecError(
-            f"certificate.key: {own.key} belongs to certificate {number} of {own.certificate}: wrong order",
+            f"certificate.key: {own.key} matches certificate {number} of {own.certificate}: wrong order",
             _ORDER,
         )
     return pem
 
 
 def _check(chain: list[x509.Certificate], source: str, now: datetime) -> None:
-    """Raise SpecError, beginning with `source`, for a chain (the server's first) that browsers refuse."""
+    """Raise SpecError, prefixed with `source`, if browsers reject the chain (server certificate first)."""
     leaf, last = chain[0], chain[-1]
     problems = list(certificate_rules.faults(leaf, now=now))
     if not certificate_rules.shown(certificate_rules.names(leaf)):
         problems.append(
-            "it has no subjectAltName with a DNS name or an address, and browsers look nowhere else"
+            "it has no subjectAltName with a DNS name or an address, and browsers use nothing else"
         )
     if problems:
         raise SpecError(f"{source}: {'; '.join(problems)}", _NEW)
@@ -93,26 +91,27 @@ def _check(chain: list[x509.Certificate], source: str, now: datetime) -> None:
         if problems := list(certificate_rules.issuer_faults(issuer, now)):
             raise SpecError(
                 f"{source}: {title(issuer)}: {'; '.join(problems)}",
-                "get your CA's chain of today, and append that",
+                "get the current chain from your CA and append it",
             )
     for certificate, issuer in pairwise(chain):
         if not issued(certificate, issuer):
             problem = f"{title(certificate)} was not issued by {title(issuer)}"
-            right = next(
+            actual = next(
                 (other for other in chain if other != certificate and issued(certificate, other)), None
             )
-            if right:
-                problem += f": wrong order: certificate {chain.index(right) + 1} issued it"
+            if actual:
+                problem += f": wrong order: certificate {chain.index(actual) + 1} issued it"
             raise SpecError(f"{source}: {problem}", _ORDER)
-    # Clients complete a chain with a root that they hold, and with nothing else. So an intermediate may be
-    # the last: a root, public or private, may have issued it. A server's certificate may not: public roots
-    # issue none, and behind a private root it looks the same as one whose intermediate was forgotten.
+    # Clients can add only a root that they trust. So the last certificate may be an intermediate: a public
+    # or private root may have issued it. It may not be a server certificate: public roots issue none, and
+    # one from a private root cannot be told from one whose intermediate is missing.
     if last is leaf and not issued(leaf, leaf):
         where = "".join(f"; it is at {url}" for url in _issuer_urls(leaf))
         raise SpecError(
-            f"{source}: the chain ends half-way: the certificate of its issuer is missing "
+            f"{source}: the chain is incomplete: the issuer's certificate is missing "
             f"({leaf.issuer.rfc4514_string()})",
-            f"append it (many CAs give both as fullchain.pem); if it is a root of yours, append the root{where}",
+            "append it (many CAs provide both as fullchain.pem); if the issuer is your own root, append "
+            f"the root{where}",
         )
 
 
@@ -122,7 +121,7 @@ def _issuer_urls(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return [
-        str(item.access_location.value)
-        for item in access
-        if item.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+        str(description.access_location.value)
+        for description in access
+        if description.access_method == AuthorityInformationAccessOID.CA_ISSUERS
     ]

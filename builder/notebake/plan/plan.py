@@ -1,6 +1,6 @@
-"""The plan: a spec and a target with every default filled in, every file read, every pin resolved.
+"""The plan: a spec and a target, with defaults filled in, files read and pins resolved.
 
-What comes after is pure: the same plan renders to the same bytes.
+The later steps are pure functions of it: the same plan renders to the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from notebake.plan.targets import Target
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain or None for self-signed."""
+    """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain; None means self-signed."""
 
     spec: Spec
     target: Target
@@ -45,9 +45,9 @@ def _notebook(path: Path) -> tuple[str, bytes]:
 
 
 def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
-    """The plan for `spec` (whose file is in `folder`) on `target`. Reads files; raises SpecError.
+    """Make the plan for `spec` on `target`; `folder` is the spec's folder. Reads files. Raises SpecError.
 
-    `now` (aware) is what an own certificate's dates are held against; the plan is the same at any time.
+    `now` (timezone-aware) is compared with the dates of an own certificate; it does not change the plan.
     """
     if target.is_windows:
         windows.check_spec(spec)
@@ -56,6 +56,6 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         target=target,
         lock=locks.load(spec, target, folder),
         sources=mirrors.resolve(spec.mirrors, folder),
-        notebooks=tuple(sorted(_notebook(folder / item) for item in spec.notebook.preload)),
+        notebooks=tuple(sorted(_notebook(folder / name) for name in spec.notebook.preload)),
         own_certificate=own_certificate.read(spec, folder, now=now),
     )

@@ -1,6 +1,6 @@
-"""The spec: `notebake.toml`, read once, checked whole, frozen.
+"""The spec: `notebake.toml`, read once, validated completely, frozen.
 
-`load` is the only reader. Paths in a spec are relative to its folder. Every error names its field.
+Only `load` reads the file. Paths in a spec are relative to its folder. Every error names its field.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from notebake.validation import StrictModel
 FILE_NAME = "notebake.toml"
 DEFAULT_PACKAGES = ("notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "matplotlib", "pandas")
 
-# The form that jupyter_server's PasswordIdentityProvider.hashed_password reads: "argon2:" before
-# the PHC string of argon2id.
+# The format of jupyter_server's PasswordIdentityProvider.hashed_password: "argon2:" followed by the
+# PHC string of argon2id.
 _ARGON2 = re.compile(
     r"argon2:\$argon2id\$v=19\$m=\d{1,9},t=\d{1,5},p=\d{1,3}\$[A-Za-z0-9+/]{11,128}\$[A-Za-z0-9+/]{22,128}"
 )
-# What useradd accepts everywhere (shadow's NAME_REGEX on Debian, openSUSE and Ubuntu).
+# Names that useradd accepts on Debian, openSUSE and Ubuntu (shadow's NAME_REGEX).
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST_NAME = re.compile(
@@ -38,32 +38,34 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
 class Notebook(StrictModel):
-    """How the notebook is served."""
+    """How the notebook server runs."""
 
     folder: str = Field(
-        "notebooks", description="Folder of the notebooks: absolute, or below the user's home."
+        "notebooks", description="Folder of the notebooks: absolute, or relative to the user's home."
     )
-    port: Port = Field(9999, description="Port the server listens on inside the machine.")
-    profile: str = Field("nbserver", description="IPython profile and kernel name.")
+    port: Port = Field(9999, description="Port that the server listens on in the machine.")
+    profile: str = Field("nbserver", description="Name of the IPython profile and of the kernel.")
     pylab: Literal["inline", "agg", "auto", "none"] = Field(
-        "inline", description="`IPKernelApp.pylab`; none leaves it off."
+        "inline", description="Value of `IPKernelApp.pylab`; none does not set it."
     )
     password: str | None = Field(
         None,
-        description="argon2id hash as jupyter_server reads it (`notebake passwd`); without one, each machine "
-        "makes a token at its first boot and shows it on its console.",
+        description="argon2id hash for jupyter_server, set by `notebake passwd`; without a password, each "
+        "machine generates a token at its first boot and prints it on its console.",
     )
     preload: tuple[str, ...] = Field(
-        (), description="Notebooks (.ipynb) to put into the folder of each machine."
+        (), description="Notebooks (.ipynb) to copy to the folder on each machine."
     )
 
     @field_validator("folder")
     @classmethod
     def _folder(cls, value: str) -> str:
         if not value or "\0" in value or ".." in PurePosixPath(value).parts or value.startswith("~"):
-            raise ValueError("a folder is absolute or below the user's home, with no `..`, `~` or NUL")
+            raise ValueError(
+                "must be absolute or relative to the user's home, without `..`, NUL or a leading `~`"
+            )
         if str(PurePosixPath(value)) in ("/", "."):
-            raise ValueError("the notebooks need a folder of their own")
+            raise ValueError("must not be the root or home folder itself")
         return value
 
     @field_validator("profile")
@@ -71,7 +73,7 @@ class Notebook(StrictModel):
     def _profile(cls, value: str) -> str:
         if not _PROFILE.fullmatch(value):
             raise ValueError(
-                "a profile is 1 to 64 letters, digits, `.`, `_` or `-`, and starts with a letter or digit"
+                "must be 1 to 64 letters, digits, `.`, `_` or `-`, and start with a letter or digit"
             )
         return value
 
@@ -79,32 +81,32 @@ class Notebook(StrictModel):
     @classmethod
     def _password(cls, value: str | None) -> str | None:
         if value is not None and not _ARGON2.fullmatch(value):
-            # The value is left out: somebody may have written the password itself here.
-            raise ValueError("not an argon2id hash as jupyter_server reads it; `notebake passwd` makes one")
+            # Without the value: it may be the password itself.
+            raise ValueError("not an argon2id hash for jupyter_server; `notebake passwd` sets one")
         return value
 
     @field_validator("preload")
     @classmethod
     def _preload(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = [Path(item).name for item in value]
-        for item in value:
-            if not item.endswith(".ipynb") or "\0" in item:
-                raise ValueError(f"{item!r} is not a notebook (.ipynb)")
+        names = [Path(path).name for path in value]
+        for path in value:
+            if not path.endswith(".ipynb") or "\0" in path:
+                raise ValueError(f"{path!r} is not a notebook (.ipynb)")
         if len(set(names)) != len(names):
             raise ValueError("two notebooks have the same file name")
         return value
 
 
 class Certificate(StrictModel):
-    """Self-signed and made on the machine, unless both files are given."""
+    """Generated on the machine and self-signed, unless `certificate` and `key` are set."""
 
-    names: tuple[str, ...] = Field((), description="More DNS names and addresses for subjectAltName.")
+    names: tuple[str, ...] = Field((), description="Additional DNS names and addresses for subjectAltName.")
     certificate: str | None = Field(
-        None, description="Your own certificate (PEM file), with that of each issuer after it."
+        None, description="Your own certificate (PEM file), followed by its issuers."
     )
     key: str | None = Field(
         None,
-        description="Its private key (PEM file). Never rendered or baked: `notebake launch` copies it over ssh.",
+        description="Its private key (PEM file). Never rendered or baked: `notebake launch` copies it.",
     )
 
     @field_validator("names")
@@ -121,24 +123,26 @@ class Certificate(StrictModel):
     @model_validator(mode="after")
     def _both(self) -> Certificate:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("give both `certificate` and `key`, or neither for a self-signed one")
+            raise ValueError("set both `certificate` and `key`, or neither for a self-signed certificate")
         return self
 
 
 class Endpoint(StrictModel):
-    """Where the notebook is published."""
+    """Where the notebook server is published."""
 
     name: str = Field("ipython_nb", min_length=1, max_length=64, description="Name of the endpoint.")
-    public_port: Port = Field(443, description="Port it is published as.")
+    public_port: Port = Field(443, description="Port that the server is published on.")
 
 
 class Mirrors(StrictModel):
-    """Package sources inside the machine, for networks that need their own."""
+    """Package sources for the machine, for networks with their own mirrors."""
 
     apt: str | None = Field(None, description="Debian or Ubuntu mirror (URL).")
     zypper: str | None = Field(None, description="openSUSE repository (URL).")
     python: str | None = Field(None, description="Python package index (URL of its simple API).")
-    ca_certificates: tuple[str, ...] = Field((), description="More CA certificates to trust (PEM files).")
+    ca_certificates: tuple[str, ...] = Field(
+        (), description="Additional CA certificates to trust (PEM files)."
+    )
 
     @field_validator("apt", "zypper", "python")
     @classmethod
@@ -146,37 +150,35 @@ class Mirrors(StrictModel):
         if value is not None and not re.fullmatch(r"(https?|file)://[!-~]+", value):
             raise ValueError("not a URL (http, https or file, no spaces)")
         if value is not None and re.match(r"[a-z]+://[^/]*@", value):
-            raise ValueError("a URL with a user or password in it would be rendered in plain text")
+            raise ValueError("must not contain a user or password: the URL is rendered in plain text")
         return value
 
 
 class Windows(StrictModel):
-    """What `notebake bake` of a Windows target needs and may not fetch by itself."""
+    """Installation media that `notebake bake` needs for a Windows target and may not download itself."""
 
-    iso: str | None = Field(None, description="Microsoft's (evaluation) ISO: a file, or a URL.")
-    iso_sha256: str | None = Field(None, description="Its SHA-256 (hex).")
-    virtio_win: str | None = Field(
-        None, description="The ISO of virtio-win's drivers, release 0.1.271 (a file)."
-    )
+    iso: str | None = Field(None, description="Microsoft's installation or evaluation ISO: a file or a URL.")
+    iso_sha256: str | None = Field(None, description="SHA-256 (hex) of the ISO.")
+    virtio_win: str | None = Field(None, description="The virtio-win driver ISO, release 0.1.271 (a file).")
 
     @field_validator("iso_sha256")
     @classmethod
     def _digest(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-            raise ValueError("not a SHA-256: 64 hex digits")
+            raise ValueError("not a SHA-256 (64 hex digits)")
         return value.lower() if value else value
 
 
 class Spec(StrictModel):
-    """The whole of a `notebake.toml`."""
+    """All of `notebake.toml`."""
 
     packages: tuple[str, ...] = Field(
         DEFAULT_PACKAGES, min_length=1, description="Python packages (PEP 508)."
     )
-    user: str = Field("azureuser", description="The user who logs in and who runs the server; never root.")
+    user: str = Field("azureuser", description="The user that logs in and runs the server; never root.")
     mirrors: Mirrors | Literal["host"] = Field(
         Mirrors(),
-        description='Package sources, or "host": those that this computer uses, with its own CA certificates.',
+        description='Package sources, or "host": the sources and CA certificates of this host.',
     )
     notebook: Notebook = Notebook()
     certificate: Certificate = Certificate()
@@ -187,16 +189,16 @@ class Spec(StrictModel):
     @classmethod
     def _packages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         seen: set[str] = set()
-        for item in value:
+        for package in value:
             try:
-                requirement = Requirement(item)
+                requirement = Requirement(package)
             except InvalidRequirement as error:
-                raise ValueError(f"{item!r} is not a requirement: {str(error).splitlines()[0]}") from None
+                raise ValueError(f"{package!r} is not a requirement: {str(error).splitlines()[0]}") from None
             if requirement.url:
-                raise ValueError(f"{item!r}: packages come from the Python index, by name")
+                raise ValueError(f"{package!r}: packages must come from the Python index, by name")
             name = canonicalize_name(requirement.name)
             if name in seen:
-                raise ValueError(f"{name} is named twice")
+                raise ValueError(f"{name} is listed twice")
             seen.add(name)
         return value
 
@@ -204,41 +206,41 @@ class Spec(StrictModel):
     @classmethod
     def _user(cls, value: str) -> str:
         if not _USER.fullmatch(value):
-            raise ValueError("a user is 1 to 31 of a-z, 0-9, `_`, `-`, and starts with a letter or `_`")
+            raise ValueError("must be 1 to 31 of a-z, 0-9, `_`, `-`, and start with a letter or `_`")
         if value == "root":
-            raise ValueError("the server never runs as root")
+            raise ValueError("must not be root: the server never runs as root")
         return value
 
     @model_validator(mode="after")
     def _ports(self) -> Spec:
         if self.notebook.port == 22:
-            raise ValueError("notebook.port 22 is the port of ssh")
+            raise ValueError("notebook.port: 22 is the port of ssh")
         return self
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of a spec."""
+    """Return the JSON schema (draft 2020-12) of a spec."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
 
 
 def _problem(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors(include_url=False, include_input=False):
-        # pydantic reports each branch of a union by itself and names it in the path; a person wrote no branch.
-        if item["type"] == "literal_error" and item["loc"][-1] == "literal['host']":
+    problems = []
+    for detail in error.errors(include_url=False, include_input=False):
+        # pydantic reports every branch of a union and puts its name into the path: not in the user's file.
+        if detail["type"] == "literal_error" and detail["loc"][-1] == "literal['host']":
             continue
-        where = ".".join(str(part) for part in item["loc"] if part != "Mirrors")
-        text = {"extra_forbidden": "unknown key", "model_type": "a table is wanted here"}.get(
-            item["type"], item["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in detail["loc"] if part != "Mirrors")
+        text = {"extra_forbidden": "unknown key", "model_type": "must be a table"}.get(
+            detail["type"], detail["msg"].removeprefix("Value error, ")
         )
-        if item["type"] == "model_type" and "Mirrors" in item["loc"]:
-            text = 'a table of URLs, or "host"'
-        lines.append(f"{where or 'spec'}: {text}")
-    return "; ".join(dict.fromkeys(lines))
+        if detail["type"] == "model_type" and "Mirrors" in detail["loc"]:
+            text = 'must be a table of URLs, or "host"'
+        problems.append(f"{where or 'spec'}: {text}")
+    return "; ".join(dict.fromkeys(problems))
 
 
 def parse(text: str, *, source: str) -> Spec:
-    """A Spec from TOML text; `source` is the file name for messages. Raises SpecError."""
+    """Parse TOML text; `source` is the file name for messages. Raises SpecError."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -248,12 +250,12 @@ def parse(text: str, *, source: str) -> Spec:
     except ValidationError as error:
         raise SpecError(
             f"{source}: {_problem(error)}",
-            "`notebake schema` prints every field with its meaning and default",
+            "`notebake schema` prints every field with its description and default",
         ) from None
 
 
 def load(path: Path) -> Spec:
-    """The Spec in the file `path`. Raises SpecError when it is missing, unreadable or wrong."""
+    """Read the spec in the file `path`. Raises SpecError if it is missing, unreadable or invalid."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:

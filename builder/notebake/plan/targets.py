@@ -1,6 +1,6 @@
-"""Targets: one folder each under images/, all facts in its `target.toml`.
+"""Targets: one folder under images/ for each OS release, with all its facts in `target.toml`.
 
-A release of a known family is added by adding a folder: nothing in the code names a target.
+To add a release of a known family, add a folder: no code contains the name of a target.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ FILE_NAME = "target.toml"
 
 
 class Installer(StrictModel):
-    """Python's own installer for Windows and its SHA-256."""
+    """The Python installer for Windows, from python.org, and its SHA-256."""
 
     url: str = Field(pattern=r"^https://[!-~]+$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class Python(StrictModel):
-    """The Python of the release: the lock is resolved for it, the environment made from it.
+    """The Python of the release: packages are locked for it and the environment uses it.
 
-    `installer`: where the release has no Python of its own. `packages`: what the guest needs of the Python
-    index there besides the spec's packages.
+    `installer`: for a release without Python. `packages`: Python packages that provisioning needs in addition
+    to the spec's packages.
     """
 
     version: str = Field(pattern=r"^3\.\d{1,2}$")
     interpreter: str = Field("/usr/bin/python3", pattern=r"^(/|[A-Z]:/)[A-Za-z0-9/._ -]+$")
-    # A platform tag as `uv --python-platform` takes it.
+    # A platform for `uv --python-platform`.
     platform: str = "x86_64-manylinux_2_28"
     installer: Installer | None = None
     packages: tuple[str, ...] = ()
 
 
 class Mmdebstrap(StrictModel):
-    """A base made here from a Debian mirror."""
+    """A base image built on this host from a Debian mirror."""
 
     kind: Literal["mmdebstrap"]
     suite: str
@@ -55,10 +55,10 @@ Url = Annotated[str, Field(pattern=r"^https://[!-~]+$")]
 
 
 class Signed(StrictModel):
-    """The digests that a project publishes, and its signature over them.
+    """The checksum list that a project publishes, and its signature.
 
-    `sums`: lines of SHA-256 and file name, as sha256sum writes them; `signature`: OpenPGP, detached.
-    `key`: a file in images/_keys (binary OpenPGP), of which only the primary key `fingerprint` counts.
+    `sums`: lines of SHA-256 and file name, in the format of sha256sum. `signature`: OpenPGP, detached.
+    `key`: a file in images/_keys (binary OpenPGP); only its primary key `fingerprint` is trusted.
     """
 
     sums: Url
@@ -68,8 +68,9 @@ class Signed(StrictModel):
 
 
 class Download(StrictModel):
-    """A base that its project publishes. Without a pinned `sha256` the signed one counts, read when it is
-    fetched: then the project gives the image no dated name.
+    """A base image that its project publishes.
+
+    Without a pinned `sha256` the signed one is used, read at each use: for an image without a dated name.
     """
 
     kind: Literal["download"]
@@ -79,10 +80,10 @@ class Download(StrictModel):
 
 
 class WindowsMedia(StrictModel):
-    """A base that Windows Setup makes from Microsoft's ISO, which the spec names: its terms and its
-    download page leave no URL that a digest could be pinned to.
+    """A base image that Windows Setup installs from Microsoft's ISO.
 
-    `image`: NAME of the wanted image in the ISO's install.wim. `drivers`: the release's folder in the
+    The spec names the ISO: Microsoft's terms and download page leave no URL to pin a digest for. `image`:
+    NAME of the image to install from the ISO's install.wim. `drivers`: folder of the release in the
     virtio-win ISO.
     """
 
@@ -101,15 +102,15 @@ class Target(StrictModel):
     family: Literal["apt", "zypper", "windows"]
     python: Python
     firewall: Literal["nftables", "ufw", "firewalld", "windows"]
-    # cloud-init's names of what configures the network; empty: what the image itself says.
+    # cloud-init's network renderers; empty: the image's own setting.
     network_renderers: tuple[str, ...] = ()
-    # What the guest needs from the release's own packages: program -> package.
+    # Programs that provisioning needs from the distribution: program -> package.
     programs: dict[str, str] = Field(default_factory=dict)
     base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")]
 
     @property
     def is_windows(self) -> bool:
-        """Whether the release is a Windows: the one family with another payload, user-data and bake."""
+        """Whether the release is Windows, the one family with its own payload, user-data and bake."""
         return self.family == "windows"
 
 
@@ -125,15 +126,15 @@ def _load(folder: Path) -> Target:
 
 
 def all_targets(root: Path | None = None) -> tuple[Target, ...]:
-    """Every target, by name; `root` is another images/ folder. Raises SpecError for a broken one."""
+    """Return all targets, sorted by name; `root` replaces the images/ folder. Raises SpecError."""
     root = root or paths.data_folder("images")
-    return tuple(_load(item) for item in sorted(root.iterdir()) if (item / FILE_NAME).is_file())
+    return tuple(_load(folder) for folder in sorted(root.iterdir()) if (folder / FILE_NAME).is_file())
 
 
 def get(name: str, root: Path | None = None) -> Target:
-    """The target called `name`; SpecError when there is none."""
+    """Return the target `name`. Raises SpecError if there is none."""
     root = root or paths.data_folder("images")
     if not re.fullmatch(r"[a-z][a-z0-9.-]*", name) or not (root / name / FILE_NAME).is_file():
-        names = ", ".join(sorted(item.parent.name for item in root.glob(f"*/{FILE_NAME}")))
-        raise SpecError(f"target {name!r}: there is no such target", f"the targets are: {names}")
+        names = ", ".join(sorted(file.parent.name for file in root.glob(f"*/{FILE_NAME}")))
+        raise SpecError(f"target {name!r}: no such target", f"the targets are: {names}")
     return _load(root / name)

@@ -1,4 +1,4 @@
-"""What Windows refuses as a user, a computer's name or a folder."""
+"""Validate user, computer and folder names against Windows' rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from notebake.plan.spec import Spec
 
 USER_LENGTH = 20
 COMPUTER_LENGTH = 15
-# Device names are reserved with any extension; the rest are accounts and groups that every Windows has.
+# Device names are reserved with any extension. The others are accounts and groups on every Windows.
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 _ACCOUNTS = {
@@ -20,29 +20,29 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 
 
 def check_spec(spec: Spec) -> None:
-    """SpecError for a user or a folder of notebooks that Windows refuses."""
+    """Raise SpecError if Windows rejects the user name or the notebook folder."""
     user = spec.user
     if len(user) > USER_LENGTH or user in _DEVICES | _ACCOUNTS:
         raise SpecError(
-            f"user {user!r}: Windows refuses this name",
-            f"at most {USER_LENGTH} characters, and no built-in account or device name",
+            f"user {user!r}: not a valid Windows user name",
+            f"use at most {USER_LENGTH} characters, and no built-in account or device name",
         )
     folder = spec.notebook.folder
-    wrong = [
+    invalid = [
         part for part in folder.split("/")
         if part.split(".")[0].lower() in _DEVICES or part.endswith((".", " ")) or _FORBIDDEN.search(part)
     ]  # fmt: skip
-    if folder.startswith("/") or wrong:
+    if folder.startswith("/") or invalid:
         raise SpecError(
-            f"notebook.folder {folder!r}: Windows has no such folder",
-            "a relative folder, which comes into the service's own, of names that Windows takes",
+            f"notebook.folder {folder!r}: not a valid folder on Windows",
+            "use a path relative to the service's folder, with names that Windows allows",
         )
 
 
 def check_computer(name: str) -> None:
-    """SpecError for a computer name that Windows would cut or refuse."""
+    """Raise SpecError for a computer name that Windows would cut or reject."""
     if len(name) > COMPUTER_LENGTH or name.isdigit() or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
         raise SpecError(
-            f"host name {name!r}: Windows refuses this computer name",
-            f"1 to {COMPUTER_LENGTH} letters, digits and `-`, not digits alone",
+            f"host name {name!r}: not a valid Windows computer name",
+            f"use 1 to {COMPUTER_LENGTH} letters, digits and `-`, not only digits",
         )
