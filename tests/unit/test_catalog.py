@@ -140,7 +140,7 @@ def test_an_image_that_is_not_its_records(tmp_path: Path, catalog: Catalog, sign
     with pytest.raises(SpecError, match="no such image"):
         add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     record.path_for(image).write_text("{}")
-    with pytest.raises(RecordError, match="not a record"):
+    with pytest.raises(RecordError, match="not a valid record"):
         add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     assert catalog.entries() == []
 

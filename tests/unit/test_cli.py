@@ -93,7 +93,7 @@ def test_a_changed_image_or_a_missing_record_is_refused(run: Run, tmp_path: Path
     assert "no record" in run("launch", "--image", "x.qcow2")[2]
     (tmp_path / "x.json").write_text("{")
     code, _, err = run("launch", "--image", "x.qcow2")
-    assert code == 7 and "not a record" in err
+    assert code == 7 and "not a valid record" in err
     record.write(tmp_path / "x.qcow2", catalogs.real())
     assert "SHA-256 mismatch" in run("launch", "--image", "x.qcow2")[2]
 

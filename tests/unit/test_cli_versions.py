@@ -41,7 +41,7 @@ def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:
     assert shown["made_from"] == "fixture" and shown["probe"]["passed"]
     assert run("report", "debian-13@1.0.1")[0] == 0
     page = (tmp_path / "report.html").read_text()
-    assert "Difference to debian-13@1.0.0" in page and "made from a fixture" in page
+    assert "Changes since debian-13@1.0.0" in page and "made from a fixture" in page
 
 
 def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,9 +95,9 @@ def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
     [
         (["diff", "a.json", "b.json"], 7, "no record"),
         (["diff", "debian-13@1.0.0", "debian-13@1.0.1"], 2, "not in the catalog"),
-        (["diff", "broken.json", "broken.json"], 7, "not a record"),
+        (["diff", "broken.json", "broken.json"], 7, "not a valid record"),
         (["catalog", "add", "x.qcow2", "--key", "none"], 2, "catalog key"),
-        (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7, "not a probe report"),
+        (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7, "not a valid probe report"),
         (["catalog", "add", "x.qcow2"], 2, "--key"),
         (["catalog", "verify", "--public-key", "k"], 2, "not an Ed25519 public key"),
         (["catalog", "verify", "--public-key", "k.pub", "--catalog", "elsewhere"], 2, "nothing is there to verify"),

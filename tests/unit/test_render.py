@@ -149,7 +149,7 @@ def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -
     with pytest.raises(SpecError, match="contains a private key"):
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
     (tmp_path / "site.pem").write_bytes(certificate.make(["a"], NOW)[1])
-    with pytest.raises(SpecError, match="does not belong"):
+    with pytest.raises(SpecError, match="does not match"):
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
 
 

@@ -66,7 +66,7 @@ def test_the_notebooks_own_port_counts() -> None:
     old = catalogs.real()
     machine = old.machine.model_copy(update={"port": 8888})
     found = diff.difference(old, old.model_copy(update={"machine": machine}))
-    assert found.level == "major" and found.kinds["ports"].changed == {"notebook": ("9999", "8888")}
+    assert found.level == "major" and found.categories["ports"].changed == {"notebook": ("9999", "8888")}
 
 
 @pytest.mark.parametrize(("level", "expected"), [("major", "2.0.0"), ("minor", "1.5.0"), ("patch", "1.4.8")])

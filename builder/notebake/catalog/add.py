@@ -99,6 +99,6 @@ def _write_small(
         catalog.storage.write(f"{folder}/{name}", data)
     return Entry(
         target=target, version=version, content_id=record.content_id, created=now,
-        made_from=record.made_from, probed=record.probe is not None and record.probe.green,
+        made_from=record.made_from, probed=record.probe is not None and record.probe.promotable,
         folder=folder, files=files,
     )  # fmt: skip

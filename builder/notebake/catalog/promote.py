@@ -20,7 +20,7 @@ def promote(catalog: Catalog, entry: Entry, channel: str, *, signer: Signer, now
     channels.check_name(channel)
     verify.check(catalog, entry, signer.verifier)
     probe = catalog.record(entry).probe
-    if probe is None or not probe.green:
+    if probe is None or not probe.promotable:
         failed = ", ".join(item.name for item in probe.results if item.status == "failed") if probe else ""
         raise RecordError(
             f"{entry.name}: {'its probe failed: ' + failed if probe else 'it was never probed'}",

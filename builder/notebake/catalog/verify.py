@@ -29,7 +29,7 @@ def check(catalog: Catalog, entry: Entry, maker: Verifier) -> None:
         raise RecordError(f"{entry.name}: its entry names files that were not signed")
     record = records.parse(catalog.file(entry, entry.record), source=f"{entry.name}: {entry.record}")
     own = (entry.target, entry.version, entry.content_id, entry.made_from, entry.probed)
-    probed = record.probe is not None and record.probe.green
+    probed = record.probe is not None and record.probe.promotable
     if own != (record.target, record.version, record.content_id, record.made_from, probed):
         raise RecordError(f"{entry.name}: its entry and its record differ")
 

@@ -214,7 +214,7 @@ class Spec(StrictModel):
     @model_validator(mode="after")
     def _ports(self) -> Spec:
         if self.notebook.port == 22:
-            raise ValueError("notebook.port: 22 is the port of ssh")
+            raise ValueError("notebook.port 22 is the port of ssh")
         return self
 
 

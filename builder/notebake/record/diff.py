@@ -1,4 +1,4 @@
-"""The difference of two images' software, and which number of the version it raises."""
+"""Compare the software of two images and derive the version bump."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from notebake.record.software import Software
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What differs in one kind of thing: name -> value, and name -> (old, new)."""
+    """Changes of one category. `added`, `removed`: name -> value; `changed`: name -> (old, new)."""
 
     added: dict[str, str] = field(default_factory=dict)
     removed: dict[str, str] = field(default_factory=dict)
@@ -24,46 +24,46 @@ class Changes:
         return bool(self.added or self.removed or self.changed)
 
     @property
-    def gone_or_changed(self) -> bool:
-        """Whether something that was there is not as it was."""
+    def removed_or_changed(self) -> bool:
+        """Whether anything was removed or changed."""
         return bool(self.removed or self.changed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """From one image to another. `kinds`: title -> changes, in the order people read them; sizes in bytes."""
+    """The diff between two images. `categories`: name -> changes, in display order. Sizes in bytes."""
 
     old: str
     new: str
-    kinds: dict[str, Changes]
+    categories: dict[str, Changes]
     bytes_old: int
     bytes_new: int
     level: Level
 
     @property
     def empty(self) -> bool:
-        """Whether both have the same software."""
-        return not any(self.kinds.values())
+        """Whether both images have the same software."""
+        return not any(self.categories.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The shape of `notebake diff --json`."""
+        """Return the object that `notebake diff --json` prints."""
         return {
             "old": self.old,
             "new": self.new,
             "level": self.level,
             "bytes": {"old": self.bytes_old, "new": self.bytes_new},
             **{
-                name: {
-                    "added": found.added,
-                    "removed": found.removed,
-                    "changed": {item: list(pair) for item, pair in found.changed.items()},
+                category: {
+                    "added": changes.added,
+                    "removed": changes.removed,
+                    "changed": {name: list(values) for name, values in changes.changed.items()},
                 }
-                for name, found in self.kinds.items()
+                for category, changes in self.categories.items()
             },
         }
 
 
-def _between(old: Mapping[str, str], new: Mapping[str, str]) -> Changes:
+def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> Changes:
     return Changes(
         added={name: new[name] for name in sorted(new.keys() - old.keys())},
         removed={name: old[name] for name in sorted(old.keys() - new.keys())},
@@ -78,99 +78,99 @@ def _lines(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _ports(record: Record, software: Software) -> dict[str, str]:
-    # The server does not run while the image is made: its port is the spec's.
+    # The server does not run during the bake, so its ports come from the spec.
     return {"notebook": str(record.machine.port), "endpoint": str(record.machine.public_port)} | _lines(
         software.ports
     )
 
 
-def _minor_rises(pair: tuple[str, str]) -> bool:
-    """Whether `1.2.3 -> 1.3.0` or more: the first two numbers of the upstream version differ.
+def _minor_differs(versions: tuple[str, str]) -> bool:
+    """Return whether the first two numbers of the upstream version differ, as in `1.2.3 -> 1.3.0`.
 
-    A distribution's epoch (`1:`) and revision (`-2+deb13u1`) are not upstream's.
+    The distribution's epoch (`1:`) and revision (`-2+deb13u1`) are not part of the upstream version.
     """
-    first = [re.findall(r"\d+", re.sub(r"^\d+:", "", text).split("-")[0])[:2] for text in pair]
-    return first[0] != first[1]
+    old, new = (re.findall(r"\d+", re.sub(r"^\d+:", "", version).split("-")[0])[:2] for version in versions)
+    return old != new
 
 
 def _python_minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def _level(old: Record, kinds: Mapping[str, Changes], before: Software, after: Software) -> Level:
+def _level(categories: Mapping[str, Changes], old: Software, new: Software) -> Level:
     if (
-        (before.system.id, before.system.version) != (after.system.id, after.system.version)
-        or _python_minor(before.python) != _python_minor(after.python)
-        or kinds["ports"].gone_or_changed
-        or kinds["units"].gone_or_changed
+        (old.system.id, old.system.version) != (new.system.id, new.system.version)
+        or _python_minor(old.python) != _python_minor(new.python)
+        or categories["ports"].removed_or_changed
+        or categories["units"].removed_or_changed
     ):
         return "major"
-    packages = (kinds["os_packages"], kinds["python_packages"])
-    if any(found.added or any(map(_minor_rises, found.changed.values())) for found in packages):
+    packages = (categories["os_packages"], categories["python_packages"])
+    if any(changes.added or any(map(_minor_differs, changes.changed.values())) for changes in packages):
         return "minor"
     return "patch"
 
 
 def difference(old: Record, new: Record, *, names: tuple[str, str] = ("old", "new")) -> Difference:
-    """What changed from `old` to `new`, called `names`."""
+    """Return the difference from `old` to `new`; `names` are their display names."""
     before, after = old.software, new.software
-    kinds = {
-        "system": _between(
+    categories = {
+        "system": _changes(
             {"os": f"{before.system.id} {before.system.version}", "python": before.python},
             {"os": f"{after.system.id} {after.system.version}", "python": after.python},
         ),
-        "python_packages": _between(before.python_packages, after.python_packages),
-        "os_packages": _between(before.os_packages, after.os_packages),
-        "ports": _between(_ports(old, before), _ports(new, after)),
-        "units": _between(before.units, after.units),
-        "users": _between(before.users, after.users),
-        "setuid": _between(before.setuid, after.setuid),
-        "firewall": _between(_lines(before.firewall), _lines(after.firewall)),
+        "python_packages": _changes(before.python_packages, after.python_packages),
+        "os_packages": _changes(before.os_packages, after.os_packages),
+        "ports": _changes(_ports(old, before), _ports(new, after)),
+        "units": _changes(before.units, after.units),
+        "users": _changes(before.users, after.users),
+        "setuid": _changes(before.setuid, after.setuid),
+        "firewall": _changes(_lines(before.firewall), _lines(after.firewall)),
     }
     return Difference(
         old=names[0],
         new=names[1],
-        kinds=kinds,
+        categories=categories,
         bytes_old=old.image.bytes,
         bytes_new=new.image.bytes,
-        level=_level(old, kinds, before, after),
+        level=_level(categories, before, after),
     )
 
 
-def text(found: Difference) -> str:
-    """For a terminal: `+ added`, `- removed`, `~ changed`, a kind after the other."""
-    lines = [f"{found.old} -> {found.new}: {found.level}{', the same software' if found.empty else ''}"]
-    lines.append(f"size: {_size(found)}")
-    for name, kind in found.kinds.items():
-        if kind:
-            lines.append(f"{name.replace('_', ' ')}:")
-            lines += [f"  + {' '.join(filter(None, row))}" for row in kind.added.items()]
-            lines += [f"  - {' '.join(filter(None, row))}" for row in kind.removed.items()]
-            lines += [f"  ~ {item} {pair[0]} -> {pair[1]}" for item, pair in kind.changed.items()]
+def text(diff: Difference) -> str:
+    """Return the difference for a terminal: `+ added`, `- removed`, `~ changed`, by category."""
+    lines = [f"{diff.old} -> {diff.new}: {diff.level}{', the same software' if diff.empty else ''}"]
+    lines.append(f"size: {_size(diff)}")
+    for category, changes in diff.categories.items():
+        if changes:
+            lines.append(f"{category.replace('_', ' ')}:")
+            lines += [f"  + {' '.join(filter(None, row))}" for row in changes.added.items()]
+            lines += [f"  - {' '.join(filter(None, row))}" for row in changes.removed.items()]
+            lines += [f"  ~ {name} {old} -> {new}" for name, (old, new) in changes.changed.items()]
     return "\n".join(lines)
 
 
-def _size(found: Difference) -> str:
-    by = found.bytes_new - found.bytes_old
-    return f"{found.bytes_old / 1e6:.1f} MB -> {found.bytes_new / 1e6:.1f} MB ({by / 1e6:+.1f} MB)"
+def _size(diff: Difference) -> str:
+    growth = diff.bytes_new - diff.bytes_old
+    return f"{diff.bytes_old / 1e6:.1f} MB -> {diff.bytes_new / 1e6:.1f} MB ({growth / 1e6:+.1f} MB)"
 
 
-def markdown(found: Difference) -> str:
-    """For release notes and comments on a change: a table a kind."""
-    lines = [f"## {found.old} → {found.new} ({found.level})", "", f"Size: {_size(found)}", ""]
-    if found.empty:
+def markdown(diff: Difference) -> str:
+    """Return the difference as Markdown, for release notes and review comments: one table per category."""
+    lines = [f"## {diff.old} → {diff.new} ({diff.level})", "", f"Size: {_size(diff)}", ""]
+    if diff.empty:
         lines += ["The software is the same.", ""]
-    for name, kind in found.kinds.items():
-        if kind:
+    for category, changes in diff.categories.items():
+        if changes:
             lines += [
-                f"### {name.replace('_', ' ').capitalize()}",
+                f"### {category.replace('_', ' ').capitalize()}",
                 "",
-                "| what | before | after |",
+                "| name | before | after |",
                 "|---|---|---|",
             ]
-            rows = [(item, "", value or "yes") for item, value in kind.added.items()]
-            rows += [(item, value or "yes", "") for item, value in kind.removed.items()]
-            rows += [(item, *pair) for item, pair in kind.changed.items()]
+            rows = [(name, "", value or "yes") for name, value in changes.added.items()]
+            rows += [(name, value or "yes", "") for name, value in changes.removed.items()]
+            rows += [(name, *values) for name, values in changes.changed.items()]
             lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in sorted(rows)]
             lines.append("")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The git state of a folder, for the record of what was baked from it."""
+"""Read the git state of the spec's folder, for the record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from notebake.record.record import Commit
 
 
 def state(folder: Path) -> Commit | None:
-    """The commit that `folder` is at and whether it is clean; None outside of git, or without a commit."""
+    """Return the current commit of `folder` and whether it is clean; None without git or commits."""
     if not process.has("git"):
         return None
     head = process.run(["git", "-C", folder, "rev-parse", "HEAD"], timeout=60, check=False)

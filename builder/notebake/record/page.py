@@ -1,4 +1,4 @@
-"""One self-contained HTML page about an image: no script, nothing fetched, every value escaped."""
+"""Render the HTML report on an image: self-contained, without scripts, every value escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jinja2
 from notebake.record.diff import Difference
 from notebake.record.record import Record
 
-_WIDTH = 400  # units of the chart that the longest step takes
+_WIDTH = 400  # of the longest step's bar, in units of the chart
 
 
 @cache
@@ -27,47 +27,49 @@ def _template() -> jinja2.Template:
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
-    found = [
+    facts = [
         ("target", record.target),
         ("version", record.version or "not in a catalog yet"),
-        ("made", f"{record.created:%Y-%m-%d %H:%M} UTC"),
+        ("created", f"{record.created:%Y-%m-%d %H:%M} UTC"),
         ("content id", record.content_id),
         ("disk", f"{record.image.bytes / 1e6:.0f} MB, SHA-256 {record.image.sha256}"),
-        ("base", record.base.url or "made here from the release's packages"),
+        ("base image", record.base.url or "built from the distribution's packages"),
         ("tools", ", ".join(f"{name} {version}" for name, version in record.tools.items())),
     ]
     if record.commit:
-        found.append(("commit", record.commit.id + ("" if record.commit.clean else ", with changes")))
-    return found
+        facts.append(
+            ("commit", record.commit.id + ("" if record.commit.clean else ", with uncommitted changes"))
+        )
+    return facts
 
 
 def _bars(record: Record) -> list[dict[str, Any]]:
-    longest = max((item.seconds for item in record.steps), default=0) or 1
+    longest = max((step.seconds for step in record.steps), default=0) or 1
     return [
         {
-            "title": item.step,
-            "seconds": round(item.seconds, 1),
-            "width": round(item.seconds / longest * _WIDTH, 1),
+            "title": step.step,
+            "seconds": round(step.seconds, 1),
+            "width": round(step.seconds / longest * _WIDTH, 1),
         }
-        for item in record.steps
+        for step in record.steps
     ]
 
 
 def _software(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
-    found = record.software
+    software = record.software
     return [
-        ("Python packages", list(found.python_packages.items())),
-        ("OS packages", list(found.os_packages.items())),
-        ("listening ports", [(item, "") for item in found.ports]),
-        ("units", list(found.units.items())),
-        ("users", list(found.users.items())),
-        ("setuid files", list(found.setuid.items())),
-        ("firewall rules", [(item, "") for item in found.firewall]),
+        ("Python packages", list(software.python_packages.items())),
+        ("OS packages", list(software.os_packages.items())),
+        ("listening ports", [(port, "") for port in software.ports]),
+        ("units", list(software.units.items())),
+        ("users", list(software.users.items())),
+        ("setuid files", list(software.setuid.items())),
+        ("firewall rules", [(rule, "") for rule in software.firewall]),
     ]
 
 
 def render(record: Record, *, difference: Difference | None, screenshot: bytes | None) -> bytes:
-    """The page (UTF-8). `difference` is to the version before, `screenshot` a PNG of the notebook."""
+    """Return the report (UTF-8). `difference`: to the image before. `screenshot`: PNG of the notebook."""
     return (
         _template()
         .render(

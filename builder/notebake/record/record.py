@@ -1,7 +1,7 @@
-"""The record of a baked image: what went in, what came out, what is in it, how long each step took.
+"""The record of a baked image: its inputs, the disk, the software in it, the duration of each step.
 
-It lies beside the image under the same name, and goes into the catalog with it. `notebake schema --record`
-prints its JSON schema.
+It is stored beside the image under the same name, and with it in the catalog. `notebake schema --record`
+prints the JSON schema.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Base(StrictModel):
-    """What the image was made on: `id` over all that a base is made from; `sha256` of its disk."""
+    """The base image. `id`: digest of the base image's inputs. `sha256`: digest of its disk."""
 
     id: str
     sha256: str | None = None
@@ -33,14 +33,14 @@ class Base(StrictModel):
 
 
 class Commit(StrictModel):
-    """The git state of the spec's folder: `clean` when nothing in it was changed or untracked."""
+    """The git state of the spec's folder. `clean`: no changed and no untracked files."""
 
     id: str = Field(pattern=r"^[0-9a-f]{40,64}$")
     clean: bool
 
 
 class Serving(StrictModel):
-    """How the machine serves, for those who launch the image."""
+    """How the machine serves the notebook; `launch` reads it."""
 
     user: str
     port: int
@@ -52,7 +52,7 @@ class Serving(StrictModel):
 
 
 class Image(StrictModel):
-    """The disk. `mtime_ns` is this computer's, for a quick look whether the file is still the same one."""
+    """The disk. `mtime_ns`: its modification time on this host, to detect an unchanged file quickly."""
 
     file: FileName
     sha256: str = Field(pattern=_DIGEST)
@@ -68,7 +68,7 @@ class Step(StrictModel):
 
 
 class ProbeResult(StrictModel):
-    """One check of a probe."""
+    """The result of one check of a probe."""
 
     name: str
     status: Literal["passed", "failed", "skipped"]
@@ -77,7 +77,7 @@ class ProbeResult(StrictModel):
 
 
 class ProbeReport(StrictModel):
-    """What `notebake probe --json` printed."""
+    """A probe report, as `notebake probe --json` prints it."""
 
     address: str
     started: AwareDatetime
@@ -86,27 +86,22 @@ class ProbeReport(StrictModel):
     results: tuple[ProbeResult, ...]
 
     @property
-    def green(self) -> bool:
-        """Whether something passed and nothing failed, by the results themselves."""
-        return (
-            self.passed
-            and any(item.status == "passed" for item in self.results)
-            and not any(item.status == "failed" for item in self.results)
-        )
+    def promotable(self) -> bool:
+        """Whether the probe passed and its results confirm it: at least one passed, none failed."""
+        statuses = {result.status for result in self.results}
+        return self.passed and "passed" in statuses and "failed" not in statuses
 
 
 class Record(StrictModel):
-    """Everything that is known of one image."""
+    """The record of one image."""
 
     format: Literal[2]
     made_from: Literal["bake", "fixture"] = Field(
-        "bake", description="fixture: no machine was started for it, a test made it up."
+        "bake", description="fixture: created by a test, not by a bake."
     )
     content_id: str = Field(pattern=_DIGEST)
-    inputs: dict[str, str] = Field(
-        description="What the content id is made over: name -> SHA-256 or version."
-    )
-    version: Version | None = Field(None, description="MAJOR.MINOR.PATCH, given by the catalog.")
+    inputs: dict[str, str] = Field(description="Inputs of the content id: name -> SHA-256 or version.")
+    version: Version | None = Field(None, description="MAJOR.MINOR.PATCH, assigned by the catalog.")
     target: TargetName
     platform: str
     created: AwareDatetime
@@ -121,17 +116,17 @@ class Record(StrictModel):
     probe: ProbeReport | None = None
 
     def to_json(self) -> bytes:
-        """As it is on disk."""
+        """Return the bytes of the record file."""
         return (json.dumps(self.model_dump(mode="json"), indent=2) + "\n").encode()
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of a record."""
+    """Return the JSON schema (draft 2020-12) of a record."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Record.model_json_schema()}
 
 
 def path_for(image: Path) -> Path:
-    """Where the record of `image` is: the same name, ending in .json."""
+    """Return the path of the record of `image`: the same name, ending in .json."""
     return image.with_suffix(".json")
 
 
@@ -141,49 +136,49 @@ def write(image: Path, record: Record) -> None:
 
 
 def parse(data: bytes | str, *, source: str) -> Record:
-    """A whole, checked Record from JSON; `source` names it in messages. Raises RecordError."""
-    return _checked(Record, data, source, "record")
+    """Parse and validate a record (JSON); `source` names it in messages. Raises RecordError."""
+    return _checked(Record, data, source, "record", "bake --force")
 
 
 def parse_probe(data: bytes | str, *, source: str) -> ProbeReport:
-    """The report that `notebake probe --json` printed. Raises RecordError."""
-    return _checked(ProbeReport, data, source, "probe report")
+    """Parse a probe report, the output of `notebake probe --json`. Raises RecordError."""
+    return _checked(ProbeReport, data, source, "probe report", "probe --json")
 
 
-def _checked(model: type[_Model], data: bytes | str, source: str, what: str) -> _Model:
+def _checked(model: type[_Model], data: bytes | str, source: str, what: str, command: str) -> _Model:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         raise RecordError(
-            f"{source}: not a {what} of this notebake: {first_problem(error)}",
-            "make it anew: `notebake bake --force`, `notebake probe --json`",
+            f"{source}: not a valid {what} (written by another notebake version?): {first_problem(error)}",
+            f"run `notebake {command}` to create it again",
         ) from None
 
 
 def load(path: Path) -> Record:
-    """The record in the file `path`, or beside the image `path`. Raises RecordError."""
+    """Read the record in the file `path`, or the one beside the image `path`. Raises RecordError."""
     if path.suffix != ".json":
         path = path_for(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise RecordError(
-            f"{path}: no record can be read here: {error.strerror}",
-            "keep image and record together, or bake anew",
+            f"{path}: no record: {error.strerror}",
+            "keep the image and its record in the same folder, or bake again",
         ) from None
     return parse(data, source=str(path))
 
 
 def is_current(image: Path, content_id: str) -> bool:
-    """Whether `image` is the one its record speaks of and was made from `content_id`.
+    """Return whether `image` matches its record and was baked from `content_id`.
 
-    Looks at size and modification time, not at every byte: an unchanged bake takes no second. Raises
-    RecordError for a broken record.
+    Only the size and modification time are compared, not every byte: an unchanged bake takes less than a
+    second. Raises RecordError for an invalid record.
     """
     if not (image.is_file() and path_for(image).exists()):
         return False
-    found, status = load(image), image.stat()
-    return found.content_id == content_id and (found.image.bytes, found.image.mtime_ns) == (
+    record, status = load(image), image.stat()
+    return record.content_id == content_id and (record.image.bytes, record.image.mtime_ns) == (
         status.st_size,
         status.st_mtime_ns,
     )

@@ -1,4 +1,4 @@
-"""The software of an image as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), by cyclonedx-python-lib."""
+"""Render the software of an image as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from packageurl import PackageURL
 from notebake.record.record import Record
 from notebake.record.software import Software
 
-# A namespace of ours, so that the same image has the same serial number everywhere.
+# A namespace for uuid5: the same image has the same serial number everywhere.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "notebake.sbom")
 
 
 def path_for(image: Path) -> Path:
-    """Where the SBOM of `image` is: the same name, ending in .cdx.json."""
+    """Return the path of the SBOM of `image`: the same name, ending in .cdx.json."""
     return image.with_suffix(".cdx.json")
 
 
 def _os_purl(software: Software, name: str, version: str) -> PackageURL:
-    # `name:arch` or, of rpm packages in several versions, `name:version` (images/_shared/linux/scripts/report.py).
-    plain = name.split(":", 1)[0]
+    # `name:arch`, or `name:version` for rpm packages in several versions
+    # (images/_shared/linux/scripts/report.py).
+    package = name.split(":", 1)[0]
     release = {"distro": f"{software.system.id}-{software.system.version}"}
     vendor = "opensuse" if software.system.id.startswith("opensuse") else software.system.id
-    return PackageURL(software.system.packages, vendor, plain, version, release)
+    return PackageURL(software.system.packages, vendor, package, version, release)
 
 
 def _components(software: Software) -> Iterator[Component]:
@@ -50,7 +51,7 @@ def _components(software: Software) -> Iterator[Component]:
 
 
 def render(record: Record) -> bytes:
-    """The SBOM of a record's image; the same record gives the same bytes."""
+    """Return the SBOM of the record's image (JSON). Same record, same bytes."""
     software = record.software
     system = Component(
         name=record.target,

@@ -1,4 +1,4 @@
-"""Version numbers of images: MAJOR.MINOR.PATCH."""
+"""Parse and bump the version numbers of images: MAJOR.MINOR.PATCH."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 
 def number(version: str) -> tuple[int, int, int]:
-    """MAJOR.MINOR.PATCH as numbers to sort by. Raises RecordError."""
-    found = _VERSION.fullmatch(version)
-    if found is None:
+    """Return MAJOR.MINOR.PATCH as three numbers, to sort by. Raises RecordError."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
         raise RecordError(f"{version!r}: not a version", "a version is MAJOR.MINOR.PATCH, as in 1.4.0")
-    return int(found[1]), int(found[2]), int(found[3])
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 def following(version: str, level: Level) -> str:
-    """The version after `version`: what is to the right of the risen number falls to 0."""
+    """Return `version` bumped by `level`: the numbers to the right of the bumped one become 0."""
     major, minor, patch = number(version)
     if level == "major":
         return f"{major + 1}.0.0"

@@ -1,4 +1,7 @@
-"""What is in an image, as its machine reported it before it was sealed (images/_shared/*/scripts/report.py, .ps1)."""
+"""The software inventory of an image, reported by the machine before it is sealed.
+
+images/_shared/linux/scripts/report.py and images/_shared/windows/scripts/report.ps1 write it.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,19 @@ from notebake.validation import StrictModel, first_problem
 
 
 class System(StrictModel):
-    """The OS: `id` and `version` as os-release has them (ID, VERSION_ID); `windows` and 10.0.BUILD."""
+    """The OS. `id`, `version`: ID and VERSION_ID of os-release; on Windows `windows` and 10.0.BUILD."""
 
     id: str
     version: str
     title: str
-    packages: str = Field(description="deb, rpm or, on Windows, generic: programs and updates.")
+    packages: str = Field(description="deb, rpm, or generic on Windows (programs and updates).")
 
 
 class Software(StrictModel):
-    """One machine's software. Packages: name -> version; an OS package of a second architecture is `name:arch`.
+    """The software inventory of one machine.
 
-    An update of Windows is its KB number -> what it is.
+    Packages: name -> version; an OS package of a second architecture is `name:arch`. A Windows update: KB
+    number -> description.
     """
 
     system: System
@@ -31,21 +35,23 @@ class Software(StrictModel):
     os_packages: dict[str, str]
     python_packages: dict[str, str]
     units: dict[str, str] = Field(
-        description="systemd unit file or Windows service -> state, those that start something."
+        description="systemd unit or Windows service -> state; only those that start a program."
     )
-    ports: tuple[str, ...] = Field(description="Listening: `tcp ADDRESS PORT`, ephemeral ports left out.")
+    ports: tuple[str, ...] = Field(
+        description="Listening ports as `tcp ADDRESS PORT`, without ephemeral ports."
+    )
     users: dict[str, str] = Field(description="name -> `UID SHELL`; on Windows `RID STATE`.")
     setuid: dict[str, str] = Field(
-        description="path -> `MODE OWNER:GROUP`; setuid and setgid files; Windows has none."
+        description="setuid and setgid files: path -> `MODE OWNER:GROUP`; empty on Windows."
     )
-    firewall: tuple[str, ...] = Field(description="The rules, a line each, without counters.")
+    firewall: tuple[str, ...] = Field(description="Firewall rules, one per line, without counters.")
 
 
 def load(path: Path) -> Software:
-    """The report in the file `path`. Raises RecordError."""
+    """Read the software inventory in the file `path`. Raises RecordError."""
     try:
         return Software.model_validate(json.loads(path.read_text("utf-8")))
     except ValidationError as error:
-        raise RecordError(f"{path}: not a software report: {first_problem(error)}") from None
+        raise RecordError(f"{path}: not a software inventory: {first_problem(error)}") from None
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: not a software report: {error}") from None
+        raise RecordError(f"{path}: not a software inventory: {error}") from None
