@@ -59,7 +59,7 @@ def test_a_writer_killed_on_the_way(stop: int, tmp_path: Path) -> None:
     child.communicate()
     assert [item.version for item in catalog.entries()] == (["1.0.0"] if stop < 6 else ["1.0.0", "1.0.1"])
     again = add.add(catalog, second, signer=signer, now=catalogs.START + catalogs.WEEK, probe=None)
-    assert again.entry.version == "1.0.1" and again.fresh == (stop < 6)
+    assert again.entry.version == "1.0.1" and again.is_new == (stop < 6)
     catalog.write_index()
     assert verify.problems(catalog, signer.verifier) == []
 

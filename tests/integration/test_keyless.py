@@ -108,7 +108,7 @@ def test_outside_of_a_ci_and_with_wrong_options(
     monkeypatch.delenv("GITHUB_ACTIONS")
     keyless._signer.cache_clear()
     code, _, said = run("promote", "debian-13@candidate")
-    assert code == 2 and "no CI service offers one here" in said and "id-token: write" in said
+    assert code == 2 and "this is not a CI job" in said and "id-token: write" in said
     monkeypatch.delenv("NOTEBAKE_ISSUER")
     code, _, said = run("catalog", "verify")
     assert code == 2 and "--issuer" in said

@@ -100,7 +100,7 @@ def test_a_folder_that_leads_elsewhere_is_no_entry(folder: str, root: Path, cata
     index = json.loads((root / INDEX).read_bytes())
     rows = index["products"]["com.notebake:debian-13:amd64"]["versions"]
     rows["1.0.0"]["notebake"]["folder"] = folder
-    with pytest.raises(RecordError, match="not a list"):
+    with pytest.raises(RecordError, match="not a valid index"):
         simplestreams.entries(json.dumps(index).encode(), source="x")
 
 
@@ -120,7 +120,7 @@ def test_an_index_whose_folder_leads_elsewhere(folder: str, root: Path, catalog:
         versions["1.0.0"]["notebake"]["folder"] = folder
 
     edit(root / INDEX, change)
-    with pytest.raises(RecordError, match=r"images\.json: not a list"):
+    with pytest.raises(RecordError, match=r"images\.json: not a valid index"):
         catalog.entries()
     assert prune(catalog) == ["debian-13@1.0.0", "debian-13@1.0.1"]
     assert (root.parent / "victim/data/thesis").read_text() == "precious"
@@ -141,7 +141,7 @@ def test_an_index_that_calls_a_new_version_old(root: Path, catalog: Catalog) -> 
 def test_an_entry_that_names_the_files_of_another(root: Path, catalog: Catalog) -> None:
     kept = catalog.entry("debian-13", "1.0.2").folder
     edit(root / OWN, lambda data: data.update(folder=kept))
-    refused(catalog, root, "debian-13@1.0.2 and debian-13@1.0.0: both name")
+    refused(catalog, root, "debian-13@1.0.2 and debian-13@1.0.0: both use the folder")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "", "a\\b", "/x", "a\0", "%2e%2e/x"])
@@ -174,13 +174,13 @@ def link(path: Path, to: Path) -> None:
 def test_nothing_behind_a_link_is_removed(where: str, root: Path, catalog: Catalog) -> None:
     path = catalog.entry("debian-13", "1.0.0").folder if where == "VERSION" else where
     link(root / path, root.parent / "elsewhere")
-    refused(catalog, root, f"{path}: a link")
+    refused(catalog, root, f"{path}: is a symbolic link")
 
 
 @pytest.mark.parametrize("where", ["images/evil", "images/debian-13/evil"])
 def test_a_link_among_the_leftovers(where: str, root: Path, catalog: Catalog) -> None:
     link(root / where, root.parent / "victim")
-    refused(catalog, root, f"{where}: a link")
+    refused(catalog, root, f"{where}: is a symbolic link")
 
 
 def test_a_link_inside_a_version_goes_and_what_it_points_to_stays(root: Path, catalog: Catalog) -> None:

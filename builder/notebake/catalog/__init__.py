@@ -1,1 +1,1 @@
-"""Images as signed versions, and the channels that point to them."""
+"""The catalog: images stored as signed versions, and channels that point to versions."""

@@ -1,4 +1,4 @@
-"""Puts an image into a catalog: its files first, in a folder of this writer's own, its entry last."""
+"""Add an image to a catalog: its files first, in a folder unique to this writer; its entry last."""
 
 from __future__ import annotations
 
@@ -23,77 +23,78 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """The outcome of `add`. `fresh` is False when that very image was the newest one already."""
+    """The result of `add`. `is_new` is False if the image already was the newest version."""
 
     entry: Entry
-    fresh: bool
+    is_new: bool
 
 
 def add(catalog: Catalog, image: Path, *, signer: Signer, now: datetime, probe: ProbeReport | None) -> Added:
-    """Put `image` with the record beside it into the catalog, under the version that follows.
+    """Add `image`, with the record beside it, as the next version.
 
-    Nothing of it can be seen before all is there; a failure, or a writer that is killed, leaves the
-    catalog as it was. Raises RecordError for an image that is not its record's, SpecError without one.
+    Readers see it only when it is complete: a failure or a killed writer leaves the catalog unchanged.
+    Raises RecordError for an image that does not match its record, SpecError for a missing image.
     """
-    known = records.load(image)
+    record = records.load(image)
     if not image.is_file():
-        raise SpecError(f"{image}: no such image", "`notebake bake` makes one")
-    if sha256(image) != known.image.sha256:
-        raise RecordError(f"{image}: not the image its record speaks of (SHA-256 differs)", "bake it anew")
+        raise SpecError(f"{image}: no such image", "`notebake bake` creates one")
+    if sha256(image) != record.image.sha256:
+        raise RecordError(f"{image}: does not match its record (SHA-256 mismatch)", "bake it again")
     if probe is not None:
-        known = known.model_copy(update={"probe": probe})
-    rows = catalog.entries(known.target)
-    if rows and _same(rows[-1], known):
-        return Added(entry=rows[-1], fresh=False)
-    folder = f"images/{known.target}/{known.content_id[:12]}-{secrets.token_hex(4)}"
+        record = record.model_copy(update={"probe": probe})
+    entries = catalog.entries(record.target)
+    if entries and _same(entries[-1], record):
+        return Added(entry=entries[-1], is_new=False)
+    folder = f"images/{record.target}/{record.content_id[:12]}-{secrets.token_hex(4)}"
     try:
-        catalog.storage.put(image, f"{folder}/{known.target}.qcow2")
+        catalog.storage.put(image, f"{folder}/{record.target}.qcow2")
         for _ in range(_ATTEMPTS):
-            rows = catalog.entries(known.target)
-            check_clock(now, rows[-1].created if rows else None)
-            entry = _write_small(catalog, known, folder, _next(catalog, rows, known), signer, now)
+            entries = catalog.entries(record.target)
+            check_clock(now, entries[-1].created if entries else None)
+            version = _next(catalog, entries, record)
+            entry = _write_small(catalog, record, folder, version, signer, now)
             try:
                 catalog.storage.create(entry_file.path(entry.target, entry.version), entry.to_json())
             except FileExistsError:
-                continue  # another writer was quicker: the next version it is
+                continue  # another writer took this version: try the next one
             break
         else:
-            raise RecordError(f"{known.target}: too many writers at once", "do the same again")
+            raise RecordError(f"{record.target}: too many concurrent writers", "run the same command again")
     except BaseException:
         catalog.storage.remove(folder)
         raise
     catalog.write_index()
-    return Added(entry=entry, fresh=True)
+    return Added(entry=entry, is_new=True)
 
 
-def _same(newest: Entry, known: Record) -> bool:
+def _same(newest: Entry, record: Record) -> bool:
     disk = newest.files[newest.disk].sha256
-    return (newest.content_id, disk) == (known.content_id, known.image.sha256) and (
-        newest.probed or known.probe is None
+    return (newest.content_id, disk) == (record.content_id, record.image.sha256) and (
+        newest.probed or record.probe is None
     )
 
 
-def _next(catalog: Catalog, rows: list[Entry], known: Record) -> str:
-    if not rows:
+def _next(catalog: Catalog, entries: list[Entry], record: Record) -> str:
+    if not entries:
         return semver.FIRST
-    newest = rows[-1]
-    found = diff.difference(catalog.record(newest), known, names=(newest.name, "the new image"))
-    return semver.following(newest.version, found.level)
+    newest = entries[-1]
+    difference = diff.difference(catalog.record(newest), record, names=(newest.name, "the new image"))
+    return semver.following(newest.version, difference.level)
 
 
 def _write_small(
-    catalog: Catalog, known: Record, folder: str, version: str, signer: Signer, now: datetime
+    catalog: Catalog, record: Record, folder: str, version: str, signer: Signer, now: datetime
 ) -> Entry:
-    record = known.model_copy(update={"version": version})
+    record = record.model_copy(update={"version": version})
     target = record.target
     small = {f"{target}.json": record.to_json(), f"{target}.cdx.json": sbom.render(record)}
     disk = File(sha256=record.image.sha256, bytes=record.image.bytes)
     files = {f"{target}.qcow2": disk} | {name: entry_file.describe(data) for name, data in small.items()}
-    # As sha256sum writes and checks it.
+    # The format of sha256sum.
     small[SUMS] = "".join(f"{file.sha256}  {name}\n" for name, file in sorted(files.items())).encode()
     files[SUMS] = entry_file.describe(small[SUMS])
-    made = provenance.statement(record, {name: file.sha256 for name, file in files.items()})
-    small[PROVENANCE] = signer.sign(made)
+    statement = provenance.statement(record, {name: file.sha256 for name, file in files.items()})
+    small[PROVENANCE] = signer.sign(statement)
     files[PROVENANCE] = entry_file.describe(small[PROVENANCE])
     for name, data in small.items():
         catalog.storage.write(f"{folder}/{name}", data)

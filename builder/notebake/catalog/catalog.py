@@ -1,4 +1,4 @@
-"""The catalog: images by version, whole or not there, signed, and the channels that point to them."""
+"""Read a catalog: entries, channels, records and disks; write its index."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from notebake.files import sha256
 from notebake.record import record as records
 from notebake.record.record import Record
 
-# Clocks of different computers differ a little; more than this is a wrong clock.
+# The clocks of two hosts differ a little; with a larger difference, one of them is wrong.
 _SKEW = timedelta(minutes=5)
-_REFERENCE = re.compile(r"(?P<target>[a-z][a-z0-9.-]*)@(?P<what>[a-z0-9][a-z0-9.-]*)")
+_REFERENCE = re.compile(r"(?P<target>[a-z][a-z0-9.-]*)@(?P<name>[a-z0-9][a-z0-9.-]*)")
 
 
 def is_reference(text: str) -> bool:
-    """Whether `text` is TARGET@CHANNEL or TARGET@VERSION."""
+    """Return whether `text` has the form TARGET@CHANNEL or TARGET@VERSION."""
     return _REFERENCE.fullmatch(text) is not None
 
 
@@ -33,23 +33,23 @@ class Catalog:
         self.storage = Storage(url)
 
     def entries(self, target: str | None = None, *, indexed: bool = True) -> list[Entry]:
-        """All entries, or one target's, by target and version. Raises RecordError for a broken one.
+        """Return all entries, or those of `target`, sorted by target and version. Raises RecordError.
 
-        The index gives most in one read; which entries there are, the entries' own files say. With
-        `indexed=False` these say everything, and the index is not read.
+        The entry files decide which entries exist; the index provides the contents of most of them in one
+        read. With `indexed=False` the index is not used: every entry is read from its own file.
         """
-        known = {item.name: item for item in self._indexed()} if indexed else {}
+        known = {entry.name: entry for entry in self._indexed()} if indexed else {}
         if self.storage.lists:
             targets = [target] if target else self.storage.names("entries")
-            there = {}
+            existing = {}
             for name in targets:
                 for file in self.storage.names(f"entries/{name}"):
                     version = file.removesuffix(".json")
                     reference = f"{name}@{version}"
-                    there[reference] = known.get(reference) or self.entry(name, version)
-            known = there
-        rows = [item for item in known.values() if target in (None, item.target)]
-        return sorted(rows, key=lambda item: (item.target, item.order))
+                    existing[reference] = known.get(reference) or self.entry(name, version)
+            known = existing
+        entries = [entry for entry in known.values() if target in (None, entry.target)]
+        return sorted(entries, key=lambda entry: (entry.target, entry.order))
 
     def _indexed(self) -> list[Entry]:
         try:
@@ -59,44 +59,47 @@ class Catalog:
         return simplestreams.entries(data, source=f"{self.storage.url}/{simplestreams.PRODUCTS}")
 
     def entry(self, target: str, version: str) -> Entry:
-        """One version. Raises SpecError when it is not there, RecordError for a broken one."""
+        """Read the entry of one version. Raises SpecError if there is none, RecordError if it is invalid."""
         path = entry_file.path(target, version)
         source = f"{self.storage.url}/{path}"
         try:
-            found = entry_file.parse(self.storage.read(path), source=source)
+            entry = entry_file.parse(self.storage.read(path), source=source)
         except FileNotFoundError:
             raise SpecError(
                 f"{target}@{version}: not in the catalog {self.storage.url}",
-                "`notebake catalog list` shows what is",
+                "`notebake catalog list` shows its versions",
             ) from None
-        if (found.target, found.version) != (target, version):
-            raise RecordError(f"{source}: speaks of {found.name}")
-        return found
+        if (entry.target, entry.version) != (target, version):
+            raise RecordError(f"{source}: is the entry of {entry.name}")
+        return entry
 
     def pointers(self, target: str) -> dict[str, str]:
-        """Channel -> version."""
-        rows = self.entries(target)
-        return channels.pointers(channels.moves(self.storage, target), rows[-1].version if rows else None)
+        """Return the channels of `target`: channel -> version."""
+        entries = self.entries(target)
+        newest = entries[-1].version if entries else None
+        return channels.pointers(channels.moves(self.storage, target), newest)
 
     def find(self, reference: str) -> Entry:
-        """The entry that TARGET@CHANNEL or TARGET@VERSION means. Raises SpecError."""
-        found = _REFERENCE.fullmatch(reference)
-        if found is None:
-            raise SpecError(f"{reference}: not TARGET@CHANNEL or TARGET@VERSION", "as in debian-13@stable")
-        target, what = found["target"], found["what"]
-        if what[0].isdigit():
-            return self.entry(target, what)
-        pointers = self.pointers(target)
-        if what not in pointers:
-            there = ", ".join(sorted(pointers)) or "none"
+        """Return the entry for TARGET@CHANNEL or TARGET@VERSION. Raises SpecError."""
+        match = _REFERENCE.fullmatch(reference)
+        if match is None:
             raise SpecError(
-                f"{reference}: there is no such channel in {self.storage.url}",
-                f"channels of {target}: {there}; `notebake promote` moves one",
+                f"{reference}: not TARGET@CHANNEL or TARGET@VERSION", "for example: debian-13@stable"
             )
-        return self.entry(target, pointers[what])
+        target, name = match["target"], match["name"]
+        if name[0].isdigit():
+            return self.entry(target, name)
+        pointers = self.pointers(target)
+        if name not in pointers:
+            existing = ", ".join(sorted(pointers)) or "none"
+            raise SpecError(
+                f"{reference}: no such channel in {self.storage.url}",
+                f"channels of {target}: {existing}; `notebake promote` creates one",
+            )
+        return self.entry(target, pointers[name])
 
     def file(self, entry: Entry, name: str) -> bytes:
-        """A small file of an entry, checked against it. Raises RecordError."""
+        """Read a small file of an entry and check its digest. Raises RecordError."""
         path = f"{entry.folder}/{name}"
         try:
             data = self.storage.read(path)
@@ -107,13 +110,14 @@ class Catalog:
         return data
 
     def record(self, entry: Entry) -> Record:
-        """The record of an entry, checked against it. Raises RecordError."""
+        """Read the record of an entry and check its digest. Raises RecordError."""
         return records.parse(self.file(entry, entry.record), source=f"{entry.name}: {entry.record}")
 
     def image(self, entry: Entry, cache: Path) -> Path:
-        """The disk of an entry as a local file with its record beside it, checked against the entry.
+        """Return the local path of an entry's disk, with its record beside it; both are verified.
 
-        A remote's is copied into `cache` once. Raises RecordError for a changed or missing one.
+        The disk of a remote catalog is downloaded into `cache` once. Raises RecordError if it is missing or
+        was changed.
         """
         if self.storage.local is not None:
             path = self.storage.local / entry.folder / entry.disk
@@ -126,9 +130,9 @@ class Catalog:
             folder.mkdir(parents=True, exist_ok=True)
             records.path_for(path).write_bytes(self.file(entry, entry.record))
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                beside = Path(scratch) / entry.disk
-                self._fetch(entry, beside)
-                beside.replace(path)
+                temporary = Path(scratch) / entry.disk
+                self._fetch(entry, temporary)
+                temporary.replace(path)
         return path
 
     def _fetch(self, entry: Entry, destination: Path) -> None:
@@ -148,43 +152,43 @@ class Catalog:
             raise _changed(entry, entry.disk)
 
     def forget_index(self) -> None:
-        """Remove the index, whatever is in it: it follows from the entries."""
+        """Remove the index, even an invalid one: `write_index` derives it from the entries."""
         for path in (simplestreams.INDEX, simplestreams.PRODUCTS):
             self.storage.remove(path)
 
     def write_index(self, *, indexed: bool = True) -> None:
-        """Write the index anew from the entries, until no other writer came in between.
+        """Write the index from the entries; repeat if another writer changed them meanwhile.
 
         `indexed`: see `entries`.
         """
-        rows = self.entries(indexed=indexed)
+        entries = self.entries(indexed=indexed)
         while True:
-            for path, data in simplestreams.files(rows).items():
+            for path, data in simplestreams.files(entries).items():
                 self.storage.write(path, data)
-            again = self.entries(indexed=indexed)
-            if again == rows:
+            current = self.entries(indexed=indexed)
+            if current == entries:
                 return
-            rows = again
+            entries = current
 
 
 def _missing(entry: Entry, name: str) -> RecordError:
     return RecordError(
-        f"{entry.name}: {name} is not there", "the entry is broken: promote or launch another version"
+        f"{entry.name}: {name} is missing", "this version is damaged: promote or launch another one"
     )
 
 
 def _changed(entry: Entry, name: str) -> RecordError:
     return RecordError(
-        f"{entry.name}: {name} is not what was put in (SHA-256 differs)",
-        "the entry is broken: promote or launch another version",
+        f"{entry.name}: {name} was changed (SHA-256 mismatch)",
+        "this version is damaged: promote or launch another one",
     )
 
 
 def check_clock(now: datetime, last: datetime | None) -> None:
-    """RecordError when `now` is before `last`, the newest thing in the catalog."""
+    """Raise RecordError if `now` is before `last`, the newest time in the catalog."""
     if last is not None and now < last - _SKEW:
         raise RecordError(
-            f"this computer's clock says {now:%Y-%m-%d %H:%M} UTC, but the catalog has something from "
-            f"{last:%Y-%m-%d %H:%M}: one of both clocks is wrong",
-            "set the clock, then do the same again",
+            f"the clock of this host says {now:%Y-%m-%d %H:%M} UTC, but the newest time in the catalog is "
+            f"{last:%Y-%m-%d %H:%M} UTC: one of the two clocks is wrong",
+            "set the clock and run the same command again",
         )

@@ -1,8 +1,8 @@
-"""Channels: names that point to a version. A move is one signed file more, none is ever written over.
+"""Channels: names that point to a version. Each change adds one signed file; none is ever overwritten.
 
-`channels/TARGET/NUMBER.dsse.json`; each holds the SHA-256 of the one before it, so that none can be taken
-out or changed. `candidate` is the newest version and `previous` what stable was before: they follow
-by themselves.
+`channels/TARGET/NUMBER.dsse.json`: each contains the SHA-256 of the previous one, so that none can be
+removed or changed unnoticed. `candidate` is the newest version and `previous` the version that stable
+pointed to before: both are derived.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from notebake.catalog.storage import Storage
 from notebake.errors import RecordError, SpecError
 from notebake.validation import StrictModel, TargetName, Version
 
-# A name of ours: nothing is served there.
+# An identifier; nothing is served at this URL.
 _PREDICATE = "https://notebake.invalid/channel/v1"
 STABLE = "stable"
 CANDIDATE = "candidate"
@@ -27,9 +27,9 @@ PREVIOUS = "previous"
 
 
 class Move(StrictModel):
-    """A channel of a target was pointed to `version`, whose disk has the SHA-256 `disk`.
+    """One change of a channel: it now points to `version`, whose disk has the SHA-256 `disk`.
 
-    `before`: SHA-256 of the move before, whole file.
+    `before`: SHA-256 of the previous move's file.
     """
 
     number: int = Field(ge=1)
@@ -43,33 +43,36 @@ class Move(StrictModel):
 
 
 def folder(target: str) -> str:
-    """Where a target's moves are."""
+    """Return the folder of a target's moves."""
     return f"channels/{target}"
 
 
-def moves(storage: Storage, target: str, maker: Verifier | None = None) -> list[Move]:
-    """All moves of a target, in order; signatures checked where `maker` is given. Raises RecordError."""
-    found: list[Move] = []
+def moves(storage: Storage, target: str, verifier: Verifier | None = None) -> list[Move]:
+    """Return all moves of a target, in order; verify signatures with `verifier`. Raises RecordError."""
+    chain: list[Move] = []
     before = None
     for name in _names(storage, target):
         source = f"{folder(target)}/{name}"
         data = storage.read(source)
-        payload = maker.verify(data, source=source) if maker else signing.unverified(data, source=source)
+        if verifier:
+            payload = verifier.verify(data, source=source)
+        else:
+            payload = signing.unverified(data, source=source)
         try:
             move = Move.model_validate(signing.read(payload, _PREDICATE, source=source)["predicate"])
         except (ValidationError, KeyError) as error:
-            raise RecordError(f"{source}: not a move of a channel: {str(error).splitlines()[0]}") from None
-        if (move.number, move.before, move.target) != (len(found) + 1, before, target):
-            raise RecordError(f"{source}: does not follow the move before it: one was changed or taken out")
+            raise RecordError(f"{source}: not a channel move: {str(error).splitlines()[0]}") from None
+        if (move.number, move.before, move.target) != (len(chain) + 1, before, target):
+            raise RecordError(f"{source}: does not follow the previous move: one was changed or removed")
         before = hashlib.sha256(data).hexdigest()
-        found.append(move)
-    return found
+        chain.append(move)
+    return chain
 
 
 def _names(storage: Storage, target: str) -> list[str]:
     if storage.lists:
         return storage.names(folder(target))
-    # A web server: one after the other, until there is none.
+    # A web server has no listing: try the numbers in order until one is missing.
     names: list[str] = []
     while True:
         name = _name(len(names) + 1)
@@ -84,10 +87,10 @@ def _name(number: int) -> str:
     return f"{number:06}.dsse.json"
 
 
-def history(found: Iterable[Move], channel: str) -> list[str]:
-    """What `channel` was, oldest first, with what a rollback took back left out; the last is what it is."""
+def history(moves: Iterable[Move], channel: str) -> list[str]:
+    """Return the versions of `channel`, oldest first, current last, without those that were rolled back."""
     versions: list[str] = []
-    for move in found:
+    for move in moves:
         if move.channel != channel:
             continue
         if move.action == "promote":
@@ -97,28 +100,29 @@ def history(found: Iterable[Move], channel: str) -> list[str]:
     return versions
 
 
-def pointers(found: Iterable[Move], newest: str | None) -> dict[str, str]:
-    """Channel -> version, of one target whose newest version is `newest`."""
-    rows = list(found)
-    made = {CANDIDATE: newest} if newest else {}
-    for channel in dict.fromkeys(move.channel for move in rows):
-        made[channel] = history(rows, channel)[-1]
-    stable = history(rows, STABLE)
+def pointers(moves: Iterable[Move], newest: str | None) -> dict[str, str]:
+    """Return channel -> version for one target, whose newest version is `newest`."""
+    moves = list(moves)
+    versions = {CANDIDATE: newest} if newest else {}
+    for channel in dict.fromkeys(move.channel for move in moves):
+        versions[channel] = history(moves, channel)[-1]
+    stable = history(moves, STABLE)
     if len(stable) > 1:
-        made[PREVIOUS] = stable[-2]
-    return made
+        versions[PREVIOUS] = stable[-2]
+    return versions
 
 
 def check_name(channel: str) -> None:
-    """SpecError for a channel that cannot be moved by hand."""
+    """Raise SpecError for a channel that is derived and cannot be set."""
     if channel in (CANDIDATE, PREVIOUS):
         raise SpecError(
-            f"channel {channel}: follows by itself", "promote to stable, or to a channel of your own name"
+            f"channel {channel}: updated automatically, cannot be set",
+            "promote to stable, or to a channel name of your own",
         )
 
 
 def append(storage: Storage, move: Move, signer: Signer) -> None:
-    """Write a move. Raises RecordError when somebody else moved a channel of this target meanwhile."""
+    """Write a move. Raises RecordError if another writer changed a channel of this target meanwhile."""
     subject = {f"{move.target}@{move.version}": move.disk}
     data = signer.sign(signing.statement(_PREDICATE, move.model_dump(mode="json"), subject))
     path = f"{folder(move.target)}/{_name(move.number)}"
@@ -126,12 +130,12 @@ def append(storage: Storage, move: Move, signer: Signer) -> None:
         storage.create(path, data)
     except FileExistsError:
         raise RecordError(
-            f"{move.target}: somebody else moved a channel at the same time; this move was not made",
-            f"look at `notebake catalog list {move.target}`, then do it again if it is still right",
+            f"{move.target}: another writer changed a channel at the same time; nothing was changed",
+            f"check `notebake catalog list {move.target}`, then run the same command again if needed",
         ) from None
 
 
 def tip(storage: Storage, target: str) -> str | None:
-    """SHA-256 (hex) of the last move's file; None before the first."""
+    """Return the SHA-256 (hex) of the last move's file, or None if there is none."""
     names = _names(storage, target)
     return hashlib.sha256(storage.read(f"{folder(target)}/{names[-1]}")).hexdigest() if names else None

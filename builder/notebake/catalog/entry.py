@@ -1,7 +1,7 @@
-"""An entry: one version of one target's image. It is there when, and only when, its small file is.
+"""An entry: one version of a target's image. A version exists if and only if its entry file does.
 
-`entries/TARGET/VERSION.json` is written last, in one piece, and never over another; the files it names lie in
-`images/TARGET/...`, in a folder of that writer's own.
+`entries/TARGET/VERSION.json` is written last, atomically, and never overwritten. Its files are in
+`images/TARGET/...`, in a folder unique to their writer.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ PROVENANCE = "provenance.dsse.json"
 
 
 class File(StrictModel):
-    """A file of an entry."""
+    """Digest and size of a file of an entry."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     bytes: int = Field(ge=0)
 
 
 def describe(data: bytes) -> File:
-    """A small file's own."""
+    """Return the digest and size of `data`."""
     return File(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
 class Entry(StrictModel):
-    """What a list shows of a version, and where its files are.
+    """One version: the facts that lists show, and its files.
 
-    `folder` is relative to the catalog: one folder of its target's.
+    `folder` is relative to the catalog, below the target's folder.
     """
 
     format: Literal[1] = 1
@@ -51,7 +51,7 @@ class Entry(StrictModel):
     @model_validator(mode="after")
     def _own_folder(self) -> Entry:
         if not self.folder.startswith(f"images/{self.target}/"):
-            raise ValueError("folder: not one of this target's")
+            raise ValueError("folder: not below the target's folder")
         return self
 
     @property
@@ -61,31 +61,31 @@ class Entry(StrictModel):
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """To sort by version."""
+        """The version as numbers, to sort by."""
         return number(self.version)
 
     @property
     def disk(self) -> str:
-        """The disk's file name."""
+        """The file name of the disk."""
         return f"{self.target}.qcow2"
 
     @property
     def record(self) -> str:
-        """The record's file name."""
+        """The file name of the record."""
         return f"{self.target}.json"
 
     def to_json(self) -> bytes:
-        """As it is in the catalog."""
+        """Return the bytes of the entry file."""
         return (json.dumps(self.model_dump(mode="json"), indent=1) + "\n").encode()
 
 
 def path(target: str, version: str) -> str:
-    """Where the entry's own file is."""
+    """Return the path of the entry file, relative to the catalog."""
     return f"entries/{target}/{version}.json"
 
 
 def parse(data: bytes, *, source: str) -> Entry:
-    """An Entry from its file. Raises RecordError."""
+    """Parse an entry file. Raises RecordError."""
     try:
         return Entry.model_validate_json(data)
     except ValidationError as error:

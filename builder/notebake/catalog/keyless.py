@@ -1,7 +1,7 @@
-"""Signatures without a key of one's own, by sigstore (https://docs.sigstore.dev): a CI's identity signs.
+"""Sign and verify without a key, with sigstore (https://docs.sigstore.dev): the signer is a CI identity.
 
-The envelope is inside of a sigstore bundle, with a certificate of a few minutes for that identity and the
-transparency log's proof that it signed at that time.
+The envelope is in a sigstore bundle, together with a certificate for that identity, valid for minutes, and
+the transparency log's proof of the signing time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from notebake.errors import CommandFailed, NotebakeError, RecordError, SpecError
 
 @functools.cache
 def _trust(config: Path | None) -> ClientTrustConfig:
-    """Of the services at `config`, sigstore's client trust config (JSON); of the public ones when it is None."""
+    """Read sigstore's client trust config (JSON) from `config`; None is the public services."""
     try:
         return (
             ClientTrustConfig.production()
@@ -32,50 +32,57 @@ def _trust(config: Path | None) -> ClientTrustConfig:
         )
     except (OSError, ValueError, Error) as error:
         where = str(config or "sigstore's public services")
-        raise CommandFailed(f"{where}: no trust config: {_first(error)}") from None
+        raise CommandFailed(f"{where}: cannot load the trust config: {_first_line(error)}") from None
 
 
-def _first(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Verifies by who signed. `identity`: of a GitHub workflow, its URL with `@` and the ref; `issuer`: who says so."""
+    """Verifies signatures by an identity.
+
+    `identity`: for a GitHub workflow its URL, `@` and the ref. `issuer`: URL of the OIDC issuer.
+    """
 
     identity: str
     issuer: str
     trust: Path | None = None
 
     def verify(self, data: bytes, *, source: str) -> bytes:
-        """The statement that this identity signed. Raises RecordError; CommandFailed without a root of trust."""
+        """Return the statement that this identity signed. Raises RecordError, CommandFailed."""
         verifier = Verifier(trusted_root=_trust(self.trust).trusted_root)
-        wanted = policy.Identity(identity=self.identity, issuer=self.issuer)
+        expected = policy.Identity(identity=self.identity, issuer=self.issuer)
         try:
-            kind, payload = verifier.verify_dsse(Bundle.from_json(data), wanted)
+            payload_type, payload = verifier.verify_dsse(Bundle.from_json(data), expected)
         except (ValueError, Error) as error:
             raise RecordError(
-                f"{source}: not signed by {self.identity} of {self.issuer}, or changed: {_first(error)}"
+                f"{source}: not signed by {self.identity} of {self.issuer}, or changed: {_first_line(error)}"
             ) from None
-        check_type(kind, source)
+        check_type(payload_type, source)
         return payload
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keyless:
-    """Signs as the identity that the CI service gives this job, which must be the one of `verifier`."""
+    """Signs as the identity of this CI job, which must be the identity of `verifier`."""
 
     verifier: Identity
 
     def sign(self, statement: bytes) -> bytes:
-        """A bundle around a statement, verified. Raises SpecError outside of a CI, CommandFailed, RecordError."""
+        """Sign a statement and return the verified bundle.
+
+        Raises SpecError outside of a CI job, CommandFailed, RecordError.
+        """
         try:
             bundle = _signer(self.verifier.trust).sign_dsse(Statement(statement))
         except NotebakeError:
             raise
-        except Exception as error:  # sigstore's clients raise what they, requests and json have
+        except Exception as error:  # sigstore's clients also raise errors of requests and json
             raise CommandFailed(
-                f"sigstore: nothing was signed: {_first(error)}", "do the same again, or sign by --key"
+                f"sigstore: nothing was signed: {_first_line(error)}",
+                "run the same command again, or sign with --key",
             ) from None
         data = bundle.to_json().encode() + b"\n"
         self.verifier.verify(data, source="the new signature")
@@ -84,18 +91,16 @@ class Keyless:
 
 @functools.cache
 def _signer(trust: Path | None) -> Signer:
-    """One certificate for all that a command signs."""
+    """Return a signer; all signatures of one command share its certificate."""
     try:
         credential = detect_credential()
     except IdentityError as error:
-        raise SpecError(f"no identity: {_first(error)}", _HINT) from None
+        raise SpecError(f"no identity: {_first_line(error)}", _HINT) from None
     if credential is None:
-        raise SpecError("no identity: no CI service offers one here", _HINT)
+        raise SpecError("no identity: this is not a CI job with an identity token", _HINT)
     context = SigningContext.from_trust_config(_trust(trust))
     with context.signer(IdentityToken(credential)) as signer:
         return signer
 
 
-_HINT = (
-    "GitHub offers it to jobs with `id-token: write`, GitLab by `id_tokens: SIGSTORE_ID_TOKEN`; or use --key"
-)
+_HINT = "on GitHub, set `id-token: write`; on GitLab, `id_tokens: SIGSTORE_ID_TOKEN`; or sign with --key"

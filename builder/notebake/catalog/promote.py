@@ -1,4 +1,4 @@
-"""Points channels to versions: forward after a green probe, back to what was before."""
+"""Change channels: promote a version that passed its probe, or roll back to the previous version."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from notebake.errors import RecordError, SpecError
 
 
 def promote(catalog: Catalog, entry: Entry, channel: str, *, signer: Signer, now: datetime) -> Move:
-    """Point `channel` to `entry`: one whose probe was green and whose every byte is the signed one.
+    """Point `channel` to `entry`, which must have passed its probe and match its signature in every byte.
 
-    Raises RecordError, and the channels are as they were.
+    Raises RecordError, and then changes nothing.
     """
     channels.check_name(channel)
     verify.check(catalog, entry, signer.verifier)
     probe = catalog.record(entry).probe
     if probe is None or not probe.promotable:
-        failed = ", ".join(item.name for item in probe.results if item.status == "failed") if probe else ""
+        failed = ", ".join(check.name for check in probe.results if check.status == "failed") if probe else ""
         raise RecordError(
             f"{entry.name}: {'its probe failed: ' + failed if probe else 'it was never probed'}",
             "notebake probe NAME --json > probe.json; notebake catalog add IMAGE --probe probe.json",
@@ -29,25 +29,31 @@ def promote(catalog: Catalog, entry: Entry, channel: str, *, signer: Signer, now
     before = channels.moves(catalog.storage, entry.target, signer.verifier)
     current = channels.history(before, channel)
     if current and current[-1] == entry.version:
-        raise SpecError(f"{entry.name}: is {channel} already")
+        raise SpecError(f"{entry.name}: already is {channel}")
     return _move(catalog, channel, "promote", entry, before, signer, now)
 
 
 def rollback(catalog: Catalog, target: str, channel: str, *, signer: Signer, now: datetime) -> Move:
-    """Point `channel` back to what it was before. Raises SpecError when it never was anything else."""
+    """Point `channel` back to its previous version. Raises SpecError if there is none."""
     channels.check_name(channel)
     before = channels.moves(catalog.storage, target, signer.verifier)
-    past = channels.history(before, channel)
-    if len(past) < 2:
-        raise SpecError(f"{target}@{channel}: there is nothing to go back to")
-    entry = catalog.entry(target, past[-2])
+    versions = channels.history(before, channel)
+    if len(versions) < 2:
+        raise SpecError(f"{target}@{channel}: no previous version to roll back to")
+    entry = catalog.entry(target, versions[-2])
     verify.check(catalog, entry, signer.verifier)
     return _move(catalog, channel, "rollback", entry, before, signer, now)
 
 
 def _move(
-    catalog: Catalog, channel: str, action: str, entry: Entry, before: list[Move], signer: Signer, now: datetime
-) -> Move:  # fmt: skip
+    catalog: Catalog,
+    channel: str,
+    action: str,
+    entry: Entry,
+    before: list[Move],
+    signer: Signer,
+    now: datetime,
+) -> Move:
     check_clock(now, before[-1].at if before else None)
     move = Move.model_validate(
         {

@@ -1,4 +1,4 @@
-"""What was made from what: a statement with a SLSA Provenance v1 predicate (https://slsa.dev/spec/v1.0/provenance)."""
+"""Provenance of an image: a statement with a SLSA v1 predicate (https://slsa.dev/spec/v1.0/provenance)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from notebake.errors import RecordError
 from notebake.record.record import Record
 
 _PREDICATE = "https://slsa.dev/provenance/v1"
-# Names of ours: nothing is served there.
+# Identifiers; nothing is served at these URLs.
 _BUILD_TYPE = "https://notebake.invalid/bake/v1"
 _BUILDER = "https://notebake.invalid/builder"
 
 
 def statement(record: Record, subjects: Mapping[str, str]) -> bytes:
-    """The statement (JSON) that the files `subjects` (name -> SHA-256) came out of the bake of `record`."""
+    """Return the provenance statement (JSON) of `record` on the files `subjects` (name -> SHA-256)."""
     base: dict[str, Any] = {"name": "base", "digest": {"notebakeBaseId": record.base.id}}
     if record.base.sha256:
         base["digest"]["sha256"] = record.base.sha256
@@ -46,9 +46,9 @@ def statement(record: Record, subjects: Mapping[str, str]) -> bytes:
 
 
 def subjects(payload: bytes, *, source: str) -> dict[str, str]:
-    """The files (name -> SHA-256) that a statement speaks of. Raises RecordError."""
-    made = signing.read(payload, _PREDICATE, source=source)
+    """Return the files of a provenance statement (name -> SHA-256). Raises RecordError."""
+    statement = signing.read(payload, _PREDICATE, source=source)
     try:
-        return {row["name"]: row["digest"]["sha256"] for row in made["subject"]}
+        return {file["name"]: file["digest"]["sha256"] for file in statement["subject"]}
     except (KeyError, TypeError) as error:
         raise RecordError(f"{source}: not a provenance statement: {error}") from None

@@ -1,4 +1,4 @@
-"""Takes versions out of a catalog that nobody needs any more."""
+"""Remove old versions that no channel needs from a catalog."""
 
 from __future__ import annotations
 
@@ -10,59 +10,61 @@ from notebake.catalog.catalog import Catalog, check_clock
 from notebake.catalog.entry import Entry
 from notebake.errors import RecordError
 
-# No upload takes that long.
+# An upload never takes this long.
 _ABANDONED = timedelta(days=1)
 
 
 def prune(catalog: Catalog, *, older_than: timedelta, now: datetime, dry_run: bool) -> list[Entry]:
-    """Remove entries older than `older_than` that no channel needs; returns them.
+    """Remove entries older than `older_than` that no channel needs. Return them.
 
-    What a channel is, what it was before, and the newest version of each target stay. In a local
-    folder, what killed writers left goes too once it is a day old. What goes is read from the entries
-    themselves, not from the index. Raises RecordError for a clock that is behind the newest entry, for
-    an entry whose files are another's, and for a link: then nothing was removed.
+    The current and previous version of each channel and the newest version of each target are kept. In a
+    local folder, files left by killed writers are removed too when they are a day old. Entries are read
+    from their own files, not from the index. Raises RecordError if the clock is behind the newest entry, if
+    two entries share a folder, or for a symbolic link; then nothing is removed.
     """
-    rows = catalog.entries(indexed=False)
-    check_clock(now, max((item.created for item in rows), default=None))
+    entries = catalog.entries(indexed=False)
+    check_clock(now, max((entry.created for entry in entries), default=None))
     kept = set()
-    for target in {item.target for item in rows}:
+    for target in {entry.target for entry in entries}:
         moves = channels.moves(catalog.storage, target)
         kept |= {f"{target}@{version}" for name in {move.channel for move in moves}
                  for version in channels.history(moves, name)[-2:]}  # fmt: skip
-        kept.add([item.name for item in rows if item.target == target][-1])
-    gone = [item for item in rows if item.name not in kept and now - item.created > older_than]
-    _check_folders(rows)
-    # First it is no entry any more, then its files go.
-    paths = [path for item in gone for path in (entry_file.path(item.target, item.version), item.folder)]
-    paths += _leftovers(catalog, rows, now)
+        kept.add([entry.name for entry in entries if entry.target == target][-1])
+    removed = [entry for entry in entries if entry.name not in kept and now - entry.created > older_than]
+    _check_folders(entries)
+    # The entry first, then its files: an incomplete removal leaves no entry without files.
+    paths = [
+        path for entry in removed for path in (entry_file.path(entry.target, entry.version), entry.folder)
+    ]
+    paths += _leftovers(catalog, entries, now)
     for path in paths:
         catalog.storage.check_removable(path)
     if dry_run:
-        return gone
+        return removed
     for path in paths:
         catalog.storage.remove(path)
     catalog.write_index(indexed=False)
-    return gone
+    return removed
 
 
-def _check_folders(rows: list[Entry]) -> None:
-    """Raise RecordError when two entries name one folder: each writer has its own."""
+def _check_folders(entries: list[Entry]) -> None:
+    """Raise RecordError if two entries share a folder: each writer uses its own."""
     owners: dict[str, Entry] = {}
-    for item in rows:
-        other = owners.setdefault(item.folder, item)
-        if other is not item:
+    for entry in entries:
+        owner = owners.setdefault(entry.folder, entry)
+        if owner is not entry:
             raise RecordError(
-                f"{item.name} and {other.name}: both name {item.folder}",
-                "one of the entries was changed: `notebake catalog verify` says which",
+                f"{entry.name} and {owner.name}: both use the folder {entry.folder}",
+                "one of the entries was changed: `notebake catalog verify` shows which one",
             )
 
 
-def _leftovers(catalog: Catalog, rows: list[Entry], now: datetime) -> list[str]:
-    """What is below images/ that no entry names and that no writer can be at work in any more."""
-    named = {item.folder for item in rows}
+def _leftovers(catalog: Catalog, entries: list[Entry], now: datetime) -> list[str]:
+    """Return the folders below images/ that belong to no entry and that no writer can still be using."""
+    used = {entry.folder for entry in entries}
     return [
         path
         for target in catalog.storage.changed("images")
         for path, changed in catalog.storage.changed(target).items()
-        if path not in named and now.timestamp() - changed > _ABANDONED.total_seconds()
+        if path not in used and now.timestamp() - changed > _ABANDONED.total_seconds()
     ]

@@ -1,4 +1,4 @@
-"""A record from what a person names: a record's file, an image's, or TARGET@VERSION of a catalog."""
+"""Find the record that a user names: by a record file, an image file, or TARGET@VERSION of a catalog."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from notebake.record.record import Record
 
 
 def in_catalog(name: str) -> bool:
-    """Whether `name` is looked for in the catalog: a file of that name goes first."""
+    """Return whether `name` refers to the catalog; an existing file of that name takes precedence."""
     return is_reference(name) and not Path(name).exists()
 
 
 def record(name: str, url: str) -> Record:
-    """The record that `name` means, in the catalog at `url` or beside a file. Raises SpecError, RecordError."""
+    """Return the record for `name`, from the catalog at `url` or a file. Raises SpecError, RecordError."""
     if not in_catalog(name):
         return records.load(Path(name))
     catalog = Catalog(url)
@@ -23,15 +23,15 @@ def record(name: str, url: str) -> Record:
 
 
 def title(name: str) -> str:
-    """`name` as a difference calls it."""
+    """Return the display name of `name` in a difference."""
     return name if in_catalog(name) else Path(name).name
 
 
 def before(name: str, url: str) -> str | None:
-    """TARGET@VERSION of the version right before the one that `name` means; None when there is none."""
+    """Return TARGET@VERSION of the version before the one that `name` refers to, or None."""
     if not in_catalog(name):
         return None
     catalog = Catalog(url)
-    found = catalog.find(name)
-    older = [item for item in catalog.entries(found.target) if item.order < found.order]
+    entry = catalog.find(name)
+    older = [other for other in catalog.entries(entry.target) if other.order < entry.order]
     return older[-1].name if older else None

@@ -1,9 +1,9 @@
-"""Signed statements: in-toto Statements v1 in DSSE envelopes, by an Ed25519 key or (keyless.py) by sigstore.
+"""Signed statements: in-toto Statements v1 in DSSE envelopes, by an Ed25519 key or by sigstore (keyless.py).
 
 https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md, https://github.com/secure-systems-lab/dsse
 
-A private key is a PKCS#8 PEM file without passphrase, a public key a SubjectPublicKeyInfo PEM file; both are what
-`openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write too.
+A private key is a PKCS#8 PEM file without passphrase, a public key a SubjectPublicKeyInfo PEM file, as
+`openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
 """
 
 from __future__ import annotations
@@ -36,51 +36,51 @@ _STATEMENT = "https://in-toto.io/Statement/v1"
 
 
 class Verifier(Protocol):
-    """Knows whose signature counts."""
+    """Verifies signatures against one trusted signer."""
 
     def verify(self, data: bytes, *, source: str) -> bytes:
-        """The statement (JSON) in the envelope `data`. Raises RecordError, naming `source`."""
+        """Verify the envelope `data` and return its statement (JSON). Raises RecordError, naming `source`."""
 
 
 class Signer(Protocol):
-    """Signs for one maker."""
+    """Signs statements."""
 
     @property
     def verifier(self) -> Verifier:
-        """Of what this maker signs."""
+        """The verifier for this signer's signatures."""
 
     def sign(self, statement: bytes) -> bytes:
-        """An envelope (JSON) around a statement (JSON)."""
+        """Sign a statement (JSON) and return the envelope (JSON)."""
 
 
 def statement(predicate_type: str, predicate: Mapping[str, Any], subjects: Mapping[str, str]) -> bytes:
-    """A statement (JSON) on the files `subjects` (name -> SHA-256, hex)."""
-    made = {
+    """Return a statement (JSON) on the files `subjects` (name -> SHA-256, hex)."""
+    content = {
         "_type": _STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": value}} for name, value in sorted(subjects.items())],
         "predicateType": predicate_type,
         "predicate": predicate,
     }
-    return (json.dumps(made, indent=1) + "\n").encode()
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
-    """A statement of that type, from its JSON. Raises RecordError, naming `source`."""
+    """Parse a statement (JSON) of the type `predicate_type`. Raises RecordError, naming `source`."""
     try:
-        made = json.loads(payload)
-        if (made["_type"], made["predicateType"]) != (_STATEMENT, predicate_type):
-            raise ValueError(f"it is no {predicate_type}")
+        content = json.loads(payload)
+        if (content["_type"], content["predicateType"]) != (_STATEMENT, predicate_type):
+            raise ValueError(f"not of the type {predicate_type}")
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{source}: not such a statement: {error}") from None
-    return dict(made)
+        raise RecordError(f"{source}: not a valid statement: {error}") from None
+    return dict(content)
 
 
 def unverified(data: bytes, *, source: str) -> bytes:
-    """The statement in an envelope whose signature nobody checked: to show, not to trust. Raises RecordError."""
+    """Return the statement in an envelope without verifying its signature. Raises RecordError."""
     try:
-        made = json.loads(data)
-        # sigstore has an envelope inside of a bundle.
-        envelope = made.get("dsseEnvelope", made)
+        content = json.loads(data)
+        # sigstore puts the envelope into a bundle.
+        envelope = content.get("dsseEnvelope", content)
         check_type(envelope["payloadType"], source)
         return base64.b64decode(envelope["payload"], validate=True)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -88,20 +88,23 @@ def unverified(data: bytes, *, source: str) -> bytes:
 
 
 def check_type(payload_type: str, source: str) -> None:
-    """RecordError, naming `source`, for an envelope that holds no statement."""
+    """Raise RecordError, naming `source`, unless the envelope contains a statement."""
     if payload_type != PAYLOAD_TYPE:
-        raise RecordError(f"{source}: holds {payload_type!r}, not {PAYLOAD_TYPE!r}")
+        raise RecordError(f"{source}: contains {payload_type!r}, not {PAYLOAD_TYPE!r}")
 
 
 def make_key(path: Path) -> Path:
-    """A new key pair: the private key at `path` (0600), the public one at `path`.pub, which is returned.
+    """Write a new key pair and return the path of the public key.
 
-    Raises SpecError when one of them is there already.
+    The private key is written to `path` (0600), the public key to `path`.pub. Raises SpecError if one of the
+    files exists.
     """
     public = path.with_name(path.name + ".pub")
-    for item in (path, public):
-        if item.exists():
-            raise SpecError(f"{item}: is there already", "name another file: a lost key cannot be had back")
+    for file in (path, public):
+        if file.exists():
+            raise SpecError(
+                f"{file}: already exists", "choose another file: a replaced key cannot be recovered"
+            )
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_whole(path, private, 0o600)
@@ -114,49 +117,50 @@ def _pem(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise SpecError(
-            f"{path}: the {what} key cannot be read: {error.strerror}", "`notebake catalog key` makes a pair"
+            f"{path}: the {what} key cannot be read: {error.strerror}",
+            "`notebake catalog key` creates a key pair",
         ) from None
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """Verifies by an Ed25519 key."""
+    """Verifies signatures with an Ed25519 public key."""
 
     key: SSlibKey
 
     def verify(self, data: bytes, *, source: str) -> bytes:
-        """The statement that this key signed. Raises RecordError."""
+        """Verify an envelope and return its statement. Raises RecordError."""
         envelope = _envelope(data, source)
         try:
             envelope.verify([self.key], 1)
         except VerificationError:
             raise RecordError(
-                f"{source}: the signature is not by this key, or what it signs was changed",
-                "is that the public key of those who made the catalog?",
+                f"{source}: not signed by this key, or changed after signing",
+                "check that this is the signers' public key",
             ) from None
         return envelope.payload
 
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """Signs by an Ed25519 key: the same statement gives the same envelope."""
+    """Signs with an Ed25519 key. Same statement, same envelope."""
 
     signer: CryptoSigner
 
     @property
     def verifier(self) -> PublicKey:
-        """The public key."""
+        """The verifier with the public key."""
         return PublicKey(self.signer.public_key)
 
     def sign(self, statement: bytes) -> bytes:
-        """An envelope around a statement."""
+        """Sign a statement and return the envelope (JSON)."""
         envelope = Envelope(statement, PAYLOAD_TYPE, {})
         envelope.sign(self.signer)
         return (json.dumps(envelope.to_dict(), indent=1) + "\n").encode()
 
 
 def private_key(path: Path) -> PrivateKey:
-    """The signer whose key is in `path`. Raises SpecError."""
+    """Read a private key. Raises SpecError."""
     try:
         key = load_pem_private_key(_pem(path, "signing"), None)
     except (ValueError, TypeError):
@@ -167,7 +171,7 @@ def private_key(path: Path) -> PrivateKey:
 
 
 def public_key(path: Path) -> PublicKey:
-    """The public key in `path`. Raises SpecError."""
+    """Read a public key. Raises SpecError."""
     try:
         key = load_pem_public_key(_pem(path, "public"))
     except ValueError:
@@ -182,8 +186,8 @@ def _envelope(data: bytes, source: str) -> Envelope:
         envelope = Envelope.from_dict(json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
-            f"{source}: not an envelope that a key signed: {error}",
-            "signed by an identity? --identity, --issuer",
+            f"{source}: not an envelope signed by a key: {error}",
+            "if an identity signed it, use --identity and --issuer",
         ) from None
     check_type(envelope.payload_type, source)
     return envelope

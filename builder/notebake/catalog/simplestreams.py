@@ -1,7 +1,7 @@
-"""The catalog as simplestreams, which clients of Ubuntu's images read (https://launchpad.net/simplestreams).
+"""The catalog's index in the simplestreams format of Ubuntu's images (https://launchpad.net/simplestreams).
 
-The two files follow from the entries: they are written anew after each change, and a list reads them so
-that ten thousand entries cost one file.
+The two files are derived from the entries and written after every change. With them, ten thousand entries
+are listed by reading one file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from notebake.errors import RecordError
 INDEX = "streams/v1/index.json"
 PRODUCTS = "streams/v1/com.notebake:images.json"
 _CONTENT = "com.notebake:images"
-# What clients know the files as; the others are of no use to them.
+# simplestreams' own ftypes; clients ignore the other files.
 _FTYPES = {"qcow2": "disk-kvm.img"}
 
 
@@ -29,28 +29,28 @@ def _product(target: str) -> str:
 
 
 def files(entries: Iterable[Entry]) -> dict[str, bytes]:
-    """Both files. Dates are the newest entry's: the same entries give the same bytes."""
-    rows = sorted(entries, key=lambda item: (item.target, item.order))
-    newest = max((item.created for item in rows), default=datetime.fromtimestamp(0, UTC))
+    """Return both files: path -> bytes. Their date is the newest entry's: same entries, same bytes."""
+    entries = sorted(entries, key=lambda entry: (entry.target, entry.order))
+    newest = max((entry.created for entry in entries), default=datetime.fromtimestamp(0, UTC))
     updated = format_datetime(newest.astimezone(UTC), usegmt=False)
     products: dict[str, Any] = {}
-    for item in rows:
-        system, _, release = item.target.rpartition("-")
-        found = products.setdefault(
-            _product(item.target),
+    for entry in entries:
+        system, _, release = entry.target.rpartition("-")
+        product = products.setdefault(
+            _product(entry.target),
             {"arch": "amd64", "os": system, "release": release, "version": release, "versions": {}},
         )
-        found["versions"][item.version] = {
-            "pubname": item.name,
-            "notebake": item.model_dump(mode="json", exclude={"files"}),
+        product["versions"][entry.version] = {
+            "pubname": entry.name,
+            "notebake": entry.model_dump(mode="json", exclude={"files"}),
             "items": {
                 name: {
                     "ftype": _FTYPES.get(name.rsplit(".", 1)[-1], name),
-                    "path": f"{item.folder}/{name}",
+                    "path": f"{entry.folder}/{name}",
                     "sha256": file.sha256,
                     "size": file.bytes,
                 }
-                for name, file in sorted(item.files.items())
+                for name, file in sorted(entry.files.items())
             },
         }
     head = {"datatype": "image-downloads", "updated": updated}
@@ -61,43 +61,43 @@ def files(entries: Iterable[Entry]) -> dict[str, bytes]:
             _CONTENT: head | {"format": "products:1.0", "path": PRODUCTS, "products": sorted(products)}
         },
     }
-    whole = head | {"format": "products:1.0", "content_id": _CONTENT, "products": products}
+    stream = head | {"format": "products:1.0", "content_id": _CONTENT, "products": products}
     return {
-        PRODUCTS: (json.dumps(whole, separators=(",", ":")) + "\n").encode(),
+        PRODUCTS: (json.dumps(stream, separators=(",", ":")) + "\n").encode(),
         INDEX: (json.dumps(index, indent=1) + "\n").encode(),
     }
 
 
 def entries(data: bytes, *, source: str) -> list[Entry]:
-    """The entries that PRODUCTS holds. Raises RecordError."""
+    """Return the entries in the file PRODUCTS. Raises RecordError."""
     try:
-        with _uncollected():
-            rows = [
-                row["notebake"]
+        with _gc_disabled():
+            entries = [
+                version["notebake"]
                 | {
                     "files": {
-                        name: {"sha256": item["sha256"], "bytes": item["size"]}
-                        for name, item in row["items"].items()
+                        name: {"sha256": file["sha256"], "bytes": file["size"]}
+                        for name, file in version["items"].items()
                     }
                 }
                 for product in json.loads(data)["products"].values()
-                for row in product["versions"].values()
+                for version in product["versions"].values()
             ]
-            return [Entry.model_validate(row) for row in rows]
+            return [Entry.model_validate(entry) for entry in entries]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
-            f"{source}: not a list of this notebake's images: {str(error).splitlines()[0]}",
-            "`notebake catalog verify --mend-index` writes it anew from the entries",
+            f"{source}: not a valid index: {str(error).splitlines()[0]}",
+            "run `notebake catalog verify --rebuild-index` to write it again from the entries",
         ) from None
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Python's collector waits: it would walk all that was read so far again and again, to find nothing."""
-    was = gc.isenabled()
+def _gc_disabled() -> Iterator[None]:
+    """Disable Python's garbage collector: it would scan the growing list of entries over and over."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if enabled:
             gc.enable()

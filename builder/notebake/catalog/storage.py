@@ -1,4 +1,4 @@
-"""Where a catalog's files are: a local folder, or a remote that fsspec reaches (s3, gcs, az, sftp, http)."""
+"""Storage of a catalog's files: a local folder, or a remote through fsspec (s3, gcs, az, sftp, http)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _CHUNK = 1 << 20
 
 
 class Storage:
-    """Files under one root, by paths relative to it with forward slashes.
+    """Files below one root. Paths are relative to it, with forward slashes.
 
-    Every method raises CommandFailed, naming the root, when the disk or the remote does not play along.
+    Every method raises CommandFailed, naming the root, on any storage error.
     """
 
     def __init__(self, url: str) -> None:
@@ -31,12 +31,12 @@ class Storage:
         except (ImportError, ValueError) as error:
             raise MissingTool(
                 f"{url}: {error}",
-                "the parts for remote catalogs: pip install 'notebake[s3]', [gcs], [az] or [sftp]",
+                "install support for remote catalogs: pip install 'notebake[s3]', [gcs], [az] or [sftp]",
             ) from None
         protocols = self._remote.protocol
         names = {protocols} if isinstance(protocols, str) else set(protocols)
         self.local = Path(self._root) if "file" in names else None
-        # A web server has no listing, and takes nothing.
+        # A web server has no listing and is read-only.
         self.lists = not names & {"http", "https"}
 
     @contextmanager
@@ -46,36 +46,36 @@ class Storage:
         except (FileNotFoundError, FileExistsError, NotebakeError):
             raise
         except NotImplementedError:
-            raise CommandFailed(f"{self.url}: can only be read", "write to the storage behind it") from None
+            raise CommandFailed(f"{self.url}: is read-only", "write to the storage behind it") from None
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CommandFailed(
                 f"{self.url}/{path}: {reason}",
-                "the catalog is as it was; do the same again once this is mended",
+                "the catalog was not changed; fix the problem and retry",
             ) from None
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"
 
     def names(self, folder: str) -> list[str]:
-        """What is in `folder`, sorted; nothing when it is not there. Names that begin with a dot are left out."""
+        """Return the names in `folder`, sorted, without hidden ones; [] if the folder does not exist."""
         with self._reaching(folder):
             if self.local is not None:
                 try:
-                    found = [item.name for item in (self.local / folder).iterdir()]
+                    names = [path.name for path in (self.local / folder).iterdir()]
                 except FileNotFoundError:
                     return []
             else:
                 self._remote.invalidate_cache()
                 try:
-                    rows = self._remote.ls(self._at(folder), detail=False)
+                    paths = self._remote.ls(self._at(folder), detail=False)
                 except FileNotFoundError:
                     return []
-                found = [row.rstrip("/").rsplit("/", 1)[-1] for row in rows]
-            return sorted(name for name in found if not name.startswith("."))
+                names = [path.rstrip("/").rsplit("/", 1)[-1] for path in paths]
+            return sorted(name for name in names if not name.startswith("."))
 
     def read(self, path: str) -> bytes:
-        """The bytes of `path`. Raises FileNotFoundError."""
+        """Return the bytes of `path`. Raises FileNotFoundError."""
         with self._reaching(path):
             if self.local is not None:
                 return (self.local / path).read_bytes()
@@ -83,13 +83,13 @@ class Storage:
             return data
 
     def digest(self, path: str) -> tuple[str, int]:
-        """SHA-256 (hex) and size in bytes. Raises FileNotFoundError."""
+        """Return the SHA-256 (hex) and the size in bytes of `path`. Raises FileNotFoundError."""
         with self._reaching(path), self._open(path) as file:
-            total, size = hashlib.sha256(), 0
+            digest, size = hashlib.sha256(), 0
             while chunk := file.read(_CHUNK):
-                total.update(chunk)
+                digest.update(chunk)
                 size += len(chunk)
-            return total.hexdigest(), size
+            return digest.hexdigest(), size
 
     def _open(self, path: str) -> Any:
         return open(self.local / path, "rb") if self.local is not None else self._remote.open(self._at(path))
@@ -100,30 +100,30 @@ class Storage:
             shutil.copyfileobj(source, target, _CHUNK)
 
     def create(self, path: str, data: bytes) -> None:
-        """Write a new file, whole or not at all. Raises FileExistsError when somebody else did before.
+        """Create a file atomically. Raises FileExistsError if it exists.
 
-        Remotes take it in one conditional request where they know such (s3, gcs, az).
+        Remotes use one conditional request if they support it (s3, gcs, az).
         """
         with self._reaching(path):
             if self.local is None:
                 self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
                 self._remote.pipe_file(self._at(path), data, mode="create")
                 return
-            with beside(self.local / path, data) as made:
-                os.link(made, self.local / path)
+            with beside(self.local / path, data) as temporary:
+                os.link(temporary, self.local / path)
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file, or a new one over it, whole or not at all."""
+        """Write a file atomically; replace an existing one."""
         with self._reaching(path):
             if self.local is None:
                 self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
                 self._remote.pipe_file(self._at(path), data)
                 return
-            with beside(self.local / path, data) as made:
-                made.replace(self.local / path)
+            with beside(self.local / path, data) as temporary:
+                temporary.replace(self.local / path)
 
     def put(self, source: Path, path: str) -> None:
-        """Copy the local file `source` to `path`, where nothing is yet."""
+        """Copy the local file `source` to `path`, which must not exist."""
         with self._reaching(path):
             if self.local is None:
                 self._remote.makedirs(self._remote._parent(self._at(path)), exist_ok=True)
@@ -137,26 +137,26 @@ class Storage:
                 os.fsync(copy.fileno())
 
     def check_removable(self, path: str) -> None:
-        """Raise RecordError unless `path` is below the root, with no link on the way to it or in its place."""
+        """Raise RecordError unless `path` is below the root and no part of it is a symbolic link."""
         parts = path.split("/")
-        # fsspec's remotes take `*`, `?` and `[` in a path as a pattern, and remove all that matches.
+        # fsspec treats `*`, `?` and `[` in a remote path as a pattern and removes all matches.
         pattern = self.local is None and not set("*?[").isdisjoint(path)
         if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path or pattern:
             raise RecordError(f"{self.url}: {path!r} is not a path in the catalog")
         if self.local is None:
             return
         for count in range(1, len(parts) + 1):
-            place = "/".join(parts[:count])
-            if (self.local / place).is_symlink():
+            parent = "/".join(parts[:count])
+            if (self.local / parent).is_symlink():
                 raise RecordError(
-                    f"{self.url}: {place}: a link, and nothing behind a link is removed",
-                    "if it is yours, mount there what it points to; if it is not, remove the link",
+                    f"{self.url}: {parent}: is a symbolic link; nothing behind a link is removed",
+                    "if you created it, use a bind mount instead; otherwise remove the link",
                 )
 
     def changed(self, folder: str) -> dict[str, float]:
-        """Return what is in a local `folder`: path -> when it was last changed (POSIX time).
+        """Return path -> modification time (POSIX) of everything in a local `folder`.
 
-        Nothing when there is no such folder, or on a remote. Raises RecordError for a link.
+        Return {} if the folder does not exist or is remote. Raises RecordError for a symbolic link.
         """
         if self.local is None:
             return {}
@@ -168,7 +168,7 @@ class Storage:
             return {path: (self.local / path).lstat().st_mtime for path in paths}
 
     def remove(self, path: str) -> None:
-        """Remove a file or a folder with all in it; silent when it is gone. Raises as check_removable."""
+        """Remove a file, or a folder with its contents, if it exists. Raises as `check_removable` does."""
         self.check_removable(path)
         with self._reaching(path):
             try:

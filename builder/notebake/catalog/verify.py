@@ -1,4 +1,4 @@
-"""Whether a catalog is what its makers signed: every byte of every file."""
+"""Verify a catalog against its signatures: every byte of every file."""
 
 from __future__ import annotations
 
@@ -11,65 +11,62 @@ from notebake.errors import NotebakeError, RecordError
 from notebake.record import record as records
 
 
-def check(catalog: Catalog, entry: Entry, maker: Verifier) -> None:
-    """One entry: its signature, each of its files, and what it says of itself. Raises RecordError."""
+def check(catalog: Catalog, entry: Entry, verifier: Verifier) -> None:
+    """Verify one entry: its signature, each of its files, and its own fields. Raises RecordError."""
     source = f"{entry.name}: {PROVENANCE}"
-    statement = maker.verify(catalog.file(entry, PROVENANCE), source=source)
+    statement = verifier.verify(catalog.file(entry, PROVENANCE), source=source)
     signed = provenance.subjects(statement, source=source)
-    for name, digest in signed.items():
+    for name, signed_digest in signed.items():
         try:
-            found, size = catalog.storage.digest(f"{entry.folder}/{name}")
+            digest, size = catalog.storage.digest(f"{entry.folder}/{name}")
         except FileNotFoundError:
-            raise RecordError(f"{entry.name}: {name} is not there") from None
-        if found != digest:
-            raise RecordError(f"{entry.name}: {name} is not what was signed (SHA-256 differs)")
-        if entry.files.get(name) != File(sha256=found, bytes=size):
-            raise RecordError(f"{entry.name}: its entry says other things of {name} than was signed")
+            raise RecordError(f"{entry.name}: {name} is missing") from None
+        if digest != signed_digest:
+            raise RecordError(f"{entry.name}: {name} was changed after signing (SHA-256 mismatch)")
+        if entry.files.get(name) != File(sha256=digest, bytes=size):
+            raise RecordError(f"{entry.name}: its entry does not match the signed digest of {name}")
     if set(entry.files) != {*signed, PROVENANCE}:
-        raise RecordError(f"{entry.name}: its entry names files that were not signed")
+        raise RecordError(f"{entry.name}: its entry lists files that were not signed")
     record = records.parse(catalog.file(entry, entry.record), source=f"{entry.name}: {entry.record}")
     own = (entry.target, entry.version, entry.content_id, entry.made_from, entry.probed)
     probed = record.probe is not None and record.probe.promotable
     if own != (record.target, record.version, record.content_id, record.made_from, probed):
-        raise RecordError(f"{entry.name}: its entry and its record differ")
+        raise RecordError(f"{entry.name}: its entry does not match its record")
 
 
-def problems(catalog: Catalog, maker: Verifier) -> list[str]:
-    """All that is wrong with a catalog, a line each; none when it is whole."""
-    found = []
-    listed = catalog.entries()
-    rows = []
-    for item in listed:
+def problems(catalog: Catalog, verifier: Verifier) -> list[str]:
+    """Return every problem of a catalog as one line; an empty list if it matches its signatures."""
+    lines = []
+    entries = []
+    for indexed in catalog.entries():
         try:
-            path = entry_file.path(item.target, item.version)
-            own = entry_file.parse(catalog.storage.read(path), source=item.name)
-            rows.append(own)
-            check(catalog, own, maker)
+            path = entry_file.path(indexed.target, indexed.version)
+            entry = entry_file.parse(catalog.storage.read(path), source=indexed.name)
+            entries.append(entry)
+            check(catalog, entry, verifier)
         except FileNotFoundError:
-            found.append(f"{item.name}: the index names it, the catalog has it not")
+            lines.append(f"{indexed.name}: in the index, but not in the catalog")
         except NotebakeError as error:
-            found.append(error.message)
-    for path, data in simplestreams.files(rows).items():
+            lines.append(error.message)
+    for path, data in simplestreams.files(entries).items():
         try:
-            same = catalog.storage.read(path) == data
+            matches = catalog.storage.read(path) == data
         except FileNotFoundError:
-            same = not rows
-        if not same:
-            found.append(f"{path}: not what follows from the entries")
-    there = {item.name: item.files[item.disk].sha256 for item in rows if item.disk in item.files}
-    for target in {item.target for item in rows}:
+            matches = not entries
+        if not matches:
+            lines.append(f"{path}: does not match the entries")
+    disks = {entry.name: entry.files[entry.disk].sha256 for entry in entries if entry.disk in entry.files}
+    for target in {entry.target for entry in entries}:
         try:
-            moves = channels.moves(catalog.storage, target, maker)
+            moves = channels.moves(catalog.storage, target, verifier)
         except NotebakeError as error:
-            found.append(error.message)
+            lines.append(error.message)
             continue
         for channel in dict.fromkeys(move.channel for move in moves):
             version = channels.history(moves, channel)[-1]
-            disk = there.get(f"{target}@{version}")
+            disk = disks.get(f"{target}@{version}")
             if disk is None:
-                found.append(f"{target}@{channel}: points to {version}, which is not there")
+                lines.append(f"{target}@{channel}: points to {version}, which is missing")
             elif disk not in {move.disk for move in moves if move.version == version}:
-                found.append(
-                    f"{target}@{channel}: was pointed to another {version} than the one that is there"
-                )
-    return found
+                lines.append(f"{target}@{channel}: {version} is not the image that was promoted")
+    return lines

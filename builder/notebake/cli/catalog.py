@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group("catalog")
 def command() -> None:
-    """Keep images as versions, signed, whole or not there.
+    """Images are stored as signed versions. Every write is atomic.
 
     \b
     Examples:
@@ -30,10 +30,13 @@ def command() -> None:
 @command.command("key")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 def key(path: Path) -> None:
-    """Make a key pair to sign with: PATH, which nobody else may see, and PATH.pub, which everybody may."""
+    """Create a signing key pair.
+
+    Writes the private key to PATH and the public key to PATH.pub.
+    """
     from notebake.catalog import signing
 
-    click.echo(f"wrote {path} (keep it secret) and {signing.make_key(path)} (give it away)")
+    click.echo(f"wrote {path} (keep it secret) and {signing.make_key(path)} (publish it)")
 
 
 @command.command("add")
@@ -42,15 +45,16 @@ def key(path: Path) -> None:
     "--probe",
     "probe_path",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="What `notebake probe --json` printed: without it, the image cannot be promoted.",
+    help="Probe report: the output of `notebake probe --json`. Required to promote the image.",
 )
 @options.catalog
 @options.signer
 @options.as_json
 def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json: bool) -> None:
-    """Put IMAGE, with the record beside it, into the catalog; its version follows from what changed.
+    """Add an image as the next version.
 
-    The very image that is the newest already is not added again.
+    The record must be in the same folder as IMAGE. The version number is derived from the changes since the
+    newest version. Adding the newest image again is a no-op.
     """
     from notebake.catalog import add
     from notebake.catalog.catalog import Catalog
@@ -59,9 +63,9 @@ def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json:
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
     added = add.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe)
     if as_json:
-        click.echo(json.dumps({"fresh": added.fresh} | added.entry.model_dump(mode="json"), indent=2))
+        click.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
     else:
-        click.echo(f"{added.entry.name}: {'added' if added.fresh else 'there already, nothing to do'}")
+        click.echo(f"{added.entry.name}: {'added' if added.is_new else 'already exists, nothing to do'}")
 
 
 @command.command("list")
@@ -69,39 +73,44 @@ def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json:
 @options.catalog
 @options.as_json
 def list_(target: str | None, url: str, as_json: bool) -> None:
-    """List the versions, of one TARGET or of all, and the channels that point to them."""
+    """List the versions and their channels.
+
+    Without TARGET, the versions of all targets.
+    """
     from notebake.catalog import channels
     from notebake.catalog.catalog import Catalog
 
     catalog = Catalog(url)
-    rows = catalog.entries(target)
-    newest = {item.target: item.version for item in rows}
-    pointing = {
+    entries = catalog.entries(target)
+    newest = {entry.target: entry.version for entry in entries}
+    pointers = {
         name: channels.pointers(channels.moves(catalog.storage, name), version)
         for name, version in newest.items()
     }
     names = {
-        item.name: [channel for channel, version in pointing[item.target].items() if version == item.version]
-        for item in rows
+        entry.name: [
+            channel for channel, version in pointers[entry.target].items() if version == entry.version
+        ]
+        for entry in entries
     }
     if as_json:
-        made = [item.model_dump(mode="json") | {"channels": names[item.name]} for item in rows]
-        click.echo(json.dumps(made, indent=2))
+        rows = [entry.model_dump(mode="json") | {"channels": names[entry.name]} for entry in entries]
+        click.echo(json.dumps(rows, indent=2))
         return
-    if not rows:
-        click.echo(f"nothing in {url}; `notebake catalog add` puts an image there", err=True)
+    if not entries:
+        click.echo(f"no images in {url}; `notebake catalog add` adds one", err=True)
         return
     from notebake import terminal
 
-    table = terminal.table("image", "channels", "size", "probe", "from", "since (UTC)")
-    for item in rows:
+    table = terminal.table("image", "channels", "size", "probe", "from", "added (UTC)")
+    for entry in entries:
         table.add_row(
-            item.name,
-            ", ".join(names[item.name]),
-            f"{item.files[item.disk].bytes / 1e6:.0f} MB",
-            "green" if item.probed else "none",
-            item.made_from,
-            f"{item.created:%Y-%m-%d %H:%M}",
+            entry.name,
+            ", ".join(names[entry.name]),
+            f"{entry.files[entry.disk].bytes / 1e6:.0f} MB",
+            "passed" if entry.probed else "none",
+            entry.made_from,
+            f"{entry.created:%Y-%m-%d %H:%M}",
         )
     terminal.console().print(table)
 
@@ -110,7 +119,10 @@ def list_(target: str | None, url: str, as_json: bool) -> None:
 @click.argument("image", metavar="TARGET@VERSION")
 @options.catalog
 def show(image: str, url: str) -> None:
-    """Print the record of TARGET@VERSION or TARGET@CHANNEL as JSON, checked against its entry."""
+    """Print the record of a version as JSON.
+
+    TARGET@CHANNEL is accepted too. The record's digest is checked.
+    """
     from notebake.catalog import reference
 
     click.echo(reference.record(image, url).to_json(), nl=False)
@@ -118,25 +130,28 @@ def show(image: str, url: str) -> None:
 
 @command.command("verify")
 @options.verifier
-@click.option("--mend-index", is_flag=True, help="First write the index anew from the entries.")
+@click.option("--rebuild-index", is_flag=True, help="Write the index again from the entries, then verify.")
 @options.catalog
-def verify(verifier: Verifier, mend_index: bool, url: str) -> None:
-    """Read every byte of the catalog and check it against what was signed. Exit code 7 if any differs."""
+def verify(verifier: Verifier, rebuild_index: bool, url: str) -> None:
+    """Verify every byte of the catalog against the signatures.
+
+    Exit code 7 if anything differs.
+    """
     from notebake.catalog import verify
     from notebake.catalog.catalog import Catalog
     from notebake.errors import RecordError, SpecError
 
     catalog = Catalog(url)
-    if mend_index:
+    if rebuild_index:
         catalog.forget_index()
         catalog.write_index()
-    found = verify.problems(catalog, verifier)
-    if found:
-        raise RecordError("\n".join(found), "what is not named here is as it was signed")
+    problems = verify.problems(catalog, verifier)
+    if problems:
+        raise RecordError("\n".join(problems), "everything that is not listed here matches its signature")
     count = len(catalog.entries())
     if not count:
-        raise SpecError(f"{url}: nothing is there to verify", "--catalog names another place")
-    click.echo(f"{url}: {count} versions, all as they were signed")
+        raise SpecError(f"{url}: no versions to verify", "use --catalog to name another catalog")
+    click.echo(f"{url}: {count} versions, all match their signatures")
 
 
 @command.command("prune")
@@ -146,20 +161,22 @@ def verify(verifier: Verifier, mend_index: bool, url: str) -> None:
     type=click.FloatRange(0),
     default=90,
     show_default=True,
-    help="Days.",
+    help="Minimum age of a version to remove, in days.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @options.catalog
 def prune(days: float, dry_run: bool, url: str) -> None:
     """Remove old versions that no channel needs.
 
-    What a channel points to, what it pointed to before, and each target's newest version stay.
+    The current and previous version of each channel and the newest version of each target are kept.
     """
     from notebake.catalog import prune
     from notebake.catalog.catalog import Catalog
 
-    gone = prune.prune(Catalog(url), older_than=timedelta(days=days), now=datetime.now(UTC), dry_run=dry_run)
-    for item in gone:
-        click.echo(f"{item.name}: {'would go' if dry_run else 'removed'}")
-    if not gone:
+    removed = prune.prune(
+        Catalog(url), older_than=timedelta(days=days), now=datetime.now(UTC), dry_run=dry_run
+    )
+    for entry in removed:
+        click.echo(f"{entry.name}: {'would be removed' if dry_run else 'removed'}")
+    if not removed:
         click.echo("nothing to remove", err=True)
