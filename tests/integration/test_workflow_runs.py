@@ -53,7 +53,7 @@ def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path
     (lint,) = (
         step["run"]
         for step in runner.made["jobs"]["check"]["steps"]
-        if step.get("name") == "Lint what was rendered"
+        if step.get("name") == "Lint the rendered files"
     )
     assert runner.bash(lint, {}).returncode == 0
     rendered = tmp_path / "repository/rendered/new/debian-13"
@@ -149,7 +149,7 @@ def test_gitlab_comments_with_the_difference(
     assert done.returncode == 0, done.stderr
     ((path, headers, body),) = comments.taken
     assert path == "/api/v4/projects/7/merge_requests/3/notes" and headers["PRIVATE-TOKEN"] == "secret"
-    assert body["body"].startswith("### What would be rendered\n```diff\n") and "new" in body["body"]
+    assert body["body"].startswith("### Changes in the rendered files\n```diff\n") and "new" in body["body"]
     process.run(["git", "-C", tmp_path / "repository", "worktree", "remove", "../base"], timeout=60)
     assert runner.bash(script, env).returncode == 0
     assert len(comments.taken) == 1
@@ -167,14 +167,14 @@ def test_azure_pipelines_comments_with_the_difference(
         "System.TeamProject": "images", "Build.Repository.ID": "9", "System.PullRequest.PullRequestId": "3",
         "System.AccessToken": "secret",
     }  # fmt: skip
-    step = named["Comment with the difference"]
+    step = named["Comment with the diff"]
     env = {
         name: re.sub(r"\$\(([\w.]+)\)", lambda found: values[found[1]], value)
         for name, value in step["env"].items()
     }
     for script in (
         named["Render every target"]["script"],
-        named["Lint what was rendered"]["script"],
+        named["Lint the rendered files"]["script"],
         step["script"],
     ):
         done = runner.bash(script, env)

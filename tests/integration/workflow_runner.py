@@ -23,8 +23,8 @@ CHECKOUT = Path(__file__).parents[2]
 def written(service: str, folder: Path, *, keyless: bool = False) -> Path:
     path = folder / workflow.PATHS[service]
     path.parent.mkdir(parents=True, exist_ok=True)
-    wanted = workflow.requirement(keyless=keyless)
-    path.write_bytes(workflow.render(service, wanted=wanted, keyless=keyless))
+    requirement = workflow.default_requirement(keyless=keyless)
+    path.write_bytes(workflow.render(service, requirement=requirement, keyless=keyless))
     return path
 
 

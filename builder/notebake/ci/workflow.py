@@ -1,4 +1,4 @@
-"""Workflows for CI services, from the templates beside this module. What they run are notebake's own commands."""
+"""Render the workflows for CI services from the templates in this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from notebake import templates
 from notebake.errors import SpecError
 from notebake.plan import targets
 
-# Where each service looks for it in a repository.
+# The file in a repository that each service reads.
 PATHS = {
     "github": PurePosixPath(".github/workflows/images.yml"),
     "gitlab": PurePosixPath(".gitlab-ci.yml"),
@@ -18,28 +18,28 @@ PATHS = {
 }
 
 
-def requirement(*, keyless: bool) -> str:
-    """What the workflow's pip installs unless somebody says otherwise: this very release."""
+def default_requirement(*, keyless: bool) -> str:
+    """Return the pip requirement of this release of notebake."""
     return f"notebake{'[sigstore]' if keyless else ''}=={version('notebake')}"
 
 
-def render(service: str, *, wanted: str, keyless: bool) -> bytes:
-    """The workflow for one of PATHS; `wanted` is what its pip installs.
+def render(service: str, *, requirement: str, keyless: bool) -> bytes:
+    """Return the workflow for `service`, one of PATHS. `requirement`: pip requirement to install notebake.
 
-    `keyless`: it signs by the identity that the service offers. Raises SpecError where none does.
+    `keyless`: sign with the identity that the service gives a job. Raises SpecError if it gives none.
     """
     if keyless and service == "azure-pipelines":
         raise SpecError(
-            "azure-pipelines: offers its jobs no identity that sigstore takes",
-            "leave out --keyless: a key signs",
+            "azure-pipelines: its jobs have no identity that sigstore accepts",
+            "omit --keyless to sign with a key",
         )
     pins = tomllib.loads((Path(__file__).with_name("actions.toml")).read_text("utf-8"))
     return templates.render(
         f"{service}.yml.j2",
-        requirement=wanted,
+        requirement=requirement,
         keyless=keyless,
-        actions={name: f"{row['commit']} # {row['tag']}" for name, row in pins.items()},
-        # GitLab's matrix is fixed before a job runs: there, and there alone, the names are written down.
-        # Windows is baked from Microsoft's ISO, which a CI has not.
-        targets=[item.name for item in targets.all_targets() if not item.is_windows],
+        actions={name: f"{pin['commit']} # {pin['tag']}" for name, pin in pins.items()},
+        # Only for GitLab, whose matrix must be known before a job runs. Windows needs Microsoft's ISO, which
+        # CI does not have.
+        targets=[target.name for target in targets.all_targets() if not target.is_windows],
     )

@@ -13,13 +13,14 @@ import click
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write.  [default: where SERVICE looks for it]",
+    help="File to write.  [default: the file that SERVICE reads]",
 )
-@click.option("--requirement", help="What the workflow's pip installs.  [default: this release of notebake]")
-@click.option("--keyless", is_flag=True, help="Sign by the service's identity (sigstore), not by a key.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--requirement", help="pip requirement to install notebake.  [default: this release]")
+@click.option("--keyless", is_flag=True, help="Sign with the CI job's identity (sigstore) instead of a key.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(service: str, output: Path | None, requirement: str | None, keyless: bool, force: bool) -> None:
-    """Write the workflow for SERVICE: render on every change; bake, probe, sign and promote on main and weekly.
+    """The workflow renders on every change. On the main branch and weekly it bakes, probes, signs and
+    promotes.
 
     \b
     Examples:
@@ -32,12 +33,14 @@ def command(service: str, output: Path | None, requirement: str | None, keyless:
     from notebake.files import write_whole
 
     if (requirement and not requirement.isprintable()) or (requirement and set(requirement) & set('"\\$`')):
-        raise SpecError("--requirement: quotes, backslashes, `$` and backticks do not go into a workflow")
+        raise SpecError(
+            "--requirement: must not contain quotes, backslashes, `$`, backticks or control codes"
+        )
     path = output or Path(workflow.PATHS[service])
-    made = workflow.render(
-        service, wanted=requirement or workflow.requirement(keyless=keyless), keyless=keyless
+    text = workflow.render(
+        service, requirement=requirement or workflow.default_requirement(keyless=keyless), keyless=keyless
     )
-    if path.exists() and not force and path.read_bytes() != made:
-        raise SpecError(f"{path}: is there already, and different", "--force replaces it")
-    write_whole(path, made)
-    click.echo(f"wrote {path}; its head says what it needs")
+    if path.exists() and not force and path.read_bytes() != text:
+        raise SpecError(f"{path}: already exists and differs", "use --force to replace it")
+    write_whole(path, text)
+    click.echo(f"wrote {path}; the comment at its top lists the required settings")
