@@ -1,4 +1,4 @@
-"""Where a notebook answers: a host and a port, read from what a person types."""
+"""The address of a notebook server: host and port, parsed from user input."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 
 
-def _refused(text: str, problem: str) -> SpecError:
+def _invalid(text: str, problem: str) -> SpecError:
     return SpecError(
-        f"address {text!r}: {problem}", "write https://HOST:PORT/, HOST:PORT or HOST; IPv6 in brackets"
+        f"address {text!r}: {problem}", "use https://HOST:PORT/, HOST:PORT or HOST; IPv6 in brackets"
     )
 
 
@@ -31,43 +31,43 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read `https://host:port/`, `host:port` or `host`.
+        """Parse `https://host:port/`, `host:port` or `host`.
 
-        The port is 443 after `https://` and 9999 otherwise when it is left out. Raises SpecError.
+        The default port is 443 with `https://`, otherwise 9999. Raises SpecError.
         """
         rest, default = text.strip(), DEFAULT_PORT
         scheme, separator, after = rest.partition("://")
         if separator:
             if scheme.lower() != "https":
-                raise _refused(text, "a notebook is served over https only")
+                raise _invalid(text, "only https is supported")
             rest, default = after, HTTPS_PORT
         rest = rest.removesuffix("/")
         if any(sign in rest for sign in "/?#@"):
-            # The text itself is left out: before an @ there may be a password.
+            # Without the text: it may contain a password before an @.
             raise SpecError(
-                "the address has a path, a query or a user name in it",
-                "write https://HOST:PORT/, HOST:PORT or HOST",
+                "the address contains a path, a query or a user name",
+                "use https://HOST:PORT/, HOST:PORT or HOST",
             )
-        found = _FORM.fullmatch(rest)
-        if not found:
-            raise _refused(text, "not a host and a port")
-        port = int(found["port"]) if found["port"] else default
+        match = _FORM.fullmatch(rest)
+        if not match:
+            raise _invalid(text, "not a host and a port")
+        port = int(match["port"]) if match["port"] else default
         if not 1 <= port <= 65535:
-            raise _refused(text, f"port {port} is not in 1 to 65535")
-        if found["six"] is not None:
+            raise _invalid(text, f"port {port} is not between 1 and 65535")
+        if match["six"] is not None:
             try:
-                host = str(ipaddress.IPv6Address(found["six"]))
+                host = str(ipaddress.IPv6Address(match["six"]))
             except ValueError:
-                raise _refused(text, "not an IPv6 address in the brackets") from None
+                raise _invalid(text, "not an IPv6 address in the brackets") from None
         else:
-            host = found["host"].lower()
+            host = match["host"].lower()
             if not _NAME.fullmatch(host):
-                raise _refused(text, "not a host name or address")
+                raise _invalid(text, "not a host name or address")
             if re.fullmatch(r"[0-9.]+", host):
                 try:
                     ipaddress.IPv4Address(host)
                 except ValueError:
-                    raise _refused(text, "not an IPv4 address") from None
+                    raise _invalid(text, "not an IPv4 address") from None
         return cls(host=host, port=port)
 
     @property
@@ -80,7 +80,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """`https://host:port`, without a slash at the end."""
+        """`https://host:port`, without a trailing slash."""
         return f"https://{self}"
 
     def __str__(self) -> str:

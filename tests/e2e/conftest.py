@@ -114,7 +114,7 @@ def look(steps: Steps) -> Callable[..., Report]:
         subject = replace(
             launched.subject(
                 machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None,
-                patience=1.0 if machine.platform == "nspawn" else 3.0,
+                timeout_scale=1.0 if machine.platform == "nspawn" else 3.0,
                 ask=lambda: pytest.fail("asked for a password"),
             ),
             **changes,

@@ -30,7 +30,13 @@ def test_the_golden_image_passes_the_probe_and_plots_in_a_browser(
 ) -> None:
     machine = start("qemu", golden=True)
     subject = launched.subject(
-        machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=3.0, ask=str
+        machine.name,
+        password=PASSWORD,
+        token=None,
+        fingerprint=None,
+        profile=None,
+        timeout_scale=3.0,
+        ask=str,
     )
     results = browser.visit(subject, screenshots=tmp_path / "pictures", timeout_s=900, steps=steps)
     statuses = [(result.name, result.status) for result in results]
@@ -86,7 +92,13 @@ def test_user_data_only_in_1_gib_survives_a_power_cut(
 def check_out_of_memory(machine: Machine) -> None:
     """Check that a kernel which is killed for memory affects neither other kernels nor the server."""
     subject = launched.subject(
-        machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None, patience=3.0, ask=str
+        machine.name,
+        password=PASSWORD,
+        token=None,
+        fingerprint=None,
+        profile=None,
+        timeout_scale=3.0,
+        ask=str,
     )
     session = Context(subject=subject, now=datetime.now(UTC)).session()
     small, large = (Kernel.start(session, "nbserver", seconds=600) for _ in range(2))

@@ -148,7 +148,7 @@ class JupyterServers:
             password=PASSWORD if auth is None else None,
             fingerprint=fingerprint,
             own_certificate=False,
-            patience=0.25,
+            timeout_scale=0.25,
         )
 
     def launch(self, name: str) -> int:

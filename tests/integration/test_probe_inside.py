@@ -53,12 +53,12 @@ class ThisMachine:
         raise CommandFailed(f"{words[0]}: not in this machine")
 
 
-def canary_result(outside: Address | None, inside: ThisMachine, patience: float = 0.2) -> Report:
+def canary_result(outside: Address | None, inside: ThisMachine, timeout_scale: float = 0.2) -> Report:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     canary = Canary(port=port, address=outside or Address(host="127.0.0.1", port=port))
     subject = Subject(
-        address=Address(host="127.0.0.1", port=1), inside=inside, canary=canary, patience=patience
+        address=Address(host="127.0.0.1", port=1), inside=inside, canary=canary, timeout_scale=timeout_scale
     )
     report = run(subject, "port_closed")
     assert not inside.started, "the listener is stopped again"
@@ -83,8 +83,8 @@ def test_a_closed_port_is_green() -> None:
 
 def test_closed_is_not_believed_when_nothing_listens_inside() -> None:
     with answering(lambda line: None) as silent:
-        report = canary_result(silent, ThisMachine(starts=False), patience=0.05)
-    assert "nothing answers on loopback inside" in failed(report)["port_closed"]
+        report = canary_result(silent, ThisMachine(starts=False), timeout_scale=0.05)
+    assert "no response on loopback in the machine" in failed(report)["port_closed"]
 
 
 @dataclass
@@ -145,8 +145,8 @@ def test_a_service_that_comes_back_is_green(mortal: Subject, jupyter: JupyterSer
         ("kill", "stays away", "runs again: not within"),
         ("kill", "is not killed", "runs again: not within"),
         ("kill", "certificate", "another certificate than the pinned one"),
-        ("reboot", "stays away", "the notebook answers again: not within"),
-        ("reboot", "does not reboot", "still the old boot"),
+        ("reboot", "stays away", "the notebook server responds again: not within"),
+        ("reboot", "does not reboot", "not rebooted yet"),
         ("reboot", "certificate", "another certificate than the pinned one"),
     ],
 )
@@ -154,6 +154,6 @@ def test_a_service_that_does_not(
     mortal: Subject, jupyter: JupyterServers, check: str, fault: str, words: str
 ) -> None:
     # The limits of a restart and of a reboot are 240 s and 600 s.
-    patience = {"certificate": 0.1}.get(fault, 0.01)
-    broken = replace(mortal, inside=Supervised(jupyter=jupyter, fault=fault), patience=patience)
+    timeout_scale = {"certificate": 0.1}.get(fault, 0.01)
+    broken = replace(mortal, inside=Supervised(jupyter=jupyter, fault=fault), timeout_scale=timeout_scale)
     assert words in failed(run(broken, check))[check]

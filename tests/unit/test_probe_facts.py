@@ -44,7 +44,7 @@ def test_a_good_certificate() -> None:
         ({"use": ExtendedKeyUsageOID.CLIENT_AUTH}, "no serverAuth"),
         ({"begin": timedelta(days=-9), "end": timedelta(days=-1)}, "expired on 2026-11-22"),
         ({"begin": timedelta(days=1)}, "not valid before"),
-        ({"end": timedelta(days=398)}, "398 at most"),
+        ({"end": timedelta(days=398)}, "398 days at most"),
         ({"key": rsa_key(2048)}, "the key is RSA 2048, not EC P-256"),
         ({"key": ec_key(ec.SECP384R1())}, "the key is EC P-384, not EC P-256"),
     ],
@@ -113,11 +113,11 @@ def test_png() -> None:
     [
         (b"", "signature"),
         (b"GIF89a", "signature"),
-        (png.SIGNATURE, "cut short"),
-        (picture()[:-12], "cut short"),
+        (png.SIGNATURE, "truncated"),
+        (picture()[:-12], "truncated"),
         (picture()[:60], "damaged"),
         (picture().replace(b"IDAT", b"IDAX"), "damaged"),
-        (picture(blank=True), "nothing is drawn"),
+        (picture(blank=True), "it is blank"),
     ],
 )
 def test_no_png(data: bytes, words: str) -> None:
@@ -138,13 +138,13 @@ class Script:
 
 
 def visit(*outcomes: bytes | int) -> Context:
-    subject = Subject(address=Address(host="nb"), inside=Script(*outcomes), patience=0.001)
+    subject = Subject(address=Address(host="nb"), inside=Script(*outcomes), timeout_scale=0.001)
     return Context(subject=subject, now=NOW)
 
 
 def test_output_of_a_command_inside() -> None:
     assert visit(b" 42\n").output("cat", "x") == "42"
-    with pytest.raises(CommandFailed, match="inside: cat: exit code 255"):
+    with pytest.raises(CommandFailed, match="on the machine: cat: exit code 255"):
         visit(255).output("cat", "x")
 
 
@@ -152,5 +152,5 @@ def test_waiting_ends_and_says_what_was_seen_last() -> None:
     def never() -> None:
         raise NotReady("MainPID is 0")
 
-    with pytest.raises(NotReady, match="the service: not within 0 s; last seen: MainPID is 0"):
+    with pytest.raises(NotReady, match="the service: not within 0 s; last error: MainPID is 0"):
         visit(0).wait("the service", 1.0, never)

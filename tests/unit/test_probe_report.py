@@ -116,14 +116,14 @@ def test_one_fault_is_named_once_and_the_rest_need_it(monkeypatch: pytest.Monkey
 
     def silent(address: Address, *, seconds: float) -> None:
         tries.append(seconds)
-        raise NotReady(f"{address}: no answer within {seconds:g} s")
+        raise NotReady(f"{address}: no response within {seconds:g} s")
 
     monkeypatch.setattr(connection, "shake_hands", silent)
-    subject = Subject(address=Address(host="nb.example"), password="hunter2", patience=0.1)
+    subject = Subject(address=Address(host="nb.example"), password="hunter2", timeout_scale=0.1)
     report = run.run(subject, started=STARTED, steps=quiet())
     assert tries == [2.0], "a machine that does not answer costs one time limit, not eight"
     details = {result.name: result.detail for result in report.failed}
-    assert details.pop("tls") == "nb.example:9999: no answer within 2 s"
+    assert details.pop("tls") == "nb.example:9999: no response within 2 s"
     assert details.keys() == {
         "fingerprint",
         "san",

@@ -30,7 +30,7 @@ def put(own_certificate: bool | None) -> None:
 
 def subject(where: str) -> Subject:
     return launched.subject(
-        where, password="x", token=None, fingerprint=None, profile=None, patience=1.0, ask=lambda: "x"
+        where, password="x", token=None, fingerprint=None, profile=None, timeout_scale=1.0, ask=lambda: "x"
     )
 
 

@@ -14,9 +14,8 @@ from notebake.cli import options, prompt
 @options.spec_file
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def command(spec_path: Path, password_stdin: bool) -> None:
-    """Set the password in notebake.toml. Only its argon2id hash is kept; comments stay as they are.
-
-    An empty one takes it out: then each machine makes a token.
+    """Only the argon2id hash is stored; comments are kept. An empty password removes the existing one: each
+    machine then generates a token.
     """
     import tomlkit
 
@@ -25,7 +24,7 @@ def command(spec_path: Path, password_stdin: bool) -> None:
     from notebake.plan import spec
 
     spec.load(spec_path)
-    password = prompt.new(from_stdin=password_stdin, instead="--password-stdin reads it")
+    password = prompt.new(from_stdin=password_stdin, hint="use --password-stdin")
     document = tomlkit.parse(spec_path.read_text("utf-8"))
     notebook = document.setdefault("notebook", tomlkit.table())
     if password:
@@ -33,5 +32,5 @@ def command(spec_path: Path, password_stdin: bool) -> None:
     else:
         notebook.pop("password", None)
     write_whole(spec_path, tomlkit.dumps(document).encode(), spec_path.stat().st_mode & 0o777)
-    done = "set; machines get it" if password else "taken out; machines make a token"
-    click.echo(f"{spec_path}: password {done} when they are baked or launched anew")
+    done = "set" if password else "removed; new machines generate a token"
+    click.echo(f"{spec_path}: password {done}. To apply it, bake or launch again.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,34 +15,33 @@ from notebake.cli import options, prompt
 @click.argument("where", metavar="MACHINE|ADDRESS", type=options.MachineName())
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
-@click.option("--fingerprint", help="SHA-256 of the certificate to pin (a launched machine has it).")
-@click.option("--profile", default=None, help="Kernel and profile.  [default: nbserver]")
-@click.option("--check", "checks", multiple=True, help="Only this check; may be given several times.")
-@click.option("--browser", is_flag=True, help="Look with a real browser too.")
+@click.option("--fingerprint", help="SHA-256 of the certificate to pin (known for a launched machine).")
+@click.option("--profile", default=None, help="Name of the kernel and profile.  [default: nbserver]")
+@click.option("--check", "checks", multiple=True, help="Run only this check; may be given several times.")
+@click.option("--browser", is_flag=True, help="Also test in a real browser (Chromium).")
 @click.option(
     "--screenshots",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the browser's pictures.",
+    help="Folder for the browser's screenshots.  [default: screenshots]",
 )
 @click.option(
-    "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write a JUnit XML report here."
+    "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write a JUnit XML report to this file."
 )
 @click.option(
-    "--patience",
+    "--timeout-scale",
     type=click.FloatRange(0.1, 100),
     default=1.0,
     show_default=True,
-    help="Multiplies time limits.",
+    help="Multiply all timeouts by this factor.",
 )
 @options.as_json
 def command(
     where: str, password_stdin: bool, token_stdin: bool, fingerprint: str | None, profile: str | None,
-    checks: tuple[str, ...], browser: bool, screenshots: Path | None, junit: Path | None, patience: float, as_json: bool,
+    checks: tuple[str, ...], browser: bool, screenshots: Path | None, junit: Path | None,
+    timeout_scale: float, as_json: bool,
 ) -> int:  # fmt: skip
-    """Check that a machine really serves notebooks: a launched MACHINE, or any ADDRESS.
-
-    Of a launched machine it also looks inside, kills the server and reboots. Exit code 6 when a check
-    failed.
+    """MACHINE is the name of a launched machine, ADDRESS any host and port. On a launched machine the probe
+    also runs commands inside, kills the server and reboots. Exit code 6 if a check failed.
 
     \b
     Examples:
@@ -58,29 +56,34 @@ def command(
 
     password = token = None
     if password_stdin and token_stdin:
-        raise click.UsageError("--password-stdin and --token-stdin exclude each other")
+        raise click.UsageError("--password-stdin and --token-stdin cannot be used together")
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     if token_stdin:
         token = sys.stdin.readline().strip()
-    known: dict[str, Any] = {"fingerprint": fingerprint, "profile": profile, "patience": patience}
     subject = launched.subject(
         where,
         password=password,
         token=token,
-        ask=lambda: prompt.ask("Password", instead="--password-stdin or --token-stdin reads it"),
-        **known,
+        fingerprint=fingerprint,
+        profile=profile,
+        timeout_scale=timeout_scale,
+        ask=lambda: prompt.ask("Password", hint="use --password-stdin or --token-stdin"),
     )
     steps = Steps()
-    # The pictures first: the last checks kill the server and reboot the machine.
-    seen = []
+    # The browser first: the last checks kill the server and reboot the machine.
+    browser_results = []
     if browser:
         from notebake.probe.browser import visit
 
-        seen = visit(
-            subject, screenshots=screenshots or Path("screenshots"), timeout_s=600 * patience, steps=steps
+        browser_results = visit(
+            subject,
+            screenshots=screenshots or Path("screenshots"),
+            timeout_s=600 * timeout_scale,
+            steps=steps,
         )
-    report = run.run(subject, started=datetime.now(UTC), checks=checks or None, steps=steps).plus(seen)
+    report = run.run(subject, started=datetime.now(UTC), checks=checks or None, steps=steps)
+    report = report.plus(browser_results)
     if junit:
         write_whole(junit, report.to_junit())
     if as_json:

@@ -1,4 +1,4 @@
-"""How commands ask for a password."""
+"""Prompt for a password."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ import sys
 import click
 
 
-def ask(title: str, *, instead: str, twice: bool = False) -> str:
-    """Asked for without echo; may be empty. Raises SpecError, with the hint `instead`, where nobody can answer."""
+def ask(title: str, *, hint: str, twice: bool = False) -> str:
+    """Prompt for a password, which may be empty. Without a terminal, raises SpecError with `hint`."""
     from notebake.errors import SpecError
 
     if not sys.stdin.isatty():
-        raise SpecError("a password is needed, and nobody can be asked: there is no terminal", instead)
+        raise SpecError("cannot prompt for the password: standard input is not a terminal", hint)
     return str(
         click.prompt(
             title,
             hide_input=True,
             default="",
             show_default=False,
-            confirmation_prompt="The same again" if twice else False,
+            confirmation_prompt="Repeat for confirmation" if twice else False,
             err=True,
         )
     )
 
 
-def new(*, from_stdin: bool, instead: str) -> str:
-    """A new password, from standard input's first line or asked for twice; empty for none. Raises SpecError."""
+def new(*, from_stdin: bool, hint: str) -> str:
+    """Return a new password: the first line of standard input, or from a prompt, where empty means none.
+
+    Raises SpecError with `hint`.
+    """
     from notebake.errors import SpecError
 
     if not from_stdin:
-        return ask("Password (empty: each machine makes a token)", instead=instead, twice=True)
-    found = sys.stdin.readline().rstrip("\r\n")
-    if not found:
-        raise SpecError("--password-stdin: the password is empty", instead)
-    return found
+        return ask("Password (empty: each machine generates a token)", hint=hint, twice=True)
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise SpecError("--password-stdin: the password is empty", hint)
+    return password

@@ -1,1 +1,1 @@
-"""Checks that a machine serves a notebook, from outside and from inside."""
+"""The probe: check from outside and from inside that a machine serves notebooks."""

@@ -1,4 +1,4 @@
-"""One check carried out: timed, shown, and turned into a result whatever happens."""
+"""Run one check: time it, show it, and turn its outcome into a result."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from notebake.progress import Steps
 
 
 def words(error: Exception) -> str:
-    """An exception in one text: ours with their hint, others with their type."""
+    """Return an exception as text: message and hint of a NotebakeError, type and message of any other."""
     if isinstance(error, NotebakeError):
         return f"{error.message} ({error.hint})" if error.hint else error.message
     return f"{type(error).__name__}: {error}"
 
 
 def attempt(name: str, title: str, run: Callable[[], str], *, steps: Steps, secrets: Iterable[str]) -> Result:
-    """The result of `run`, which returns a detail or raises; its text is freed of `secrets`."""
+    """Run a check, which returns a detail or raises. Return its result, with `secrets` masked."""
     started = time.monotonic()
     try:
         with steps.step(f"{name}: {title}"):
             detail = run()
     except Exception as error:
-        # Whatever a broken machine provokes is a failed check; a traceback would hide the other ones.
+        # Any error that a broken machine causes is a failed check; a traceback would hide the other results.
         detail = clean(words(error), secrets)
         steps.note(f"  {detail}")
         return Result(name=name, status="failed", seconds=time.monotonic() - started, detail=detail)

@@ -1,7 +1,7 @@
-"""The same proof as a person gives it, in a real browser: log in, new notebook, Shift-Enter, the plot.
+"""Probe a machine in a real browser, as a user works: log in, new notebook, Shift-Enter, the plot.
 
-Debian's chromium, driven by Playwright. It trusts the machine by the public key of the certificate
-whose fingerprint was checked first (--ignore-certificate-errors-spki-list), not by ignoring errors.
+Playwright controls Debian's chromium. Certificate errors are not ignored: chromium accepts only the public
+key of the certificate whose fingerprint was verified first (--ignore-certificate-errors-spki-list).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from notebake import process
 from notebake.errors import CheckFailed, NotReady, SpecError
 from notebake.probe import connection
 from notebake.probe.attempt import attempt
-from notebake.probe.browser_steps import ACTS, Person, tidy
+from notebake.probe.browser_steps import STEPS, Browser, clean_up
 from notebake.probe.context import HANDSHAKE
 from notebake.probe.report import Result
 from notebake.probe.subject import Subject
 from notebake.probe.trust import trusted
 from notebake.progress import Steps
 
-NAMES = tuple(ACTS)
+NAMES = tuple(STEPS)
 SIZE = (1280, 800)
 
 _ARGS = (
@@ -42,40 +42,37 @@ _ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # The probe goes straight to the machine: so does its browser.
+    # The probe connects directly to the machine, so its browser must too.
     "--no-proxy-server",
 )
 
 
 def public_key_pin(certificate: bytes) -> str:
-    """Base64 of the SHA-256 of the certificate's SubjectPublicKeyInfo (DER in): what chromium takes."""
+    """Return chromium's pin of a certificate (DER): Base64 of the SHA-256 of its SubjectPublicKeyInfo."""
     key = x509.load_der_x509_certificate(certificate).public_key()
     return base64.b64encode(
         hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
     ).decode()
 
 
-def _guarded(person: Person, name: str, act: Callable[[Person], str]) -> str:
-    """One act; a failure leaves a picture. Playwright's call log is dropped: it quotes what was typed."""
+def _run_step(browsers: list[Browser], name: str) -> str:
+    """Run one step; take a screenshot if it fails. Drop Playwright's call log: it contains the password."""
+    browser = browsers[0]
     try:
-        return act(person)
+        return STEPS[name][1](browser)
     except Exception as error:
         with suppress(Error):
-            person.page.screenshot(path=person.folder / f"failed-{name}.png", timeout=10_000)
+            browser.page.screenshot(path=browser.folder / f"failed-{name}.png", timeout=10_000)
         if not isinstance(error, Error):
             raise
         text = str(error).split("\n")[0]
-        raise NotReady(text, f"failed-{name}.png among the screenshots shows the page") from None
-
-
-def _act(people: list[Person], name: str) -> str:
-    return _guarded(people[0], name, ACTS[name][1])
+        raise NotReady(text, f"see the screenshot failed-{name}.png") from None
 
 
 @contextmanager
-def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[Person]:
+def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[Browser]:
     with (
-        # Chromium may still write while it ends.
+        # Chromium may still be writing when the folder is deleted.
         tempfile.TemporaryDirectory(prefix="notebake-browser-", ignore_cleanup_errors=True) as profile,
         sync_playwright() as playwright,
     ):
@@ -90,11 +87,11 @@ def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[Pe
             timeout=max(1.0, (until - time.monotonic()) * 1000),
         )
         try:
-            start = context.pages[0] if context.pages else context.new_page()
-            person = Person(subject=subject, page=start, folder=folder, until=until)
-            yield person
+            page = context.pages[0] if context.pages else context.new_page()
+            browser = Browser(subject=subject, page=page, folder=folder, until=until)
+            yield browser
             with suppress(Error):
-                tidy(person, start)
+                clean_up(browser, page)
         finally:
             context.close()
 
@@ -102,12 +99,12 @@ def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[Pe
 def visit(
     subject: Subject, *, screenshots: Path, timeout_s: float, steps: Steps | None = None
 ) -> list[Result]:
-    """Log in, make a notebook, run `plot(randn(50))`, see the picture: a result for each of NAMES.
+    """Log in, create a notebook, run `plot(randn(50))`, check the plot. Return a result for each of NAMES.
 
-    The pictures go into the folder `screenshots` (made when missing): 1-login, 2-dashboard,
-    3-notebook, 4-plot (PNG, 1280 x 800), and failed-NAME for what went wrong. `timeout_s` is for the
-    whole visit. After a failure the later steps fail with `needs NAME`. The notebook and its kernel
-    are removed again. Raises MissingTool without chromium, SpecError without password and token.
+    Screenshots are written to the folder `screenshots`, which is created: 1-login, 2-dashboard, 3-notebook,
+    4-plot (PNG, 1280 x 800), and failed-NAME for a failed step. `timeout_s` is for all steps together.
+    After a failure the later steps fail with `needs NAME`. The notebook and its kernel are deleted at the
+    end. Raises MissingTool without chromium, SpecError without password and token.
     """
     steps = steps or Steps()
     if not subject.secrets:
@@ -116,26 +113,26 @@ def visit(
     screenshots.mkdir(parents=True, exist_ok=True)
     until, results = time.monotonic() + timeout_s, list[Result]()
 
-    def perform(name: str, act: Callable[[], str]) -> None:
+    def perform(name: str, step: Callable[[], str]) -> None:
         failed = next((result for result in results if result.status == "failed"), None)
         if failed:
             results.append(Result(name=name, status="failed", detail=f"needs {failed.name}"))
         else:
-            results.append(attempt(name, ACTS[name][0], act, steps=steps, secrets=subject.secrets))
+            results.append(attempt(name, STEPS[name][0], step, steps=steps, secrets=subject.secrets))
 
     with ExitStack() as stack:
-        people: list[Person] = []
+        browsers: list[Browser] = []
 
         def first() -> str:
-            seconds = min(HANDSHAKE * subject.patience, timeout_s)
-            seen = connection.shake_hands(subject.address, seconds=seconds)
-            if trusted(subject, seen, seconds=seconds) != seen.fingerprint:
-                raise CheckFailed("the machine shows two different certificates")
-            pin = public_key_pin(seen.certificate)
-            people.append(stack.enter_context(_open(subject, pin, screenshots, until)))
-            return _act(people, NAMES[0])
+            seconds = min(HANDSHAKE * subject.timeout_scale, timeout_s)
+            handshake = connection.shake_hands(subject.address, seconds=seconds)
+            if trusted(subject, handshake, seconds=seconds) != handshake.fingerprint:
+                raise CheckFailed("the machine presents two different certificates")
+            pin = public_key_pin(handshake.certificate)
+            browsers.append(stack.enter_context(_open(subject, pin, screenshots, until)))
+            return _run_step(browsers, NAMES[0])
 
         perform(NAMES[0], first)
         for name in NAMES[1:]:
-            perform(name, partial(_act, people, name))
+            perform(name, partial(_run_step, browsers, name))
     return results

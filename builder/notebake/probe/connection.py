@@ -1,8 +1,8 @@
-"""One TLS connection under a time limit that holds, and what a handshake shows.
+"""A TLS connection with a strict timeout, and the facts of its handshake.
 
-A pinned machine is trusted by exactly its certificate: the handshake proves that the other side
-has its key, and the SHA-256 of the certificate is compared before the first byte of ours is sent.
-Names and dates are checks of their own (`san`, `tls`), so that one fault turns one check red.
+A pinned machine is trusted by its certificate only: the handshake proves that the server has the key, and
+the SHA-256 of the certificate is compared before any data is sent. Names and dates have their own checks
+(`san`, `tls`), so that one fault fails one check.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from notebake.errors import CheckFailed, NotReady
 
 @dataclass(frozen=True, kw_only=True)
 class Handshake:
-    """What the other side showed: the protocol ("TLSv1.3"), the cipher, the certificate (DER)."""
+    """The facts of a handshake: protocol ("TLSv1.3"), cipher, server certificate (DER)."""
 
     version: str
     cipher: str
@@ -33,7 +33,7 @@ class Handshake:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the certificate, plain hex."""
+        """SHA-256 of the certificate (plain hex)."""
         return hashlib.sha256(self.certificate).hexdigest()
 
 
@@ -45,31 +45,31 @@ def _any_certificate() -> ssl.SSLContext:
     return context
 
 
-def _cut(line: socket.socket) -> None:
+def _shut_down(tls: socket.socket) -> None:
     with suppress(OSError):
-        # The plain socket's own shutdown: SSLSocket's would pull the session from under a reader.
-        socket.socket.shutdown(line, socket.SHUT_RDWR)
+        # Not SSLSocket.shutdown: it would remove the session while another thread reads.
+        socket.socket.shutdown(tls, socket.SHUT_RDWR)
 
 
 @contextmanager
-def _limited(address: Address, line: socket.socket, until: float, seconds: float) -> Iterator[None]:
-    """Cut `line` at `until` (monotonic), however slowly bytes come in, and name what went wrong."""
-    cutter = threading.Timer(max(0.0, until - time.monotonic()), _cut, (line,))
-    cutter.daemon = True
-    cutter.start()
+def _limited(address: Address, tls: socket.socket, until: float, seconds: float) -> Iterator[None]:
+    """Shut down `tls` at `until` (monotonic) even if it still receives data; name the problem in NotReady."""
+    timer = threading.Timer(max(0.0, until - time.monotonic()), _shut_down, (tls,))
+    timer.daemon = True
+    timer.start()
     try:
         yield
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, http.client.HTTPException, WebSocketException) as error:
         if time.monotonic() >= until - 0.05 or isinstance(error, TimeoutError):
-            raise NotReady(f"{address}: no answer within {seconds:g} s") from error
-        raise NotReady(f"{address}: {_words(error)}") from error
+            raise NotReady(f"{address}: no response within {seconds:g} s") from error
+        raise NotReady(f"{address}: {_text(error)}") from error
     finally:
-        cutter.cancel()
+        timer.cancel()
 
 
-def _words(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return str(error).strip() or type(error).__name__
 
 
@@ -81,46 +81,46 @@ def _tls(address: Address, context: ssl.SSLContext, seconds: float) -> Iterator[
     except TimeoutError as error:
         raise NotReady(f"{address}: no connection within {seconds:g} s") from error
     except OSError as error:
-        raise NotReady(f"{address}: {_words(error)}") from error
+        raise NotReady(f"{address}: {_text(error)}") from error
     with raw:
         name = None if address.ip and not context.check_hostname else address.host
-        line = context.wrap_socket(raw, server_hostname=name, do_handshake_on_connect=False)
-        with line, _limited(address, line, until, seconds):
-            line.settimeout(seconds)
-            line.do_handshake()
-            yield line
+        tls = context.wrap_socket(raw, server_hostname=name, do_handshake_on_connect=False)
+        with tls, _limited(address, tls, until, seconds):
+            tls.settimeout(seconds)
+            tls.do_handshake()
+            yield tls
 
 
-def _seen(line: ssl.SSLSocket) -> Handshake:
-    cipher, certificate = line.cipher(), line.getpeercert(binary_form=True)
+def _handshake(tls: ssl.SSLSocket) -> Handshake:
+    cipher, certificate = tls.cipher(), tls.getpeercert(binary_form=True)
     return Handshake(
-        version=line.version() or "?", cipher=cipher[0] if cipher else "?", certificate=certificate or b""
+        version=tls.version() or "?", cipher=cipher[0] if cipher else "?", certificate=certificate or b""
     )
 
 
 def shake_hands(address: Address, *, seconds: float) -> Handshake:
-    """What `address` shows to anyone, trusted or not. Raises NotReady."""
-    with _tls(address, _any_certificate(), seconds) as line:
-        return _seen(line)
+    """Return the handshake with `address`, without verifying the certificate. Raises NotReady."""
+    with _tls(address, _any_certificate(), seconds) as tls:
+        return _handshake(tls)
 
 
 def publicly_trusted(address: Address, *, seconds: float) -> Handshake:
-    """What `address` shows, verified with this computer's authorities and for the host's name.
+    """Return the handshake with `address`, verified with this host's CA certificates and for its name.
 
-    Raises ssl.SSLCertVerificationError, or NotReady.
+    Raises ssl.SSLCertVerificationError, NotReady.
     """
-    with _tls(address, ssl.create_default_context(), seconds) as line:
-        return _seen(line)
+    with _tls(address, ssl.create_default_context(), seconds) as tls:
+        return _handshake(tls)
 
 
 @contextmanager
 def pinned(address: Address, fingerprint: str, *, seconds: float) -> Iterator[ssl.SSLSocket]:
-    """A connection to the one machine that holds the certificate with this SHA-256 (plain hex).
+    """Yield a connection to the machine whose certificate has this SHA-256 (plain hex).
 
-    The whole block has `seconds`; then the line is cut and the block's error becomes NotReady.
-    Raises NotReady, or CheckFailed when another certificate is shown.
+    After `seconds` the connection is shut down, and the block's error becomes NotReady. Raises NotReady, or
+    CheckFailed for another certificate.
     """
-    with _tls(address, _any_certificate(), seconds) as line:
-        if _seen(line).fingerprint != fingerprint:
-            raise CheckFailed(f"{address}: shows another certificate than the pinned one")
-        yield line
+    with _tls(address, _any_certificate(), seconds) as tls:
+        if _handshake(tls).fingerprint != fingerprint:
+            raise CheckFailed(f"{address}: presents another certificate than the pinned one")
+        yield tls

@@ -1,6 +1,6 @@
-"""The state of one probe: what a check found out once and the later ones build on.
+"""The state of one probe: results that later checks reuse, such as the login and the kernel.
 
-A thing that failed is not tried again: the next check that wants it fails with `needs NAME`.
+A step that failed is not tried again: the next check that requires it fails with `needs NAME`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from notebake.probe.trust import trusted
 
 T = TypeVar("T")
 
-# Seconds, for a machine under TCG with two processors; `Subject.patience` multiplies them.
+# Timeouts in seconds for a machine under TCG with two processors; multiplied by `Subject.timeout_scale`.
 HANDSHAKE = 20.0
 REQUEST = 40.0
 KERNEL_START = 150.0
@@ -36,7 +36,7 @@ REBOOT = 600.0
 
 @dataclass(kw_only=True)
 class Context:
-    """One probe of `subject`; `now` (aware) is when it was started."""
+    """One probe of `subject`, started at `now` (timezone-aware)."""
 
     subject: Subject
     now: datetime
@@ -47,22 +47,21 @@ class Context:
     _failed: dict[str, str] = field(default_factory=dict)
 
     def seconds(self, limit: float) -> float:
-        """One of this module's limits, for this machine."""
-        return limit * self.subject.patience
+        """Return a timeout of this module for this machine."""
+        return limit * self.subject.timeout_scale
 
-    def _once(self, name: str, make: Callable[[], T]) -> T:
-        """Run `make`; when it failed before, say which check it was that failed."""
+    def _once(self, name: str, step: Callable[[], T]) -> T:
+        """Run `step`. If it failed before, raise CheckFailed with the first reason instead."""
         if name in self._failed:
             raise CheckFailed(f"needs {name}: {self._failed[name]}")
         try:
-            return make()
+            return step()
         except NotebakeError as error:
-            # What failed for want of something else keeps that reason.
             self._failed[name] = error.message.split("\n")[0]
             raise
 
     def handshake(self) -> connection.Handshake:
-        """What the machine shows to anyone. Raises NotReady."""
+        """Return the handshake, without verifying the certificate. Raises NotReady."""
         if self._handshake is None:
             self._handshake = self._once(
                 "tls", lambda: connection.shake_hands(self.subject.address, seconds=self.seconds(HANDSHAKE))
@@ -70,20 +69,20 @@ class Context:
         return self._handshake
 
     def pin(self) -> str:
-        """The fingerprint (plain hex) that every later connection must show. Raises CheckFailed."""
+        """Return the fingerprint (plain hex) that every later connection must have. Raises CheckFailed."""
         if self._pin is None:
-            seen = self.handshake()
+            handshake = self.handshake()
             self._pin = self._once(
-                "fingerprint", lambda: trusted(self.subject, seen, seconds=self.seconds(HANDSHAKE))
+                "fingerprint", lambda: trusted(self.subject, handshake, seconds=self.seconds(HANDSHAKE))
             )
         return self._pin
 
     def anonymous(self) -> Session:
-        """A new session without credentials."""
+        """Return a new session without credentials."""
         return Session(address=self.subject.address, fingerprint=self.pin())
 
     def session(self) -> Session:
-        """The session that is logged in. Raises CheckFailed, NotReady."""
+        """Return the logged-in session; log in at the first call. Raises CheckFailed, NotReady."""
         if self._session is None:
             session = self.anonymous()
             self._session = self._once("login", lambda: self._log_in(session))
@@ -92,19 +91,19 @@ class Context:
     def _log_in(self, session: Session) -> Session:
         seconds = self.seconds(REQUEST)
         if self.subject.password is not None:
-            answer = session.log_in(self.subject.password, seconds=seconds)
-            if answer.status not in (200, 302, 303):
-                raise CheckFailed(f"POST /login: status {answer.status}, the password is refused")
+            response = session.log_in(self.subject.password, seconds=seconds)
+            if response.status not in (200, 302, 303):
+                raise CheckFailed(f"POST /login: status {response.status}, the password is rejected")
         elif self.subject.token is not None:
             session.token = self.subject.token
         else:
-            raise CheckFailed("neither password nor token was given")
+            raise CheckFailed("neither a password nor a token was given")
         if not session.accepted(seconds=seconds):
-            raise CheckFailed("/api/status is refused after the login")
+            raise CheckFailed("GET /api/status: access is denied after the login")
         return session
 
     def kernel(self) -> Kernel:
-        """The kernel that the checks share: starting one takes a minute on a slow machine."""
+        """Return the kernel that all checks share: starting one takes a minute on a slow machine."""
         if self._kernel is None:
             session = self.session()
             self._kernel = self._once(
@@ -114,40 +113,40 @@ class Context:
         return self._kernel
 
     def inside(self) -> Inside:
-        """The way in; CheckFailed when there is none (such checks are skipped before)."""
+        """Return the access to the machine. Raises CheckFailed without: such checks should be skipped."""
         if self.subject.inside is None:
-            raise CheckFailed("there is no way into this machine")
+            raise CheckFailed("there is no ssh access to this machine")
         return self.subject.inside
 
     def command(self, *argv: str, seconds: float | None = None) -> process.Completed:
-        """Run a command inside, any exit code. Raises CommandFailed after the time limit."""
+        """Run a command on the machine; any exit code is accepted. Raises CommandFailed on a timeout."""
         return self.inside().run(argv, self.seconds(COMMAND if seconds is None else seconds))
 
     def output(self, *argv: str) -> str:
-        """What a command inside prints, stripped. Raises CommandFailed when it fails."""
+        """Run a command on the machine and return its output, stripped. Raises CommandFailed if it fails."""
         done = self.command(*argv)
         if done.returncode != 0:
             last = process.tail(done.stdout, 3)
-            raise CommandFailed(f"inside: {argv[0]}: exit code {done.returncode}\n{last}")
+            raise CommandFailed(f"on the machine: {argv[0]}: exit code {done.returncode}\n{last}")
         return done.stdout.decode("utf-8", "replace").strip()
 
     def forget(self) -> None:
-        """The server was restarted: log in and start a kernel anew when they are needed."""
+        """Drop the session and the kernel after a server restart; the next check creates new ones."""
         self._session = self._kernel = None
         for name in ("login", "a kernel"):
             self._failed.pop(name, None)
 
     def leave(self) -> None:
-        """End the kernel; silent, because the machine may be gone."""
+        """Stop the kernel; ignore errors, because the machine may be down."""
         kernel, self._kernel = self._kernel, None
         if kernel is not None:
             with suppress(NotebakeError):
                 kernel.stop(seconds=self.seconds(HANDSHAKE))
 
     def wait(self, what: str, limit: float, attempt: Callable[[], T]) -> T:
-        """`attempt` once a second until it raises neither NotReady nor CommandFailed.
+        """Call `attempt` once a second until it raises neither NotReady nor CommandFailed. Return its result.
 
-        Raises NotReady with what was seen last when the limit is over.
+        Raises NotReady with the last error when the timeout is over.
         """
         seconds = self.seconds(limit)
         retrying = Retrying(
@@ -159,14 +158,14 @@ class Context:
             return retrying(attempt)
         except RetryError as error:
             last = error.last_attempt.exception()
-            raise NotReady(f"{what}: not within {seconds:.0f} s; last seen: {last}") from None
+            raise NotReady(f"{what}: not within {seconds:.0f} s; last error: {last}") from None
 
     def wait_for_notebook(self, limit: float) -> None:
-        """Until the server takes requests again with the same certificate. Raises NotReady, CheckFailed."""
+        """Wait until the server accepts requests with the same certificate. Raises NotReady, CheckFailed."""
 
-        def answers() -> None:
+        def responds() -> None:
             status = self.anonymous().request("GET", "/login", seconds=self.seconds(HANDSHAKE)).status
             if status >= 500:
                 raise NotReady(f"GET /login: status {status}")
 
-        self.wait("the notebook answers again", limit, answers)
+        self.wait("the notebook server responds again", limit, responds)

@@ -1,7 +1,7 @@
-"""One kernel of the server's, over its websocket: start, run code, end.
+"""Start a kernel on the server, run code in it over its websocket, stop it.
 
-Messages: Jupyter's messaging protocol 5.3 in the JSON framing (jupyter-client's documentation,
-"Messaging in Jupyter"); the server answers a websocket without a subprotocol in it.
+The messages are Jupyter's messaging protocol 5.3 with JSON framing ("Messaging in Jupyter" in the
+documentation of jupyter-client). The server uses this framing if the websocket requests no subprotocol.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What one cell gave: its text (stdout), the pictures (PNG bytes), and its error (name, value)."""
+    """The output of one cell: text (stdout), pictures (PNG bytes), and an error (name, value)."""
 
     text: str = ""
     pictures: list[bytes] = field(default_factory=list)
@@ -71,7 +71,7 @@ def _take(outcome: Outcome, kind: str, content: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
-    """A running kernel; `stop` ends it."""
+    """A running kernel."""
 
     session: Session
     id: str
@@ -79,28 +79,28 @@ class Kernel:
     @classmethod
     def start(cls, session: Session, name: str, *, seconds: float) -> Kernel:
         """Start a kernel with the kernel spec `name`. Raises CheckFailed, NotReady."""
-        answer = session.request("POST", "/api/kernels", seconds=seconds, data={"name": name})
-        if answer.status != 201:
-            raise CheckFailed(f"no kernel {name!r}: POST /api/kernels gives status {answer.status}")
-        made = answer.json("POST /api/kernels")
-        if not isinstance(made, dict) or not _ID.fullmatch(str(made.get("id"))):
-            raise CheckFailed("POST /api/kernels: the answer has no kernel id")
-        kernel = cls(session=session, id=str(made["id"]))
-        if made.get("name") != name:
+        response = session.request("POST", "/api/kernels", seconds=seconds, data={"name": name})
+        if response.status != 201:
+            raise CheckFailed(f"no kernel {name!r}: POST /api/kernels: status {response.status}")
+        model = response.json("POST /api/kernels")
+        if not isinstance(model, dict) or not _ID.fullmatch(str(model.get("id"))):
+            raise CheckFailed("POST /api/kernels: the response has no kernel id")
+        kernel = cls(session=session, id=str(model["id"]))
+        if model.get("name") != name:
             kernel.stop(seconds=seconds)
-            raise CheckFailed(f"asked for the kernel {name!r}, got {made.get('name')!r}")
+            raise CheckFailed(f"requested the kernel {name!r}, got {model.get('name')!r}")
         return kernel
 
     def execute(self, code: str, *, seconds: float) -> Outcome:
-        """Run one cell to its end: its reply and the kernel idle again. Raises CheckFailed, NotReady."""
+        """Run one cell; wait for its reply and an idle kernel. Raises CheckFailed, NotReady."""
         address = self.session.address
-        with connection.pinned(address, self.session.fingerprint, seconds=seconds) as line:
+        with connection.pinned(address, self.session.fingerprint, seconds=seconds) as tls:
             credentials = self.session.credentials()
             socket = websocket.WebSocket()
             socket.settimeout(seconds)
             socket.connect(  # type: ignore[no-untyped-call]
                 f"wss://{address}/api/kernels/{self.id}/channels?session_id={uuid.uuid4().hex}",
-                socket=line,
+                socket=tls,
                 host=str(address),
                 origin=address.url,
                 cookie=credentials.pop("Cookie", None),
@@ -112,10 +112,10 @@ class Kernel:
             return _collect(socket, request["header"]["msg_id"])
 
     def stop(self, *, seconds: float) -> None:
-        """End the kernel. Raises CheckFailed, NotReady."""
-        answer = self.session.request("DELETE", f"/api/kernels/{self.id}", seconds=seconds)
-        if answer.status not in (204, 404):
-            raise CheckFailed(f"DELETE /api/kernels: status {answer.status}")
+        """Stop the kernel. Raises CheckFailed, NotReady."""
+        response = self.session.request("DELETE", f"/api/kernels/{self.id}", seconds=seconds)
+        if response.status not in (204, 404):
+            raise CheckFailed(f"DELETE /api/kernels: status {response.status}")
 
 
 def _collect(socket: websocket.WebSocket, msg_id: str) -> Outcome:
@@ -129,7 +129,7 @@ def _collect(socket: websocket.WebSocket, msg_id: str) -> Outcome:
         message = json.loads(frame)
         kind, content = message.get("msg_type") or message["header"]["msg_type"], message["content"]
         state = content.get("execution_state") if kind == "status" else None
-        # These come with no parent: the server says them in the kernel's place.
+        # Without a parent: the server sends these states in place of the kernel.
         if state in ("dead", "restarting", "autorestarting"):
             raise CheckFailed(f"the kernel died ({state}) while the cell ran")
         if (message.get("parent_header") or {}).get("msg_id") != msg_id:

@@ -1,4 +1,4 @@
-"""From a launched machine's name, or any address, to what the probe is run against."""
+"""Make the subject of a probe from the name of a launched machine, or from any address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from notebake.machines.machine import Machine
 from notebake.probe.subject import Canary, Subject
 
 
-def _of(machine: Machine) -> dict[str, Any]:
+def _settings(machine: Machine) -> dict[str, Any]:
     return {
         "address": machine.address,
         "own_certificate": machine.own_certificate,
@@ -30,30 +30,33 @@ def subject(
     token: str | None,
     fingerprint: str | None,
     profile: str | None,
-    patience: float,
+    timeout_scale: float,
     ask: Callable[[], str],
 ) -> Subject:
-    """What to probe. `where` is a machine's name or an address; `ask` gets a password when none is known.
+    """Return the subject for `where`, a machine's name or an address. Raises SpecError.
 
-    A launched machine brings its fingerprint, its token and the way inside. Raises SpecError.
+    For a launched machine, fingerprint, token and ssh access are known. `ask` returns the password; it is
+    called if neither password nor token is known.
     """
-    machine = next((item for item in lifecycle.machines() if item.name == where), None)
+    machine = next((machine for machine in lifecycle.machines() if machine.name == where), None)
     if machine is None and re.fullmatch(r"[a-z][a-z0-9-]*-\d+", where) and "." not in where:
-        known = ", ".join(item.name for item in lifecycle.machines()) or "none"
+        names = ", ".join(machine.name for machine in lifecycle.machines()) or "none"
         raise SpecError(
-            f"{where}: no such machine", f"machines: {known}; an address is host:port or https://host/"
+            f"{where}: no such machine", f"machines: {names}; an address is host:port or https://host/"
         )
     if machine is not None:
         token = token or (None if password else lifecycle.token(machine))
         fingerprint = fingerprint or machine.fingerprint
     if password is None and token is None:
         password = ask()
-    settings: dict[str, Any] = _of(machine) if machine is not None else {"address": Address.parse(where)}
+    settings: dict[str, Any] = (
+        _settings(machine) if machine is not None else {"address": Address.parse(where)}
+    )
     return Subject(
         **settings,
         password=password,
         token=token,
         fingerprint=fingerprint,
         profile=profile or "nbserver",
-        patience=patience,
+        timeout_scale=timeout_scale,
     )

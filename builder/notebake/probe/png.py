@@ -1,4 +1,4 @@
-"""Whether bytes are a whole PNG with something in it. Format: W3C "PNG Specification", 3rd edition."""
+"""Check that bytes are a complete PNG that is not blank. Format: W3C "PNG Specification", 3rd edition."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-# Samples a pixel by colour type.
+# Samples per pixel, by colour type.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of a PNG without interlacing.
+    """Return the width and height in pixels of a PNG without interlacing.
 
-    Every chunk's CRC is checked and all pixels are decompressed. Raises ValueError when it is not
-    such a picture, is cut short, or shows one colour only.
+    The CRC of every chunk is checked and all pixels are decompressed. Raises ValueError if it is not such a
+    PNG, is truncated or has only one colour.
     """
     if not data.startswith(SIGNATURE):
         raise ValueError("no PNG signature")
     header, pixels, at, ended = b"", b"", len(SIGNATURE), False
     while not ended:
         if at + 12 > len(data):
-            raise ValueError("cut short")
+            raise ValueError("truncated")
         length, kind = struct.unpack_from(">I4s", data, at)
         body, check = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
         if len(check) != 4 or struct.pack(">I", zlib.crc32(kind + body)) != check:
@@ -39,13 +39,13 @@ def size(data: bytes) -> tuple[int, int]:
         raise ValueError(f"{width} x {height}, colour type {colour}, interlace {interlaced}")
     row = (width * _SAMPLES[colour] * depth + 7) // 8 + 1
     try:
-        # One byte more than expected, so that too many are seen, and no bomb is unpacked.
+        # At most one byte more than expected: enough to detect too many, and safe against a bomb.
         raw = zlib.decompressobj().decompress(pixels, row * height + 1)
     except zlib.error as error:
         raise ValueError(f"the pixels do not decompress: {error}") from None
     if len(raw) != row * height:
         raise ValueError(f"{len(raw)} bytes of pixels, {row * height} expected")
-    # A picture of one colour: after the first row, a filtered row of it is all the same again.
+    # If a picture has one colour, the filtered rows after the first are all the same.
     if len({raw[at : at + row] for at in range(row, len(raw), row)}) <= 2:
-        raise ValueError("nothing is drawn in it")
+        raise ValueError("it is blank")
     return width, height

@@ -1,4 +1,4 @@
-"""What a probe found: for people, as JSON, and as JUnit XML. Passwords, tokens and cookies are in none."""
+"""The probe report: as a table, JSON and JUnit XML. None contains passwords, tokens or cookies."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from notebake import terminal
 
 DETAIL_LENGTH = 500  # characters
 Status = Literal["passed", "failed", "skipped"]
-_LOOKS: dict[Status, str] = {"passed": "green", "failed": "red", "skipped": "yellow"}
-# What XML 1.0 cannot hold, and what would move a terminal's cursor.
+_STYLES: dict[Status, str] = {"passed": "green", "failed": "red", "skipped": "yellow"}
+# Characters that XML 1.0 does not allow or that would control a terminal.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def clean(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without control characters and without `secrets`, should one have got into it.
+    """Return `text` with control characters replaced and `secrets` masked.
 
-    A server's page in an error message is cut off: `DETAIL_LENGTH` characters say enough.
+    It is cut after `DETAIL_LENGTH` characters: an error message may contain a whole HTML page.
     """
     for secret in secrets:
         text = text.replace(secret, "***")
-        # As repr(), JSON and a form would write it.
+        # Also as repr() and JSON escape it.
         for form in (repr(secret)[1:-1], json.dumps(secret)[1:-1]):
             text = text.replace(form, "***")
     text = _CONTROL.sub("�", text)
@@ -38,7 +38,7 @@ def clean(text: str, secrets: Iterable[str] = ()) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One check: its name, how it went, the seconds it took, and one detail for people."""
+    """The result of one check: name, status, duration in seconds, and a detail for users."""
 
     name: str
     status: Status
@@ -48,7 +48,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All results of one probe. `started` is given, aware."""
+    """All results of one probe. `started` is timezone-aware."""
 
     address: str
     started: datetime
@@ -56,7 +56,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed and at least one passed."""
+        """Whether at least one check passed and none failed."""
         return not self.failed and any(result.status == "passed" for result in self.results)
 
     @property
@@ -66,32 +66,37 @@ class Report:
 
     @property
     def seconds(self) -> float:
-        """The sum of all checks."""
+        """The total duration of all checks."""
         return round(sum(result.seconds for result in self.results), 3)
 
     def plus(self, results: Sequence[Result]) -> Report:
-        """This report with more results at its end (the browser's)."""
+        """Return this report with `results` appended."""
         return Report(address=self.address, started=self.started, results=(*self.results, *results))
 
     def to_dict(self) -> dict[str, Any]:
-        """The shape of the JSON; an image's record holds the same."""
+        """Return the object for JSON; an image's record contains the same object."""
         return {
             "address": self.address,
             "started": self.started.isoformat(),
             "passed": self.passed,
             "seconds": self.seconds,
             "results": [
-                {"name": r.name, "status": r.status, "seconds": round(r.seconds, 3), "detail": r.detail}
-                for r in self.results
+                {
+                    "name": result.name,
+                    "status": result.status,
+                    "seconds": round(result.seconds, 3),
+                    "detail": result.detail,
+                }
+                for result in self.results
             ],
         }
 
     def to_json(self) -> str:
-        """`to_dict` as text, ending in a newline."""
+        """Return the JSON text, with a trailing newline."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     def to_junit(self) -> bytes:
-        """One test suite in JUnit's XML (UTF-8), a test case a check."""
+        """Return JUnit XML (UTF-8): one test suite, with one test case per check."""
         counts = {
             "tests": str(len(self.results)),
             "failures": str(len(self.failed)),
@@ -119,14 +124,14 @@ class Report:
         return xml + b"\n"
 
     def table(self) -> Table:
-        """For people, for rich to print."""
+        """Return the table to print with rich."""
         table = terminal.table("check", "", "seconds", "detail", title=self.address)
         table.columns[0].no_wrap = True
         table.columns[2].justify = "right"
         for result in self.results:
             table.add_row(
                 result.name,
-                Text(result.status, _LOOKS[result.status]),
+                Text(result.status, _STYLES[result.status]),
                 f"{result.seconds:.1f}",
                 clean(result.detail),
             )

@@ -1,4 +1,4 @@
-"""The probe: proves from outside, and from inside where there is a way, that a machine serves a notebook."""
+"""Run the probe: check from outside, and with ssh access from inside, that a machine serves notebooks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _chosen(checks: Collection[str] | None) -> list[Check]:
     unknown = sorted(set(checks) - set(NAMES))
     if unknown or not checks:
         raise SpecError(
-            f"no such check: {', '.join(unknown)}" if unknown else "no check was chosen",
-            f"there are {', '.join(NAMES)}",
+            f"no such check: {', '.join(unknown)}" if unknown else "no check was selected",
+            f"the checks are: {', '.join(NAMES)}",
         )
     return [check for check in CHECKS if check.name in checks]
 
@@ -45,11 +45,11 @@ def _one(check: Check, context: Context, steps: Steps) -> Result:
 def run(
     subject: Subject, *, started: datetime, steps: Steps, checks: Collection[str] | None = None
 ) -> Report:
-    """Run the checks named in `checks` (all when None) in the order of CHECKS.
+    """Run the checks named in `checks` (None: all) in the order of CHECKS. Return the report.
 
-    `started` is now, aware: the report's date, and what certificates are held against. A check that
-    fails raises nothing: it is in the report. A check that needs another one which failed says
-    `needs NAME`. `kill` and `reboot` do what they say to the machine. Raises SpecError for an unknown name.
+    `started` is the current time (timezone-aware), for the report and for the dates of certificates. A
+    failed check is a result, not an exception. A check that requires a failed one fails with `needs NAME`.
+    `kill` and `reboot` kill the service and reboot the machine. Raises SpecError for an unknown name.
     """
     chosen, context = _chosen(checks), Context(subject=subject, now=started)
     try:

@@ -1,4 +1,4 @@
-"""HTTP with a notebook server: one request a connection, cookies kept, nothing of them ever shown."""
+"""HTTP client for a notebook server: one connection per request, cookies kept and never shown."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from notebake.address import Address
 from notebake.errors import CheckFailed
 from notebake.probe import connection
 
-# A page or an answer of the API is far below this; more is not read.
-_MOST_BYTES = 8 << 20
+# The limit for a response; pages and API responses are far smaller.
+_MAX_BYTES = 8 << 20
 _XSRF = "_xsrf"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Status, headers and body (bytes) of one response. The body is not part of its repr."""
+class Response:
+    """Status, headers and body (bytes) of a response. Its repr shows only the status."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
     def json(self, what: str) -> Any:
-        """The body as JSON; CheckFailed naming `what` when it is none."""
+        """Return the body, parsed as JSON. Raises CheckFailed, naming `what`."""
         try:
             return json.loads(self.body)
         except ValueError:
-            raise CheckFailed(f"{what}: the answer is not JSON") from None
+            raise CheckFailed(f"{what}: the response is not JSON") from None
 
 
 @dataclass(kw_only=True)
 class Session:
-    """Requests to `address`, trusted by `fingerprint` (plain hex), with a token or with cookies."""
+    """Sends requests to `address`, pinned by `fingerprint` (plain hex), with a token or cookies."""
 
     address: Address
     fingerprint: str
@@ -46,7 +46,7 @@ class Session:
     cookies: dict[str, str] = field(default_factory=dict, repr=False)
 
     def credentials(self) -> dict[str, str]:
-        """The headers that say who asks. Secret."""
+        """Return the authentication headers. They are secret."""
         headers = {}
         if self.token is not None:
             headers["Authorization"] = f"token {self.token}"
@@ -62,8 +62,8 @@ class Session:
         seconds: float,
         form: Mapping[str, str] | None = None,
         data: Any = None,
-    ) -> Answer:
-        """One request with a form or with JSON; redirects are not followed. Raises NotReady, CheckFailed."""
+    ) -> Response:
+        """Send a request with a form or JSON; do not follow redirects. Raises NotReady, CheckFailed."""
         headers = {"Accept": "*/*", "Connection": "close", **self.credentials()}
         body: bytes | None = None
         if form is not None:
@@ -72,17 +72,17 @@ class Session:
             body, headers["Content-Type"] = json.dumps(data).encode(), "application/json"
         if _XSRF in self.cookies and method != "GET":
             headers["X-XSRFToken"] = self.cookies[_XSRF]
-        with connection.pinned(self.address, self.fingerprint, seconds=seconds) as line:
+        with connection.pinned(self.address, self.fingerprint, seconds=seconds) as tls:
             client = http.client.HTTPConnection(self.address.host, self.address.port, timeout=seconds)
-            client.sock = line
+            client.sock = tls
             client.request(method, path, body, headers)
             response = client.getresponse()
-            content = response.read(_MOST_BYTES)
+            content = response.read(_MAX_BYTES)
             for cookie in response.headers.get_all("Set-Cookie") or ():
-                self._keep(cookie)
-            return Answer(status=response.status, headers=dict(response.headers.items()), body=content)
+                self._store_cookie(cookie)
+            return Response(status=response.status, headers=dict(response.headers.items()), body=content)
 
-    def _keep(self, header: str) -> None:
+    def _store_cookie(self, header: str) -> None:
         try:
             jar = SimpleCookie(header)
         except CookieError:
@@ -93,13 +93,13 @@ class Session:
             else:
                 self.cookies.pop(name, None)
 
-    def log_in(self, password: str, *, seconds: float) -> Answer:
-        """Send the login form as a browser does: the page first, for its cookie; the form's answer."""
+    def log_in(self, password: str, *, seconds: float) -> Response:
+        """Send the login form as a browser does: get the page and its cookie first. Return the response."""
         page = self.request("GET", "/login", seconds=seconds)
         if page.status != 200 or not re.search(rb"""name=["']?password""", page.body):
             raise CheckFailed(
                 f"GET /login: status {page.status}, no login form",
-                "is authentication turned off, or is this no Jupyter server?",
+                "check that this is a Jupyter server and that authentication is on",
             )
         return self.request(
             "POST",
@@ -109,5 +109,5 @@ class Session:
         )
 
     def accepted(self, *, seconds: float) -> bool:
-        """Whether the server's API takes this session: /api/status is for logged-in users only."""
+        """Return whether the API accepts this session: /api/status requires a login."""
         return self.request("GET", "/api/status", seconds=seconds).status == 200

@@ -1,4 +1,4 @@
-"""What a probe is run against: where it answers, what it must show, and the way inside."""
+"""The subject of a probe: its address, the expected facts, and access to the machine."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def plain_fingerprint(text: str) -> str:
-    """A SHA-256 fingerprint as 64 lower-case hex digits; colons and a `sha256:` before it are dropped.
+    """Return a SHA-256 fingerprint as 64 lower-case hex digits, without colons and a `sha256:` prefix.
 
-    Raises SpecError for anything else.
+    Raises SpecError for any other text.
     """
     digits = text.strip().lower().removeprefix("sha256:").removeprefix("sha-256:").replace(":", "").strip()
     if not _SHA256.fullmatch(digits):
         raise SpecError(
             f"fingerprint {text!r}: not a SHA-256 fingerprint",
-            "64 hex digits, with or without colons, as the machine shows them on its console",
+            "use 64 hex digits, with or without colons, as the machine prints them on its console",
         )
     return digits
 
 
 def shown_fingerprint(digits: str) -> str:
-    """`ab12...` as consoles and browsers show it: `AB:12:...`."""
+    """Return plain hex digits (`ab12...`) in the format of consoles and browsers: `AB:12:...`."""
     return bytes.fromhex(digits).hex(":").upper()
 
 
 class Inside(Protocol):
-    """A way to run commands in the machine as a user who may `sudo -n`."""
+    """Access to the machine: runs commands as a user with `sudo -n`."""
 
     def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
-        """Run `argv`, at most `timeout` seconds; any exit code is returned, CommandFailed is a time-out."""
+        """Run `argv` with a timeout in seconds; accept any exit code. Raises CommandFailed on a timeout."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Canary:
-    """A port that must be closed: `port` inside, where a listener is started, and its address outside."""
+    """A port that must be closed: `port` in the machine, for a listener, and its address from outside."""
 
     port: int
     address: Address
@@ -51,14 +51,13 @@ class Canary:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One machine to probe.
+    """One machine to probe. Raises SpecError for an invalid value.
 
-    `fingerprint` is stored as plain hex; without one only a publicly trusted certificate passes.
-    `own_certificate`: whether the owner brought the certificate (True) or it was made on the machine; None
-    when nobody knows. `names` are the names that a certificate made on the machine must carry; without any,
-    the address's own host.
-    `pylab` is the spec's value: "inline" and "auto" put a plot into the page.
-    `patience` multiplies every time limit. Raises SpecError for a value no machine could have.
+    `fingerprint`: stored as plain hex; without one, only a publicly trusted certificate passes.
+    `own_certificate`: whether the user provided the certificate (True) or the machine generated it; None if
+    unknown. `names`: names that a generated certificate must contain; empty: the host of the address.
+    `pylab`: the spec's value; with "inline" and "auto", plots are shown in the page. `timeout_scale`:
+    multiplies every timeout.
     """
 
     address: Address
@@ -72,24 +71,24 @@ class Subject:
     service: str = "notebake-notebook.service"
     inside: Inside | None = None
     canary: Canary | None = None
-    patience: float = 1.0
+    timeout_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.fingerprint is not None:
             object.__setattr__(self, "fingerprint", plain_fingerprint(self.fingerprint))
-        # Such a token could not be a header's value, and http.client's message would show it.
+        # Not valid in a header, and the message of http.client would contain the token.
         if self.token is not None and not (
             self.token.isascii() and self.token.isprintable() and self.token.strip() == self.token != ""
         ):
             raise SpecError(
-                "the token is empty or has characters that no token has", "copy it again from the console"
+                "the token is empty or contains invalid characters", "copy it again from the console"
             )
         if self.password == "":
             raise SpecError("the password is empty")
-        if not 0 < self.patience <= 100:
-            raise SpecError(f"patience {self.patience}: more than 0 and at most 100")
+        if not 0 < self.timeout_scale <= 100:
+            raise SpecError(f"timeout scale {self.timeout_scale}: must be more than 0 and at most 100")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What may never be shown."""
+        """The password and the token, which must never be shown."""
         return tuple(secret for secret in (self.password, self.token) if secret)

@@ -1,4 +1,4 @@
-"""Whether the certificate that a machine shows is the one to trust."""
+"""Decide whether to trust the certificate that a machine presents."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from notebake.probe import connection
 from notebake.probe.subject import Subject, shown_fingerprint
 
 
-def trusted(subject: Subject, seen: connection.Handshake, *, seconds: float) -> str:
-    """The fingerprint (plain hex) that every connection from here on must show.
+def trusted(subject: Subject, handshake: connection.Handshake, *, seconds: float) -> str:
+    """Return the fingerprint (plain hex) that every later connection must have.
 
-    The pinned one when there is a pin; otherwise the one this computer's authorities vouch for, for
-    the address's host. Raises CheckFailed with what was seen, or NotReady.
+    It is the pinned one; without a pin, that of a certificate trusted by this host's CA certificates for the
+    host of the address. Raises CheckFailed with the actual fingerprint, or NotReady.
     """
-    shown, wanted = shown_fingerprint(seen.fingerprint), subject.fingerprint
-    if wanted is not None:
-        if seen.fingerprint != wanted:
+    shown, pinned = shown_fingerprint(handshake.fingerprint), subject.fingerprint
+    if pinned is not None:
+        if handshake.fingerprint != pinned:
             raise CheckFailed(
-                f"pinned {shown_fingerprint(wanted)}, the machine shows {shown}",
-                "made anew, or somebody else's machine: compare with the console before you trust it",
+                f"pinned {shown_fingerprint(pinned)}, the machine presents {shown}",
+                "a new certificate or another machine: compare with the console before you trust it",
             )
-        return wanted
+        return pinned
     try:
         return connection.publicly_trusted(subject.address, seconds=seconds).fingerprint
     except ssl.SSLCertVerificationError as error:
         raise CheckFailed(
             f"SHA-256 {shown} is neither pinned nor publicly trusted ({error.verify_message})",
-            "compare it with the fingerprint on the machine's console and pin it",
+            "compare it with the fingerprint on the machine's console, then use --fingerprint to pin it",
         ) from None

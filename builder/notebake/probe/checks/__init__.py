@@ -1,1 +1,1 @@
-"""The checks, one per module; probe/checklist.py has their order."""
+"""The checks, one per module; probe/checklist.py lists them in order."""

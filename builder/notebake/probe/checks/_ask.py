@@ -1,4 +1,4 @@
-"""Asking the shared kernel for facts, without leaving a name in its namespace."""
+"""Evaluate expressions in the shared kernel without defining a name in its namespace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from notebake.probe.context import CELL, Context
 
 
 def ask(context: Context, expression: str) -> Any:
-    """The value of a Python expression in the kernel, by way of JSON. Raises CheckFailed, NotReady."""
+    """Return the value of a Python expression in the kernel, passed as JSON. Raises CheckFailed, NotReady."""
     code = f"print(__import__('json').dumps({expression}))"
     outcome = context.kernel().execute(code, seconds=context.seconds(CELL))
     if outcome.error:
@@ -18,4 +18,4 @@ def ask(context: Context, expression: str) -> Any:
     try:
         return json.loads(outcome.text)
     except ValueError:
-        raise CheckFailed(f"in the kernel: {outcome.text[:200]!r} instead of an answer") from None
+        raise CheckFailed(f"in the kernel: unexpected output {outcome.text[:200]!r}") from None

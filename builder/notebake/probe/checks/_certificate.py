@@ -1,4 +1,4 @@
-"""The certificate that a machine serves, and whether its owner brought it."""
+"""The certificate that a machine presents, and whether its user provided it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from notebake.errors import CheckFailed
 from notebake.probe.context import Context
 from notebake.probe.subject import Subject
 
-# cloud-init's certificate program puts these into each certificate that it makes.
+# cloud-init/shared/certificate.py puts these names into every certificate that it generates.
 _LOOPBACK = {
     x509.DNSName("localhost"),
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
@@ -28,12 +28,12 @@ def served(context: Context) -> x509.Certificate:
 
 
 def is_own(certificate: x509.Certificate, subject: Subject) -> bool:
-    """Return whether the owner brought this certificate; otherwise it was made on the machine.
+    """Return whether the user provided this certificate; otherwise the machine generated it.
 
-    When the subject does not say so, as for an address, the certificate does: the machine's is signed by
-    itself and names all that loopback is called.
+    If the subject does not know, as for an address, the certificate tells: a generated one is self-signed
+    and contains all loopback names.
     """
     if subject.own_certificate is not None:
         return subject.own_certificate
-    by_itself = certificate.issuer == certificate.subject
-    return not (by_itself and set(certificate_rules.names(certificate)) >= _LOOPBACK)
+    self_signed = certificate.issuer == certificate.subject
+    return not (self_signed and set(certificate_rules.names(certificate)) >= _LOOPBACK)

@@ -1,4 +1,4 @@
-"""cloud-init came to its end: with exit code 1 a part of the machine was not set up, 2 is warnings."""
+"""Check that cloud-init finished. Exit code 1 means that a part of the setup failed, 2 means warnings."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _SECONDS = 120
 
 
 def run(context: Context) -> str:
-    """How it ended; CheckFailed names the first error, or says that it does not end."""
+    """Return its status. Raises CheckFailed with the first error, CommandFailed if it does not finish."""
     done = context.command("cloud-init", "status", "--wait", "--format", "json", seconds=_SECONDS)
     if done.returncode == 127:
-        return "there is no cloud-init"
+        return "cloud-init is not installed"
     text = done.stdout.decode("utf-8", "replace")
     try:
-        # --wait draws a row of dots first.
-        found = json.loads(text[text.index("{") :])
+        # --wait prints a row of dots first.
+        status = json.loads(text[text.index("{") :])
     except ValueError:
-        raise CheckFailed(f"cloud-init status: exit code {done.returncode}, no answer") from None
+        raise CheckFailed(f"cloud-init status: exit code {done.returncode}, no JSON output") from None
     if done.returncode not in (0, 2):
-        errors = found.get("errors") or [found.get("detail", "it does not say why")]
+        errors = status.get("errors") or [status.get("detail", "unknown reason")]
         raise CheckFailed(f"cloud-init failed: {errors[0]}")
-    warnings = [line for lines in (found.get("recoverable_errors") or {}).values() for line in lines]
+    warnings = [line for lines in (status.get("recoverable_errors") or {}).values() for line in lines]
     if done.returncode == 2:
-        return f"done, with warnings: {warnings[0] if warnings else 'it does not say which'}"
+        return f"done, with warnings: {warnings[0] if warnings else 'unknown'}"
     return "done"

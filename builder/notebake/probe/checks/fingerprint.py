@@ -1,4 +1,4 @@
-"""The machine shows the pinned certificate, or one that this computer's authorities vouch for."""
+"""Check that the certificate is the pinned one, or is trusted by this host's CA certificates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from notebake.probe.subject import shown_fingerprint
 
 
 def run(context: Context) -> str:
-    """The SHA-256 fingerprint; CheckFailed when it is another one, or nobody vouches for it."""
+    """Return the SHA-256 fingerprint. Raises CheckFailed if it is another one or is not trusted."""
     how = "pinned" if context.subject.fingerprint else "publicly trusted"
     return f"{how}: {shown_fingerprint(context.pin())}"

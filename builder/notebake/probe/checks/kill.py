@@ -1,4 +1,4 @@
-"""After a SIGKILL the service comes back by itself, with the same certificate."""
+"""Check that the service restarts automatically after a SIGKILL, with the same certificate."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def _main_pid(context: Context) -> int:
 
 
 def run(context: Context) -> str:
-    """The old and the new process id. Raises CheckFailed, NotReady."""
+    """Return the old and the new process id. Raises CheckFailed, NotReady."""
     context.pin()
     service = context.subject.service
     before = _main_pid(context)
     if before == 0:
-        raise CheckFailed(f"{service} does not run")
+        raise CheckFailed(f"{service} is not running")
     context.output("sudo", "-n", "systemctl", "kill", "-s", "SIGKILL", service)
     context.forget()
 
@@ -29,4 +29,4 @@ def run(context: Context) -> str:
 
     after = context.wait(f"{service} runs again", RESTART, restarted)
     context.wait_for_notebook(RESTART)
-    return f"process {before} killed, {after} answers"
+    return f"process {before} was killed, {after} responds"

@@ -1,4 +1,4 @@
-"""The right password (the login form, as a browser sends it) or the token lets in."""
+"""Check that the password, sent with the login form as a browser does, or the token is accepted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from notebake.probe.context import Context
 
 
 def run(context: Context) -> str:
-    """How; CheckFailed when it is refused."""
+    """Return the kind of login. Raises CheckFailed if it is rejected."""
     context.session()
     return "with the password" if context.subject.password is not None else "with the token"

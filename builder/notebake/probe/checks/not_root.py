@@ -1,4 +1,4 @@
-"""Code in a notebook does not run as root (on Windows: not as an administrator)."""
+"""Check that code in a notebook does not run as root (on Windows: as an administrator)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _FACTS = (
 
 
 def run(context: Context) -> str:
-    """The user id, where there are such; CheckFailed for root."""
+    """Return the user id, if the system has one. Raises CheckFailed for root."""
     root, uid = ask(context, _FACTS)
     if root:
         raise CheckFailed("the kernel runs as root" if uid == 0 else "the kernel runs as an administrator")
-    return f"user id {uid}" if uid is not None else "no administrator"
+    return f"user id {uid}" if uid is not None else "not an administrator"

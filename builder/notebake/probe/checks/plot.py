@@ -1,4 +1,4 @@
-"""The tutorial's own proof: `plot(randn(50))`, with no import, gives a picture in the page."""
+"""Check that the tutorial's cell, `plot(randn(50))` without imports, shows a plot in the page."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ SMALLEST, LARGEST = 100, 5000
 
 
 def run(context: Context) -> str:
-    """The picture's size; CheckFailed when there is none, or an empty or broken one."""
+    """Return the size of the plot. Raises CheckFailed if it is missing, blank or damaged."""
     outcome = context.kernel().execute(CODE, seconds=context.seconds(CELL))
     if outcome.error:
         name, value = outcome.error
-        raise CheckFailed(f"{CODE}: {name}: {value}", "is IPKernelApp.pylab set in the kernel's profile?")
+        raise CheckFailed(f"{CODE}: {name}: {value}", "check IPKernelApp.pylab in the kernel's profile")
     if not outcome.pictures:
-        raise CheckFailed(f"{CODE}: no image/png among the outputs")
+        raise CheckFailed(f"{CODE}: no image/png in the output")
     try:
         width, height = png.size(outcome.pictures[0])
     except ValueError as error:
-        raise CheckFailed(f"{CODE}: the picture is no good PNG: {error}") from None
+        raise CheckFailed(f"{CODE}: the picture is not a valid PNG: {error}") from None
     if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
         raise CheckFailed(f"{CODE}: the picture is {width} x {height} pixels")
     return f"PNG of {width} x {height} pixels"

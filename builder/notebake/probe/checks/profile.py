@@ -1,4 +1,4 @@
-"""The kernel runs with its own IPython profile, and that profile's settings are loaded."""
+"""Check that the kernel runs with its IPython profile and has loaded the profile's settings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _FACTS = (
 
 
 def run(context: Context) -> str:
-    """Name and setting; CheckFailed with each difference."""
+    """Return the profile's name and its pylab setting. Raises CheckFailed with every difference."""
     name, folder, pylab = ask(context, _FACTS)
-    wanted, faults = context.subject, []
-    if name != wanted.profile:
-        faults.append(f"the profile is {name!r}, not {wanted.profile!r}")
-    # By hand instead of pathlib: the folder may be a Windows one.
-    if folder.replace("\\", "/").rsplit("/", 1)[-1] != f"profile_{wanted.profile}":
+    expected, faults = context.subject, []
+    if name != expected.profile:
+        faults.append(f"the profile is {name!r}, not {expected.profile!r}")
+    # Not pathlib: it may be a Windows path.
+    if folder.replace("\\", "/").rsplit("/", 1)[-1] != f"profile_{expected.profile}":
         faults.append(f"its folder is {folder}")
-    if pylab != wanted.pylab:
-        faults.append(f"IPKernelApp.pylab is {pylab!r}, not {wanted.pylab!r}")
+    if pylab != expected.pylab:
+        faults.append(f"IPKernelApp.pylab is {pylab!r}, not {expected.pylab!r}")
     if faults:
         raise CheckFailed("; ".join(faults))
     return f"{name}, pylab {pylab}"

@@ -1,4 +1,4 @@
-"""After a reboot the notebook is there again by itself: same certificate, and it plots."""
+"""Check that the notebook server starts after a reboot, with the same certificate, and shows plots."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def run(context: Context) -> str:
-    """What was seen after it. Raises CheckFailed, NotReady."""
+    """Return what was checked after the reboot. Raises CheckFailed, NotReady."""
     context.pin()
     before = context.output("cat", _BOOT_ID)
-    # Its exit code says nothing: the connection may end before it.
+    # The exit code is ignored: the connection may close first.
     with suppress(CommandFailed):
         context.command("sudo", "-n", "systemctl", "reboot", "--no-block")
     context.forget()
 
     def rebooted() -> None:
-        # A half-dead machine may hang a command: each has a short limit of its own.
+        # A short timeout for each command: it may hang while the machine shuts down.
         done = context.command("cat", _BOOT_ID, seconds=30)
-        now = done.stdout.decode("ascii", "replace").strip()
-        if done.returncode != 0 or now == before:
-            raise NotReady("still the old boot" if now == before else "ssh does not answer")
+        current = done.stdout.decode("ascii", "replace").strip()
+        if done.returncode != 0 or current == before:
+            raise NotReady("not rebooted yet" if current == before else "ssh does not respond")
 
     context.wait("the machine boots again", REBOOT, rebooted)
     context.wait_for_notebook(RESTART)
     if not context.subject.secrets or context.subject.pylab not in ("inline", "auto"):
-        return "another boot, the notebook answers"
+        return "rebooted, the notebook server responds"
     try:
-        return f"another boot, the notebook answers; {plot.run(context)}"
+        return f"rebooted, the notebook server responds; {plot.run(context)}"
     except NotebakeError as error:
         raise type(error)(f"after the reboot: {error.message}", error.hint) from None

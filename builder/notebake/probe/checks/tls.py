@@ -1,7 +1,7 @@
-"""The handshake and the certificate are what browsers accept today.
+"""Check that browsers accept the handshake and the certificate.
 
-A certificate made on the machine is also what its program promises: EC P-256, for servers only, and at
-most 398 days, the CA/Browser Forum's limit of 2020, which Safari and Chrome enforce for public CAs.
+A certificate that the machine generated must also be EC P-256, for servers only, and valid for at most 398
+days: the CA/Browser Forum's limit of 2020, which Safari and Chrome enforce for public CAs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from notebake.probe.checks._certificate import is_own, served
 from notebake.probe.context import Context
 
 KEY = "EC P-256"
-LONGEST = timedelta(days=398)
+MAX_VALIDITY = timedelta(days=398)
 
 
 def faults(certificate: x509.Certificate, *, own: bool, now: datetime) -> Iterator[str]:
-    """What is wrong with the certificate, in words; `own`: its owner brought it."""
+    """Yield each fault of the certificate, in words. `own`: the user provided it."""
     yield from certificate_rules.faults(certificate, now=now)
     if own:
         return
@@ -37,17 +37,17 @@ def faults(certificate: x509.Certificate, *, own: bool, now: datetime) -> Iterat
     try:
         extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     except x509.ExtensionNotFound:
-        yield "it does not say that it is for servers (no serverAuth)"
-    valid = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    if valid > LONGEST:
-        yield f"it is valid for {valid.days} days, browsers take {LONGEST.days} at most"
+        yield "it is not restricted to servers (no serverAuth)"
+    validity = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    if validity > MAX_VALIDITY:
+        yield f"it is valid for {validity.days} days, browsers accept {MAX_VALIDITY.days} days at most"
 
 
 def run(context: Context) -> str:
-    """Protocol, kind of key and last day; CheckFailed with every fault."""
+    """Return protocol, key type and expiry date. Raises CheckFailed with every fault."""
     certificate = served(context)
-    found = list(faults(certificate, own=is_own(certificate, context.subject), now=context.now))
-    if found:
-        raise CheckFailed("the certificate: " + "; ".join(found))
+    problems = list(faults(certificate, own=is_own(certificate, context.subject), now=context.now))
+    if problems:
+        raise CheckFailed("the certificate: " + "; ".join(problems))
     kind, end = certificate_rules.key_name(certificate), certificate.not_valid_after_utc
     return f"{context.handshake().version}, {kind}, until {end:%Y-%m-%d}"
