@@ -12,13 +12,13 @@ from tests import catalogs
 from tests.conftest import Run
 
 from notebake import process
-from notebake.cli.main import _COMMANDS
+from notebake.cli.main import SUMMARIES
 from notebake.errors import MissingTool
 from notebake.plan import spec
 from notebake.record import record
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("command", SUMMARIES)
 def test_every_command_has_help(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0 and out.startswith(f"Usage: notebake {command}")
@@ -73,7 +73,7 @@ def test_render_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
         (["ssh", "nobody-1"], 2, "nobody-1"),
         (["stop", "nobody-1"], 2, "nobody-1"),
         (["stop"], 2, "--all"),
-        (["passwd"], 2, "nobody can be asked"),
+        (["passwd"], 2, "cannot prompt for the password"),
         (["init", "other.toml"], 2, "--no-password"),
         (["probe", "https://127.0.0.1:1/"], 2, "--token-stdin"),
         (["probe", "nobody-1"], 2, "no such machine"),

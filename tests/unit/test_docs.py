@@ -87,7 +87,7 @@ def test_every_field_of_a_record_is_explained(run: Run) -> None:
 
 def test_every_check_is_explained(run: Run) -> None:
     _, _, err = run("probe", "https://127.0.0.1:1/", "--check", "none", "--token-stdin", stdin="token")
-    names = re.findall(r"[a-z_]+", err.split("hint: there are")[1])
+    names = re.findall(r"[a-z_]+", err.split("hint: the checks are")[1])
     page = (DOCS / "reference/checks.md").read_text()
     assert names and [name for name in names if f"| `{name}` |" not in page] == []
 

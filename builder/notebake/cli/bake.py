@@ -16,19 +16,23 @@ from notebake.cli import options
 @click.argument("target", type=options.TargetName())
 @options.spec_file
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("baked"), show_default=True,
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("baked"),
+    show_default=True,
     help="Folder for the image, its record and its log.",
-)  # fmt: skip
+)
 @options.accel
-@click.option("--force", is_flag=True, help="Bake even when nothing has changed.")
+@click.option("--force", is_flag=True, help="Bake even if no input has changed.")
 @options.as_json
 def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool, as_json: bool) -> None:
-    """Bake a golden image of TARGET with Packer; nothing is done when nothing has changed.
+    """If no input has changed since the last bake, the existing image is kept.
 
     \b
     Examples:
       notebake bake debian-13 && notebake launch --image baked/debian-13.qcow2
-      notebake bake windows-2025    # [windows] of notebake.toml names Microsoft's ISO
+      notebake bake windows-2025    # [windows] in notebake.toml names Microsoft's ISO
     """
     from notebake.bake import bake
     from notebake.progress import Steps
@@ -50,5 +54,5 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
         )
         return
     image = baked.record.image
-    state = "baked" if baked.created else "unchanged, nothing to do"
+    state = "baked" if baked.created else "up to date, nothing to do"
     click.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")

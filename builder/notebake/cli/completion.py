@@ -9,14 +9,12 @@ from click.shell_completion import get_completion_class
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the completion script for SHELL.
-
-    \b
+    """\b
     Example:
       notebake completion bash > ~/.local/share/bash-completion/completions/notebake
     """
     from notebake.cli.main import cli
 
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(cli, {}, "notebake", "_NOTEBAKE_COMPLETE").source())
+    completion = get_completion_class(shell)
+    assert completion is not None
+    click.echo(completion(cli, {}, "notebake", "_NOTEBAKE_COMPLETE").source())

@@ -16,11 +16,11 @@ from notebake.cli import options
 @click.option("--markdown", is_flag=True, help="Print Markdown, for release notes.")
 @options.as_json
 def command(old: str, new: str, url: str, markdown: bool, as_json: bool) -> None:
-    """Show what differs from image A to image B: packages, ports, units, users, setuid files, size.
+    """A and B are records, images with a record in the same folder, or TARGET@VERSION or TARGET@CHANNEL of
+    the catalog. The output lists the differences in packages, ports, units, users, setuid files and size.
 
-    Each is a record, an image with its record beside it, or TARGET@VERSION or TARGET@CHANNEL of the
-    catalog. The version that follows is major when the OS release, Python's minor version, a port or a
-    unit goes or changes; minor when a package is added or rises by a minor version; else patch.
+    The bump is major if the OS release or Python's minor version differs, or if a port or a unit was removed
+    or changed; minor if a package was added, or upgraded to another minor version; otherwise patch.
 
     \b
     Examples:
@@ -31,13 +31,13 @@ def command(old: str, new: str, url: str, markdown: bool, as_json: bool) -> None
     from notebake.record import diff
 
     if markdown and as_json:
-        raise click.UsageError("--markdown and --json exclude each other")
-    found = diff.difference(
+        raise click.UsageError("--markdown and --json cannot be used together")
+    difference = diff.difference(
         reference.record(old, url),
         reference.record(new, url),
         names=(reference.title(old), reference.title(new)),
     )
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
+        click.echo(json.dumps(difference.to_dict(), indent=2))
     else:
-        click.echo(diff.markdown(found) if markdown else diff.text(found))
+        click.echo(diff.markdown(difference) if markdown else diff.text(difference))

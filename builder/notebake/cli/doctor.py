@@ -15,10 +15,7 @@ from notebake.cli import options
 @options.spec_file
 @options.as_json
 def command(spec_path: Path, as_json: bool) -> int:
-    """Say what is missing on this computer, and the one command that mends it. Exit code 3 if anything is.
-
-    Where the spec's [windows] names an ISO, that is looked at too.
-    """
+    """Exit code 3 if a tool is missing. If [windows] in the spec names an ISO, it is checked too."""
     from notebake import doctor, paths
     from notebake.errors import MissingTool
     from notebake.plan import spec

@@ -11,15 +11,15 @@ import click
 from notebake.cli import options
 
 
-def _image(given: str, url: str) -> Path:
-    """The file that --image means: as it is, or out of the catalog."""
+def _image(name: str, url: str) -> Path:
+    """Return the image file for --image: a path, or a reference to the catalog at `url`."""
     from notebake import paths
     from notebake.catalog.catalog import Catalog, is_reference
 
-    if Path(given).exists() or not is_reference(given):
-        return Path(given)
+    if Path(name).exists() or not is_reference(name):
+        return Path(name)
     catalog = Catalog(url)
-    return catalog.image(catalog.find(given), paths.cache_folder() / "images")
+    return catalog.image(catalog.find(name), paths.cache_folder() / "images")
 
 
 @click.command("launch")
@@ -27,7 +27,7 @@ def _image(given: str, url: str) -> Path:
 @click.option(
     "--image",
     metavar="FILE|TARGET@CHANNEL",
-    help="A golden image with its record beside it, or one of the catalog: its channel or version.",
+    help="A golden image with its record in the same folder, or a channel or version of the catalog.",
 )
 @options.catalog
 @options.spec_file
@@ -36,32 +36,49 @@ def _image(given: str, url: str) -> Path:
     type=click.Choice(["qemu", "nspawn"]),
     default="qemu",
     show_default=True,
-    help="Where the machine runs: qemu (any user), nspawn (root, a target whose base image is made here).",
+    help="Where the machine runs: qemu (any user), or nspawn (root; only base images that are built here).",
 )
-@click.option("--name", help="The machine's name and host name.  [default: TARGET-1, TARGET-2, ...]")
-@click.option("--port", "public_port", type=click.IntRange(1, 65535),
-              help="Port on this computer (qemu).  [default: the endpoint's, or a free one when it is used]")  # fmt: skip
+@click.option("--name", help="Name and host name of the machine.  [default: TARGET-1, TARGET-2, ...]")
 @click.option(
-    "--memory", "memory_mib", type=click.IntRange(256), default=2048, show_default=True, help="MiB (qemu)."
+    "--port",
+    "public_port",
+    type=click.IntRange(1, 65535),
+    help="Port on this host (qemu).  [default: the endpoint's port, or a free one if that is in use]",
+)
+@click.option(
+    "--memory",
+    "memory_mib",
+    type=click.IntRange(256),
+    default=2048,
+    show_default=True,
+    help="Memory in MiB (qemu).",
 )
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Processors (qemu).")
-@click.option("--disk", "disk_gib", type=click.IntRange(2), default=8, show_default=True, help="GiB (qemu).")
-@click.option("--offline", is_flag=True, help="Give the machine no way out.")
+@click.option(
+    "--disk",
+    "disk_gib",
+    type=click.IntRange(2),
+    default=8,
+    show_default=True,
+    help="Disk size in GiB (qemu).",
+)
+@click.option("--offline", is_flag=True, help="Block outgoing network access.")
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
     default=1200,
     show_default=True,
-    help="Seconds until it must answer.",
+    help="Seconds to wait for the notebook server.",
 )
 @options.accel
 @options.as_json
 def command(
-    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, name: str | None, public_port: int | None,
-    memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float, accel: Any, as_json: bool,
+    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, name: str | None,
+    public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
+    accel: Any, as_json: bool,
 ) -> None:  # fmt: skip
-    """Start a machine: a plain TARGET with user-data alone, or a golden --image. Waits until its notebook
-    answers, pins the certificate that its console names, and prints the address.
+    """TARGET boots the base image with user-data only; --image boots a golden image. The command waits for
+    the notebook server, pins the certificate that the machine prints on its console, and prints the address.
 
     \b
     Examples:
@@ -76,7 +93,7 @@ def command(
     from notebake.progress import Steps
 
     if (target is None) == (image is None):
-        raise SpecError("give a TARGET, or --image FILE", "notebake launch debian-13")
+        raise SpecError("give either TARGET or --image FILE", "for example: notebake launch debian-13")
     steps = Steps()
     if image is not None:
         source = launch.from_image(_image(image, url), spec_path)
@@ -96,6 +113,5 @@ def command(
     click.echo(f"\n{machine.name} serves notebooks at {machine.url}")
     click.echo(f"  certificate  SHA256 {machine.fingerprint}")
     click.echo(f"  log in with  {f'the token {secret}' if secret else 'your password'}")
-    click.echo(
-        f"  next         notebake probe {machine.name} | notebake ssh {machine.name} | notebake stop {machine.name}"
-    )
+    commands = " | ".join(f"notebake {command} {machine.name}" for command in ("probe", "ssh", "stop"))
+    click.echo(f"  next         {commands}")

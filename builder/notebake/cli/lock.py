@@ -12,25 +12,25 @@ from notebake.cli import options
 @click.command("lock")
 @click.argument("names", nargs=-1, type=options.TargetName(), metavar="[TARGET]...")
 @options.spec_file
-@click.option("--shipped", is_flag=True, hidden=True, help="Renew the locks that notebake itself ships.")
+@click.option("--shipped", is_flag=True, hidden=True, help="Update the locks that notebake ships.")
 def command(names: tuple[str, ...], spec_path: Path, shipped: bool) -> None:
-    """Pin the Python packages of every TARGET (all, when none is named) with hashes, in locks/.
+    """Without TARGET, all targets are locked. The locks are written to locks/ in the spec's folder.
 
-    Commit that folder: a machine installs what it says, and nothing else.
+    Commit that folder: machines install exactly the packages in it.
     """
     from notebake.plan import lock, mirrors, spec, targets
     from notebake.progress import Steps
 
-    found = spec.Spec() if shipped else spec.load(spec_path)
+    the_spec = spec.Spec() if shipped else spec.load(spec_path)
     folder = spec_path.resolve().parent
     chosen = [targets.get(name) for name in names] or targets.all_targets()
-    sources = mirrors.resolve("host" if shipped else found.mirrors, folder)
+    sources = mirrors.resolve("host" if shipped else the_spec.mirrors, folder)
     steps = Steps()
-    made = []
+    locks = []
     for target in chosen:
         with steps.step(f"resolve for {target.name} (Python {target.python.version})"):
-            made.append((target, lock.make(found, target, sources.python)))
-    for target, result in made:
+            locks.append((target, lock.make(the_spec, target, sources.python)))
+    for target, the_lock in locks:
         path = target.folder / lock.SHIPPED if shipped else lock.path_for(target, folder)
-        lock.write(result, path)
-        click.echo(f"{path}: {len(result.lines)} packages")
+        lock.write(the_lock, path)
+        click.echo(f"{path}: {len(the_lock.lines)} packages")

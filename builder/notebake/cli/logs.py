@@ -11,9 +11,8 @@ from notebake.cli import options
 
 @click.command("logs")
 @click.argument("name", type=options.MachineName())
-@click.option("-f", "--follow", is_flag=True, help="Go on as the machine writes.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
 def command(name: str, follow: bool) -> None:
-    """Show the console of the machine NAME."""
     from notebake import process
     from notebake.machines import lifecycle
 

@@ -1,91 +1,122 @@
-"""The command `notebake`: click only. The one place where errors become messages and exit codes.
+"""The command `notebake`. Only this module turns errors into messages and exit codes.
 
-Commands are imported when they are called, so that `notebake --help` and completion stay quick.
+It imports a command only to call it or to show its help, so that `notebake --help` and completion are fast.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from notebake.errors import NotebakeError
 
-_COMMANDS = {
-    "init": "Write a commented notebake.toml.",
-    "passwd": "Set the password in notebake.toml (only its hash is kept).",
-    "schema": "Print the JSON schema of notebake.toml, or of a record.",
-    "targets": "List the systems that machines can be made of.",
-    "lock": "Pin the Python packages for each target, with hashes.",
-    "plan": "Show what a target would be made of, and whether its image is current.",
-    "render": "Write user-data, seed and Packer template for a target.",
-    "bake": "Bake a golden image with Packer.",
-    "diff": "Show what differs between two images, and the version that follows.",
-    "catalog": "Keep images as versions: add, list, show, verify, prune.",
-    "promote": "Point a channel to a version whose probe was green.",
-    "rollback": "Point a channel back to what it was before.",
-    "report": "Write a page about an image: what is in it, what changed, how long it took.",
-    "ci": "Write a workflow that bakes, proves and promotes images.",
-    "launch": "Start a machine, from an image or with user-data alone.",
-    "ps": "List the launched machines.",
-    "logs": "Show a machine's console.",
-    "ssh": "Log in to a machine, or run a command there.",
-    "stop": "Stop machines and remove what they left.",
-    "probe": "Check that a machine really serves notebooks.",
-    "doctor": "Say what is missing on this computer, and the command that mends it.",
-    "completion": "Print the completion script for a shell.",
+# Section of the help -> command -> summary. A command's docstring continues its summary.
+SECTIONS = {
+    "Start": {
+        "init": "Write a commented notebake.toml.",
+        "passwd": "Set or remove the password in notebake.toml.",
+        "targets": "List the supported operating systems.",
+        "lock": "Lock the Python packages of each target, with hashes.",
+    },
+    "Build": {
+        "plan": "Show a target's inputs and whether its image is up to date.",
+        "render": "Write a target's user-data, seed and Packer template.",
+        "bake": "Bake a golden image with Packer.",
+    },
+    "Run": {
+        "launch": "Start a machine from an image, or with user-data only.",
+        "ps": "List the launched machines.",
+        "logs": "Print a machine's console log.",
+        "ssh": "Log in to a machine, or run a command on it.",
+        "probe": "Check that a machine serves notebooks.",
+        "stop": "Stop machines and delete their disks and networks.",
+    },
+    "Publish": {
+        "catalog": "Manage the image catalog: add, list, show, verify, prune.",
+        "diff": "Compare two images and show the resulting version bump.",
+        "promote": "Promote a version that passed its probe to a channel.",
+        "rollback": "Point a channel back to its previous version.",
+        "report": "Write an HTML report: contents, changes, build times.",
+        "ci": "Write a CI workflow that bakes, probes and promotes images.",
+    },
+    "Tools": {
+        "doctor": "List missing tools and the command that installs them.",
+        "schema": "Print the JSON schema of notebake.toml, or of a record.",
+        "completion": "Print the completion script for a shell.",
+    },
 }
+SUMMARIES = {name: summary for commands in SECTIONS.values() for name, summary in commands.items()}
 
 
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(SUMMARIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in SUMMARIES:
             return None
         command = importlib.import_module(f"notebake.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        details = inspect.cleandoc(command.callback.__doc__ or "")
+        command.help = f"{SUMMARIES[cmd_name]}\n\n{details}".rstrip()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        width = max(map(len, SUMMARIES))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                # Padded names align the summaries of all sections.
+                formatter.write_dl([(f"{name:<{width}}", summary) for name, summary in commands.items()])
 
 
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: notebake init && notebake bake debian-13 && notebake launch --image baked/debian-13.qcow2",
+    epilog="""\b
+    First steps:
+      notebake init
+      notebake bake debian-13
+      notebake launch --image baked/debian-13.qcow2
+    """,
 )
 @click.version_option(package_name="notebake")
 def cli() -> None:
-    """Notebook machines from one short file: golden images and first-boot machines that serve the
-    Jupyter notebook over HTTPS on port 9999."""
+    """Build, launch and verify virtual machines that serve Jupyter over HTTPS, from one TOML file."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _fail(message: str, hint: str | None, exit_code: int) -> NoReturn:
+    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    if hint:
+        click.echo(f"{click.style('hint:', fg='yellow')} {hint}", err=True)
+    sys.exit(exit_code)
+
+
 def main(args: list[str] | None = None) -> Any:
-    """The console script: runs the command, exits with its code."""
+    """Run the command line `args` (default: that of the process) and exit with the command's exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(args=args, prog_name="notebake", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except NotebakeError as error:
-        click.echo(f"{click.style('error:', fg='red')} {error.message}", err=True)
-        if error.hint:
-            click.echo(f"{click.style('hint:', fg='yellow')} {error.hint}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
+        _fail(error.message, error.hint, error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.UsageError as error:
+        # click's messages are sentences, ours are not.
+        message = error.format_message().rstrip(".")
+        command = error.ctx.command_path if error.ctx else "notebake"
+        _fail(message[:1].lower() + message[1:], f"see `{command} --help`", error.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("stopped", err=True)
         sys.exit(130)
@@ -93,7 +124,6 @@ def main(args: list[str] | None = None) -> Any:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        # A full disk or a missing right, wherever it struck.
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"{click.style('error:', fg='red')} {where}{error.strerror or error}", err=True)
-        sys.exit(4)
+        # A full disk or a missing permission, in any step.
+        file = f"{error.filename}: " if error.filename else ""
+        _fail(f"{file}{error.strerror or error}", None, 4)

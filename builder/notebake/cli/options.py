@@ -22,7 +22,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class TargetName(click.ParamType[str]):
-    """A target's name, completed by the shell; that it exists is checked where it is used."""
+    """The name of a target, with shell completion. The command checks that the target exists."""
 
     name = "target"
 
@@ -32,12 +32,14 @@ class TargetName(click.ParamType[str]):
         from notebake.plan import targets
 
         return [
-            CompletionItem(item.name) for item in targets.all_targets() if item.name.startswith(incomplete)
+            CompletionItem(target.name)
+            for target in targets.all_targets()
+            if target.name.startswith(incomplete)
         ]
 
 
 class MachineName(click.ParamType[str]):
-    """A launched machine's name, completed by the shell."""
+    """The name of a launched machine, with shell completion."""
 
     name = "machine"
 
@@ -47,7 +49,9 @@ class MachineName(click.ParamType[str]):
         from notebake.machines import lifecycle
 
         return [
-            CompletionItem(item.name) for item in lifecycle.machines() if item.name.startswith(incomplete)
+            CompletionItem(machine.name)
+            for machine in lifecycle.machines()
+            if machine.name.startswith(incomplete)
         ]
 
 
@@ -58,14 +62,14 @@ spec_file: Decorator = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("notebake.toml"),
     show_default=True,
-    help="The spec.",
+    help="The spec file.",
 )
 accel: Decorator = click.option(
     "--accel",
     type=click.Choice(["auto", "kvm", "tcg"]),
     default="auto",
     show_default=True,
-    help="auto takes KVM only where the processor shows vmx or svm.",
+    help="Accelerator; auto uses KVM only if the processor has vmx or svm.",
 )
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 catalog: Decorator = click.option(
@@ -75,21 +79,21 @@ catalog: Decorator = click.option(
     default="catalog",
     show_default=True,
     show_envvar=True,
-    help="A folder, or a URL: s3://, gs://, az://, sftp://; https:// to read only.",
+    help="Folder or URL of the catalog: s3://, gs://, az://, sftp://; https:// is read-only.",
 )
 _identity = (
     click.option(
         "--identity",
         envvar="NOTEBAKE_IDENTITY",
         show_envvar=True,
-        help="Instead of a key, by sigstore: the job that signs, "
-        "as in https://github.com/me/images/.github/workflows/images.yml@refs/heads/main.",
+        help="Use sigstore instead of a key: the identity of the CI job that signs, "
+        "for example https://github.com/me/images/.github/workflows/images.yml@refs/heads/main.",
     ),
     click.option(
         "--issuer",
         envvar="NOTEBAKE_ISSUER",
         show_envvar=True,
-        help="Who vouches for that identity, as in https://token.actions.githubusercontent.com.",
+        help="OIDC issuer of the identity, for example https://token.actions.githubusercontent.com.",
     ),
     click.option(
         "--trust-config",
@@ -97,26 +101,34 @@ _identity = (
         envvar="NOTEBAKE_TRUST_CONFIG",
         type=click.Path(path_type=Path, dir_okay=False),
         show_envvar=True,
-        help="sigstore's client trust config of services of your own.",
+        help="sigstore client trust config (JSON), for your own sigstore services.",
     ),
 )
 
 
-def _maker(name: str, option: str, variable: str, key_help: str) -> Decorator:
-    """Gives the command a `name`, signer or verifier: of the key in a file, or of a CI's identity."""
+def _key_or_identity(name: str, option: str, variable: str, key_help: str) -> Decorator:
+    """Return a decorator that passes `name` ("signer" or "verifier") to a command.
+
+    It is made from the key file of `option`, or from the identity options.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def made(
-            *args: Any, key_path: Path | None, identity: str | None, issuer: str | None, trust: Path | None, **more: Any
-        ) -> Any:  # fmt: skip
+        def decorated(
+            *args: Any,
+            key_path: Path | None,
+            identity: str | None,
+            issuer: str | None,
+            trust: Path | None,
+            **kwargs: Any,
+        ) -> Any:
             if key_path is not None and identity is None:
-                maker = _by_key(name, key_path)
+                value = _by_key(name, key_path)
             elif identity is not None and key_path is None:
-                maker = _by_identity(name, identity, issuer, trust)
+                value = _by_identity(name, identity, issuer, trust)
             else:
-                raise _one_of_both(option)
-            return command(*args, **more, **{name: maker})
+                raise _not_one_of(option)
+            return command(*args, **kwargs, **{name: value})
 
         key = click.option(
             option,
@@ -127,18 +139,15 @@ def _maker(name: str, option: str, variable: str, key_help: str) -> Decorator:
             help=key_help,
         )
         for add in (*reversed(_identity), key):
-            made = add(made)
-        return made
+            decorated = add(decorated)
+        return decorated
 
     return decorate
 
 
-signer = _maker("signer", "--key", "NOTEBAKE_SIGNING_KEY", "File of the private key to sign with.")
-verifier = _maker(
-    "verifier",
-    "--public-key",
-    "NOTEBAKE_PUBLIC_KEY",
-    "File of the makers' public key: nothing else is needed.",
+signer = _key_or_identity("signer", "--key", "NOTEBAKE_SIGNING_KEY", "Private key file to sign with.")
+verifier = _key_or_identity(
+    "verifier", "--public-key", "NOTEBAKE_PUBLIC_KEY", "Public key file to verify signatures with."
 )
 
 
@@ -153,30 +162,30 @@ def _by_identity(name: str, identity: str, issuer: str | None, trust: Path | Non
 
     if issuer is None:
         raise SpecError(
-            "--identity: needs the --issuer that vouches for it",
-            "of GitHub: https://token.actions.githubusercontent.com, of GitLab: https://gitlab.com",
+            "--identity: requires --issuer",
+            "for GitHub: https://token.actions.githubusercontent.com, for GitLab: https://gitlab.com",
         )
     try:
         from notebake.catalog.keyless import Identity, Keyless
     except ModuleNotFoundError:
-        raise MissingTool("--identity: needs sigstore", "pip install 'notebake[sigstore]'") from None
-    maker = Identity(identity=identity, issuer=issuer, trust=trust)
-    return Keyless(verifier=maker) if name == "signer" else maker
+        raise MissingTool("--identity: requires sigstore", "pip install 'notebake[sigstore]'") from None
+    verifier = Identity(identity=identity, issuer=issuer, trust=trust)
+    return Keyless(verifier=verifier) if name == "signer" else verifier
 
 
-def _one_of_both(option: str) -> NotebakeError:
+def _not_one_of(option: str) -> NotebakeError:
     from notebake.errors import SpecError
 
     return SpecError(
-        f"{option} FILE, or --identity with --issuer: one of both is needed",
-        "`notebake catalog key` makes a pair of keys; a CI service that knows sigstore offers an identity",
+        f"use either {option} FILE or --identity with --issuer",
+        "`notebake catalog key` creates a key pair; in a CI job that supports sigstore, use its identity",
     )
 
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
-    """The spec and its plan for `target`."""
+    """Read the spec and make its plan for `target`. Raises SpecError."""
     from notebake.plan import plan, spec, targets
 
-    found = spec.load(spec_path)
+    the_spec = spec.load(spec_path)
     folder = spec_path.resolve().parent
-    return found, plan.make(found, targets.get(target), folder, now=datetime.now(UTC))
+    return the_spec, plan.make(the_spec, targets.get(target), folder, now=datetime.now(UTC))

@@ -23,15 +23,13 @@ from notebake.cli import options
     help="Folder with the baked image.",
 )
 @click.option(
-    "--diff", "show_diff", is_flag=True, help="Name each input that changed since that image was baked."
+    "--diff", "show_diff", is_flag=True, help="List the inputs that changed since the image was baked."
 )
 @options.as_json
 def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json: bool) -> None:
-    """Show what TARGET would be made of, and whether its image in OUTPUT is current.
-
-    \b
+    """\b
     Example:
-      notebake plan debian-13 --diff    # why is it to be baked again?
+      notebake plan debian-13 --diff    # why does it have to be baked again?
     """
     from notebake.bake import inputs as bake_inputs
     from notebake.provision import files
@@ -42,45 +40,44 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
     _, plan = options.load(spec_path, target)
     payload = files.build(plan)
     inputs = bake_inputs.inputs(plan, payload)
-    identity = bake_inputs.identify(inputs)
+    content_id = bake_inputs.identify(inputs)
     changed = bake_inputs.changes(record.load(output / f"{target}.qcow2").inputs, inputs) if show_diff else []
     limits = {
         name: {"bytes": size, "limit": limit, "fits": size <= limit}
         for name, (size, limit) in user_data.sizes(render_output.user_data(plan, payload)).items()
     }
     config = files.config(plan)
-    config["password"] = "set" if config["password"] else "none: a token is made on the machine"
-    found = {
+    config["password"] = "set" if config["password"] else "none: the machine generates a token"
+    current = record.is_current(output / f"{target}.qcow2", content_id)
+    result = {
         "target": target,
-        "content_id": identity,
-        "image_is_current": record.is_current(output / f"{target}.qcow2", identity),
+        "content_id": content_id,
+        "image_is_current": current,
         "packages": [line.split(" ", 1)[0] for line in plan.lock.lines],
         "user_data": limits,
         "guest": config,
     }
     if show_diff:
-        found["changes"] = [dataclasses.asdict(item) for item in changed]
+        result["changes"] = [dataclasses.asdict(change) for change in changed]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(result, indent=2))
         return
     if show_diff:
-        for item in changed:
-            click.echo(f"{item.how:<8} {item.name}")
+        for change in changed:
+            click.echo(f"{change.how:<8} {change.name}")
         if not changed:
-            click.echo("nothing changed since the image was baked")
+            click.echo("no input has changed since the image was baked")
         return
     click.echo(f"target       {target} ({plan.target.title})")
-    click.echo(
-        f"content id   {identity[:12]}{', image is current' if found['image_is_current'] else ', to be baked'}"
-    )
-    click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} with what they need")
+    state = "image is up to date" if current else "bake required"
+    click.echo(f"content id   {content_id[:12]}, {state}")
+    click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} including dependencies")
     click.echo(
         f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "
         f"profile {config['profile']}, password {config['password']}"
     )
-    lets_in = f"{config['port']} comes" if plan.target.is_windows else f"ssh and {config['port']} come"
-    click.echo(f"firewall     {plan.target.firewall}: {lets_in} in")
+    allowed = f"port {config['port']}" if plan.target.is_windows else f"ssh and port {config['port']}"
+    click.echo(f"firewall     {plan.target.firewall}: allows {allowed}")
     for name, row in limits.items():
-        click.echo(
-            f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{'' if row['fits'] else ': TOO LARGE'}"
-        )
+        too_large = "" if row["fits"] else ": TOO LARGE"
+        click.echo(f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{too_large}")

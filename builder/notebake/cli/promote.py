@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 @options.catalog
 @options.signer
 def command(image: str, channel: str, url: str, signer: Signer) -> None:
-    """Point CHANNEL (stable) to TARGET@VERSION, which may be TARGET@candidate, the newest.
-
-    Its probe report must be green and every byte the one that was signed.
+    """CHANNEL is stable by default. TARGET@candidate is the newest version. Every byte of the version is
+    verified against its signature first.
 
     \b
     Example:

@@ -13,22 +13,25 @@ from notebake.cli import options
 @click.command("ps")
 @options.as_json
 def command(as_json: bool) -> None:
-    """List the launched machines."""
     from notebake.machines import lifecycle
 
-    found = lifecycle.machines()
+    machines = lifecycle.machines()
     if as_json:
-        rows = [{**dataclasses.asdict(item), "url": item.url, "running": item.alive()} for item in found]
+        rows = [
+            {**dataclasses.asdict(machine), "url": machine.url, "running": machine.alive()}
+            for machine in machines
+        ]
         click.echo(json.dumps(rows, indent=2, default=str))
         return
-    if not found:
+    if not machines:
         click.echo("no machines; `notebake launch` starts one", err=True)
         return
     from notebake import terminal
 
     table = terminal.table("machine", "state", "platform", "from", "address", "since (UTC)")
-    for item in found:
-        state = "running" if item.alive() else "ended"
-        source = item.source if item.source == "user-data" else item.source.rsplit("/", 1)[-1]
-        table.add_row(item.name, state, item.platform, source, item.url, item.created[:16].replace("T", " "))
+    for machine in machines:
+        state = "running" if machine.alive() else "stopped"
+        source = machine.source if machine.source == "user-data" else machine.source.rsplit("/", 1)[-1]
+        since = machine.created[:16].replace("T", " ")
+        table.add_row(machine.name, state, machine.platform, source, machine.url, since)
     terminal.console().print(table)

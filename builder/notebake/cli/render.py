@@ -23,17 +23,17 @@ from notebake.cli import options
     "clouds",
     multiple=True,
     type=click.Choice(["aws", "azure", "gcp", "openstack", "local"]),
-    help="Where user-data must fit; may be given several times.  [default: all clouds]",
+    help="Check the user-data size limit of this cloud; may be given several times.  [default: all]",
 )
-@click.option("--hostname", help="Host name in the meta-data.  [default: the cloud's own]")
+@click.option("--hostname", help="Host name in meta-data.  [default: assigned by the cloud]")
 def command(
     target: str, spec_path: Path, output: Path | None, clouds: tuple[str, ...], hostname: str | None
 ) -> None:
-    """Write what TARGET is made from: user-data, meta-data, seed.iso and packer/.
+    """The files are user-data, user-data.yaml, meta-data, seed.iso and packer/. user-data is gzipped, as the
+    clouds accept it; user-data.yaml is the same text, readable. Windows has separate files for each cloud,
+    in aws/, azure/ and gcp/, and user-data for cloudbase-init.
 
-    user-data is gzipped, as clouds take it; user-data.yaml is the same text to read. Windows has a form
-    of its own for each cloud: aws/, azure/, gcp/, and user-data for cloudbase-init. The same spec, lock
-    and mirrors give the same bytes.
+    The same spec, lock and mirrors give the same bytes.
     """
     from notebake.files import write_folder
     from notebake.render import output as render_output
@@ -44,4 +44,4 @@ def command(
     rendered = render_output.render(plan, clouds=clouds or tuple(user_data.LIMITS), hostname=hostname)
     write_folder(output, rendered.files)
     size, limit = user_data.sizes(rendered.user_data)["aws"]
-    click.echo(f"{output}: user-data is {size:,} bytes (EC2 takes {limit:,})")
+    click.echo(f"{output}: user-data is {size:,} bytes (limit on EC2: {limit:,})")

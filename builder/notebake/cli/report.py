@@ -11,21 +11,24 @@ from notebake.cli import options
 
 @click.command("report")
 @click.argument("image")
-@click.option(
-    "--before", help="The image to compare with.  [default: of a catalog's image, the version before]"
-)
+@click.option("--before", help="The image to compare with.  [default: the previous version in the catalog]")
 @click.option(
     "--screenshot",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="The notebook's picture (PNG): 4-plot.png of `notebake probe --browser`.",
+    help="Screenshot of the notebook (PNG): 4-plot.png of `notebake probe --browser`.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True,
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
     help="HTML file to write.",
-)  # fmt: skip
+)
 @options.catalog
 def command(image: str, before: str | None, screenshot: Path | None, output: Path, url: str) -> None:
-    """Write one HTML page about IMAGE: a record, an image, or TARGET@VERSION or TARGET@CHANNEL.
+    """IMAGE is a record, an image with a record in the same folder, or TARGET@VERSION or TARGET@CHANNEL of
+    the catalog.
 
     \b
     Example:
@@ -36,14 +39,14 @@ def command(image: str, before: str | None, screenshot: Path | None, output: Pat
     from notebake.files import write_whole
     from notebake.record import diff, page
 
-    found = reference.record(image, url)
+    record = reference.record(image, url)
     before = before or reference.before(image, url)
     difference = None
     if before:
         names = (reference.title(before), reference.title(image))
-        difference = diff.difference(reference.record(before, url), found, names=names)
+        difference = diff.difference(reference.record(before, url), record, names=names)
     picture = screenshot.read_bytes() if screenshot else None
     if picture is not None and not picture.startswith(b"\x89PNG"):
-        raise SpecError(f"{screenshot}: not a PNG picture")
-    write_whole(output, page.render(found, difference=difference, screenshot=picture))
+        raise SpecError(f"{screenshot}: not a PNG image")
+    write_whole(output, page.render(record, difference=difference, screenshot=picture))
     click.echo(f"wrote {output}")

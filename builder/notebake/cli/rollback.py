@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @options.catalog
 @options.signer
 def command(target: str, channel: str, url: str, signer: Signer) -> None:
-    """Point CHANNEL (stable) of TARGET back to the version it was before.
+    """CHANNEL is stable by default.
 
     \b
     Example:

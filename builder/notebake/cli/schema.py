@@ -8,9 +8,8 @@ import click
 
 
 @click.command("schema")
-@click.option("--record", "of_record", is_flag=True, help="Of an image's record instead.")
+@click.option("--record", "of_record", is_flag=True, help="Print the schema of an image's record instead.")
 def command(of_record: bool) -> None:
-    """Print the JSON schema of notebake.toml, or of an image's record."""
     from notebake.plan import spec
     from notebake.record import record
 

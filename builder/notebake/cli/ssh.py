@@ -13,9 +13,7 @@ from notebake.cli import options
 @click.argument("name", type=options.MachineName())
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND]...")
 def command(name: str, words: tuple[str, ...]) -> None:
-    """Log in to the machine NAME, or run COMMAND there.
-
-    \b
+    """\b
     Example:
       notebake ssh debian-13-1 systemctl status notebake-notebook
     """

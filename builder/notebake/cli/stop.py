@@ -9,16 +9,15 @@ from notebake.cli import options
 
 @click.command("stop")
 @click.argument("names", nargs=-1, type=options.MachineName(), metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "everything", is_flag=True, help="Stop all machines.")
 def command(names: tuple[str, ...], everything: bool) -> None:
-    """Stop machines and remove their disks, networks and records."""
     from notebake.errors import SpecError
     from notebake.machines import lifecycle
     from notebake.progress import Steps
 
     if everything == bool(names):
-        raise SpecError("give the NAME of a machine, or --all", "`notebake ps` lists them")
+        raise SpecError("give either the NAME of a machine or --all", "`notebake ps` lists the machines")
     steps = Steps()
-    for name in names or [item.name for item in lifecycle.machines()]:
+    for name in names or [machine.name for machine in lifecycle.machines()]:
         with steps.step(f"stop {name}"):
             lifecycle.stop(name)
