@@ -62,7 +62,7 @@ def _booted(context: Context, source: Source, **settings: Any) -> Iterator[tuple
     finally:
         # A failed launch keeps its machine for debugging: not needed here. The disk needs no clean shutdown.
         with contextlib.suppress(SpecError):
-            lifecycle.stop(name, seconds=0)
+            lifecycle.delete(name)
 
 
 def golden(context: Context) -> Outcome:

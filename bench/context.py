@@ -82,7 +82,7 @@ def create(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -
             finally:
                 for machine in lifecycle.machines():
                     with contextlib.suppress(NotebakeError):
-                        lifecycle.stop(machine.name, seconds=0)
+                        lifecycle.delete(machine.name)
     finally:
         signal.signal(signal.SIGTERM, handler)
         if before is None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from notebake.bases import base
-from notebake.errors import SpecError
+from notebake.errors import NotebakeError, SpecError
 from notebake.files import sha256
-from notebake.machines import lifecycle
+from notebake.machines import lifecycle, many, reserve
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
+from notebake.machines.reserve import Prepared
 from notebake.machines.wait import Watch
 from notebake.plan import own_certificate, spec, targets
 from notebake.plan.plan import Plan
@@ -130,9 +131,39 @@ def launch_machine(
 ) -> Machine:
     """Start a machine from `source` and wait for its notebook.
 
-    `settings` go into Request; `watch` does the waiting. Raises what lifecycle.start raises.
+    `settings` go into Request; `watch` does the waiting. Raises what lifecycle.launch raises.
     """
-    prepared = lifecycle.prepare(source.target, name)
+    return _launch(source, reserve.prepare(source.target, name), settings, steps, watch)
+
+
+def launch_many(
+    source: Source, *, name: str, count: int, steps: Steps, settings: dict[str, Any]
+) -> tuple[dict[str, Machine], dict[str, NotebakeError]]:
+    """Start the machines `name`-1, `name`-2 ... from `source` and wait for their notebooks, several at once.
+
+    Return those that answer, and the errors of the others, by name. Raises SpecError, with nothing started,
+    when one of the names is taken.
+    """
+    prepared: dict[str, Prepared] = {}
+    try:
+        for number in range(1, count + 1):
+            one = reserve.prepare(source.target, f"{name}-{number}")
+            prepared[one.name] = one
+        return many.each(
+            list(prepared),
+            lambda name, steps, watch: _launch(source, prepared[name], settings, steps, watch),
+            title="launch",
+            limit=many.at_once(settings["memory_mib"]),
+            steps=steps,
+        )
+    finally:
+        for taken in prepared:
+            reserve.discard(taken)
+
+
+def _launch(
+    source: Source, prepared: Prepared, settings: dict[str, Any], steps: Steps, watch: type[Watch]
+) -> Machine:
     seed = {
         "user-data": source.user_data,
         "meta-data": nocloud.meta_data(
@@ -156,4 +187,4 @@ def launch_machine(
         own_certificate=source.own_certificate,
         **settings,
     )
-    return lifecycle.start(request, steps=steps, watch=watch)
+    return lifecycle.launch(request, steps=steps, watch=watch)

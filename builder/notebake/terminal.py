@@ -6,6 +6,7 @@ sequences. So only this module creates a Console or a Table. Styles are argument
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable
 
@@ -32,6 +33,11 @@ def console(*, stderr: bool = False) -> Console:
     if not console.is_terminal:
         console.width = _UNLIMITED
     return console
+
+
+def silent() -> Console:
+    """Return a console whose output nobody sees."""
+    return _Console(file=io.StringIO())
 
 
 def table(*headers: str, title: str | None = None) -> Table:

@@ -42,7 +42,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
         still_running = lifecycle.machines()
         for machine in still_running:
-            lifecycle.stop(machine.name)
+            lifecycle.delete(machine.name)
         assert not still_running, "a test left machines running"
 
 
@@ -103,7 +103,7 @@ def start(
     yield begin
     for name in started:
         if any(machine.name == name for machine in lifecycle.machines()):
-            lifecycle.stop(name)
+            lifecycle.delete(name)
 
 
 @pytest.fixture

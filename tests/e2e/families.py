@@ -17,7 +17,7 @@ from tests.rendering import packer_files, user_data
 
 from notebake import launch, process
 from notebake.launch import Source
-from notebake.machines import lifecycle, wait
+from notebake.machines import lifecycle, reserve, wait
 from notebake.machines import network as networks
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
@@ -104,7 +104,7 @@ def stopped_afterwards(*machines: Machine) -> Iterator[None]:
     finally:
         for machine in machines:
             if machine.name in {running.name for running in lifecycle.machines()}:
-                lifecycle.stop(machine.name)
+                lifecycle.delete(machine.name)
 
 
 def root_shell(machine: Machine, script: str, *, stdin: bytes | None = None, check: bool = True) -> str:
@@ -138,7 +138,7 @@ class Sealed:
 
 def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
     """Make a sealed tree at `destination`: run the template's scripts over ssh, in the order of Packer."""
-    prepared = lifecycle.prepare(family.name)
+    prepared = reserve.prepare(family.name)
     seed = nocloud.build_seed(prepared.public_key)
     request = Request(
         name=prepared.name, target=family.name, platform="nspawn", seed=seed, user="notebake-build",
@@ -146,7 +146,7 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "config", _with_package_server)
-        machine = lifecycle.start(request, steps=family.steps, watch=OnlySsh)
+        machine = lifecycle.launch(request, steps=family.steps, watch=OnlySsh)
     with stopped_afterwards(machine):
         files = {file.path: file.data for file in packer_files(plan)}
         root_shell(machine, "cat >/tmp/guest.tar.gz", stdin=files["guest.tar.gz"])
@@ -159,7 +159,7 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
             inventory.write_text(root_shell(machine, "cat /tmp/software.json"))
             _script(machine, "/tmp/seal.sh")
             _script(machine, "/run/notebake-seal/finish.sh", check=False)
-            assert machine.process.wait(60), "the sealed machine did not power off"
+            assert machine.process and machine.process.wait(60), "the sealed machine did not power off"
         shapes.move(machine.folder / "root", destination)
     return Sealed(family=family, plan=plan, tree=destination, software=software.load(inventory))
 

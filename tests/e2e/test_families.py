@@ -159,5 +159,5 @@ def failing_launch(family: Family, plan: Plan) -> str:
     with pytest.raises(NotReady) as caught:
         launch_one(family.by_user_data(plan), family.steps, name=f"{family.name}-failing", watch=UntilItFails)
     if any(machine.name == f"{family.name}-failing" for machine in lifecycle.machines()):
-        lifecycle.stop(f"{family.name}-failing")
+        lifecycle.delete(f"{family.name}-failing")
     return f"{caught.value.message}\n{caught.value.hint}"

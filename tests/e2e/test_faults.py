@@ -13,14 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from tests.e2e import families
 from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_afterwards
 
-from notebake import process
 from notebake.errors import CommandFailed
 from notebake.machines import console as consoles
-from notebake.machines import lifecycle, nspawn, pids, wait
+from notebake.machines import lifecycle, nspawn, wait
 from notebake.machines import machine as record
 from notebake.machines import network as networks
 from notebake.machines.machine import Machine
@@ -45,29 +43,6 @@ class CutError(Exception):
     """The power is cut."""
 
 
-def boot_again(machine: Machine) -> Machine:
-    """Start the same tree in a new process, as after a power loss.
-
-    Its network is made again: the kernel keeps running, and so keeps firewalld's table.
-    """
-    old = machine.network
-    assert old is not None
-    # The same address, which the seed names; the lock keeps other tests from taking it.
-    with FileLock(nspawn.HOST_LOCK), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "free", lambda used: (old.host, old.guest))
-        networks.remove(old)
-        network = networks.create(
-            networks.names(machine.folder), cgroups=old.cgroups, public=machine.address.port,
-            inside=machine.notebook_port, offline=True,
-        )  # fmt: skip
-    machine.console.unlink()
-    argv = nspawn.arguments(machine.folder / "root", network, machine.name)
-    pid = process.spawn(argv, log=machine.console, env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
-    running = pids.identify(pid)
-    assert running is not None
-    return record.save(replace(machine, process=running, network=network))
-
-
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_the_next_boot_finishes_a_first_boot_that_lost_power(
     moment: str, alternating_family: Family, look: Callable[..., Report]
@@ -84,11 +59,9 @@ def test_the_next_boot_finishes_a_first_boot_that_lost_power(
         launch_one(family.by_user_data(family.plan()), family.steps, name=name, watch=Cutting)
     machine = record.load(name)
     with stopped_afterwards(machine):
-        assert machine.process.kill()
+        assert machine.process and machine.process.kill()
+        machine = lifecycle.start(machine.name, steps=family.steps, limit=families.LIMIT)
         token = lifecycle.token(machine)
-        machine = wait.Watch(boot_again(machine), steps=family.steps, limit=families.LIMIT).run()
-        # The token is printed only at the boot that makes it.
-        token = lifecycle.token(machine) or token
         checks = ["tls", "fingerprint", "login", "plot", "port_closed"]
         if moment == "setup environment":  # the step that takes longest to repeat
             checks.append("cloud_init")

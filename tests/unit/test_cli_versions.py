@@ -56,7 +56,7 @@ def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: 
         asked.append(request)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lifecycle, "start", start)
+    monkeypatch.setattr(lifecycle, "launch", start)
     assert run("launch", "--image", "debian-13@stable")[0] == 130
     (request,) = asked
     assert request.disk is not None and request.disk.parent.parent.parent == tmp_path / "catalog/images"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -12,11 +13,12 @@ import pytest
 
 from notebake.accelerator import Accelerator
 from notebake.address import Address
-from notebake.errors import CommandFailed, MissingTool, SpecError
-from notebake.machines import console, lifecycle, machine, nspawn, pids, ports, qemu, rootfs
+from notebake.errors import CommandFailed, MissingTool, NotReady, SpecError
+from notebake.machines import console, lifecycle, machine, nspawn, pids, ports, qemu, reserve, rootfs, wait
 from notebake.machines import network as networks
 from notebake.machines.machine import Machine, Network
 from notebake.machines.request import Request
+from notebake.progress import Steps
 from notebake.ssh import Ssh
 
 FIRST = ":".join(["AB"] * 32)
@@ -117,25 +119,26 @@ def test_a_bad_name_is_refused(name: str) -> None:
 
 def test_an_unknown_machine_is_a_user_error() -> None:
     with pytest.raises(SpecError, match="ghost: no such machine"):
-        lifecycle.logs("ghost")
+        lifecycle.find(["ghost"])
 
 
 def test_names_are_counted_up_and_a_used_one_is_refused() -> None:
-    first, second = lifecycle.prepare("Ubuntu-24.04"), lifecycle.prepare("Ubuntu-24.04")
+    first, second = reserve.prepare("Ubuntu-24.04"), reserve.prepare("Ubuntu-24.04")
     assert (first.name, second.name) == ("ubuntu-24-04-1", "ubuntu-24-04-2")
     assert first.folder.stat().st_mode & 0o777 == 0o700
     assert (first.folder / machine.KEY).stat().st_mode & 0o777 == 0o600
     assert first.public_key.startswith("ssh-ed25519 ") and first.public_key != second.public_key
     with pytest.raises(SpecError, match="ubuntu-24-04-2 exists"):
-        lifecycle.prepare("x", second.name)
-    lifecycle.discard(second.name)
-    assert lifecycle.prepare("Ubuntu-24.04").name == second.name
+        reserve.prepare("x", second.name)
+    reserve.discard(second.name)
+    assert reserve.prepare("Ubuntu-24.04").name == second.name
 
 
 def test_the_folder_of_a_killed_launch_is_swept() -> None:
-    prepared = lifecycle.prepare("a")
-    (prepared.folder / "owner").write_text(f"{os.getpid()} 1\n")  # this pid, but another process
-    assert lifecycle.prepare("a").name == prepared.name
+    prepared = reserve.prepare("a")
+    # This pid, but another process.
+    (prepared.folder / "owner").write_text(json.dumps({"pid": os.getpid(), "started": 1}))
+    assert reserve.prepare("a").name == prepared.name
 
 
 def test_a_recycled_pid_is_neither_alive_nor_signalled() -> None:
@@ -150,16 +153,94 @@ def test_a_recycled_pid_is_neither_alive_nor_signalled() -> None:
 def test_ports_differ_and_a_used_one_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         used = holder.getsockname()[1]
-        chosen = ports.choose(wanted=None, endpoint=used, more=2)
+        chosen = ports.choose(wanted=None, endpoint=used, more=2, kept={})
         assert len({used, *chosen}) == 4
         with pytest.raises(SpecError, match=f"port {used}: already used"):
-            ports.choose(wanted=used, endpoint=443, more=0)
-    assert ports.choose(wanted=used, endpoint=443, more=0) == (used,)
+            ports.choose(wanted=used, endpoint=443, more=0, kept={})
+    assert ports.choose(wanted=used, endpoint=443, more=0, kept={}) == (used,)
+
+
+def test_the_port_of_a_stopped_machine_is_not_given_away() -> None:
+    (free,) = ports.choose(wanted=None, endpoint=0, more=0, kept={})
+    assert free not in ports.choose(wanted=None, endpoint=free, more=2, kept={free: "one"})
+    with pytest.raises(SpecError, match=f"port {free}: belongs to the machine one") as caught:
+        ports.choose(wanted=free, endpoint=443, more=0, kept={free: "one"})
+    assert "notebake delete one" in str(caught.value.hint)
+
+
+def test_a_process_from_before_a_reboot_of_the_host_is_not_alive() -> None:
+    me = pids.identify(os.getpid())
+    assert me is not None and me.alive()
+    assert not dataclasses.replace(me, boot="another boot").alive()
+    assert dataclasses.replace(me, boot=None).alive(), "recorded by an older release"
+
+
+def test_the_state_is_running_stopped_or_failed() -> None:
+    assert a_machine().state == "running"
+    assert a_machine(process=None).state == "stopped"
+    dead = pids.Process(pid=os.getpid(), started=1)
+    assert a_machine(process=dead).state == "stopped"
+    assert a_machine(failed=True).state == a_machine(process=dead, failed=True).state == "failed"
+
+
+def test_machines_are_found_by_names_and_patterns_and_sorted_by_their_numbers() -> None:
+    for name in ("class-10", "class-2", "other"):
+        machine.save(a_machine(name))
+    assert [each.name for each in lifecycle.machines()] == ["class-2", "class-10", "other"]
+    found = lifecycle.find(["other", "class-*", "class-2"])
+    assert [each.name for each in found] == ["class-2", "class-10", "other"]
+    for pattern in ("nobody-*", "nobody"):
+        with pytest.raises(SpecError, match=re.escape(pattern)):
+            lifecycle.find(["other", pattern])
+
+
+def test_the_token_outlives_the_console_that_showed_it() -> None:
+    saved = machine.save(a_machine("one", platform="qemu", process=None))
+    saved.console.write_text(f"notebake: certificate SHA256 {FIRST}\nnotebake: token {'1' * 32}\n")
+
+    class Seen(wait.Watch):
+        def run(self) -> Machine:
+            assert not self.machine.console.exists(), "an old console must not be read for a fingerprint"
+            assert self.machine.alive() and not self.machine.failed
+            return self.machine
+
+    class Platform:
+        @staticmethod
+        def boot(booted: Machine) -> Machine:
+            return dataclasses.replace(booted, process=pids.identify(os.getpid()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(lifecycle._PLATFORMS, "qemu", Platform)
+        again = lifecycle.start("one", steps=Steps(), watch=Seen)
+    assert lifecycle.token(again) == "1" * 32
+    assert (saved.folder / "token").stat().st_mode & 0o777 == 0o600
+    assert "1" * 32 in (saved.folder / "console.previous.log").read_text()
+
+
+def test_a_start_that_fails_keeps_the_machine_and_marks_it_unless_it_was_deleted() -> None:
+    machine.save(a_machine("one"))
+
+    class Failing(wait.Watch):
+        def run(self) -> Machine:
+            raise self.not_ready("no answer")
+
+    class Deleted(wait.Watch):
+        def run(self) -> Machine:
+            machine.delete("one")
+            raise self.not_ready("no answer")
+
+    with pytest.raises(NotReady):
+        lifecycle.start("one", steps=Steps(), watch=Failing)
+    assert machine.load("one").state == "failed"
+    with pytest.raises(NotReady):
+        lifecycle.start("one", steps=Steps(), watch=Deleted)
+    assert lifecycle.machines() == [] and not machine.folder("one").exists()
 
 
 def test_a_subnet_overlaps_nothing() -> None:
     assert networks.free([]) == ("10.213.0.1", "10.213.0.2")
     assert networks.free(["10.213.0.0/30", "10.213.0.4"]) == ("10.213.0.9", "10.213.0.10")
+    assert networks.free(["10.213.0.1/30"])[0] == "10.213.0.5", "a stopped machine's, as its record has it"
     assert networks.free(["10.0.0.0/8"]) == ("172.29.0.1", "172.29.0.2")
     with pytest.raises(CommandFailed, match="no free"):
         networks.free(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])
@@ -175,13 +256,24 @@ def test_an_offline_machine_has_no_way_out() -> None:
     assert host0 == {"addresses": ["10.213.0.2/30"], "dhcp4": False}
 
 
+@pytest.mark.parametrize(("whole_host", "left"), [("1", "1"), ("0", "0")])
+def test_forwarding_is_left_on_when_another_engine_needs_it(
+    whole_host: str, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "_SYSCTL", tmp_path)
+    (tmp_path / "conf/eth0").mkdir(parents=True)
+    (tmp_path / "conf/eth0/forwarding").write_text("1")
+    (tmp_path / "ip_forward").write_text(f"{whole_host}\n")
+    networks.stop_forwarding(["eth0", "removed0"])
+    assert (tmp_path / "conf/eth0/forwarding").read_text() == left
+
+
 def test_the_qemu_command_line_keeps_to_loopback_and_doubles_commas(tmp_path: Path) -> None:
     request = Request(
         name="one", target="debian-13", platform="qemu", seed={}, user="u", offline=True, memory_mib=1024
     )
-    folder = tmp_path / "a,b"
-    chosen = Accelerator(name="tcg", machine="q35", cpu="max")
-    argv = qemu.arguments(request, folder, chosen, public=1443, ssh=1022, canary=1765)
+    asked = request.machine(tmp_path / "a,b", host=ports.LOOPBACK, public=1443, ssh=1022, canary=1765)
+    argv = qemu.arguments(asked, Accelerator(name="tcg", machine="q35", cpu="max"))
     text = " ".join(argv)
     assert "a,,b/disk.qcow2" in text and "a,b" not in text.replace("a,,b", "")
     assert argv[argv.index("-netdev") + 1] == (

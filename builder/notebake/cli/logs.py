@@ -10,13 +10,18 @@ from notebake.cli import options
 
 
 @click.command("logs")
-@click.argument("name", type=options.MachineName())
+@click.argument("patterns", nargs=-1, required=True, type=options.MachineName(), metavar="NAME|PATTERN...")
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
-def command(name: str, follow: bool) -> None:
+def command(patterns: tuple[str, ...], follow: bool) -> None:
+    """Of several machines each log has a line with the machine's name before it."""
     from notebake import process
     from notebake.machines import lifecycle
 
-    path = lifecycle.logs(name)
+    machines = lifecycle.find(patterns)
     if follow:
-        os.execv(process.which("tail"), ["tail", "-n", "+1", "-F", str(path)])
-    click.echo(path.read_bytes())
+        paths = [str(machine.console) for machine in machines]
+        os.execv(process.which("tail"), ["tail", "-n", "+1", "-F", *paths])
+    for machine in machines:
+        if len(machines) > 1:
+            click.echo(f"==> {machine.name} <==")
+        click.echo(machine.console.read_bytes())

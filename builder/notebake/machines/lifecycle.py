@@ -1,92 +1,45 @@
-"""Starts machines on this host, watches them until the notebook answers, lists and stops them.
+"""Launches machines on this host, watches them until the notebook answers, lists, stops, starts and deletes them.
 
-prepared = lifecycle.prepare("debian-13")          # a name, a folder, an ssh key for the seed
-machine = lifecycle.start(Request(name=prepared.name, ...), steps=Steps())
-lifecycle.machines(); lifecycle.logs(name); machine.ssh.argv(); lifecycle.stop(name)
+prepared = reserve.prepare("debian-13")            # a name, a folder, an ssh key for the seed
+machine = lifecycle.launch(Request(name=prepared.name, ...), steps=Steps())
+lifecycle.stop(name); lifecycle.start(name, steps=Steps()); lifecycle.delete(name)
+lifecycle.machines(); lifecycle.find(["class-*"]); machine.ssh.argv()
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
+import fnmatch
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
-from notebake import files, paths, ssh
+from notebake import files, paths
 from notebake.errors import CommandFailed, NotebakeError, SpecError
-from notebake.machines import console, nspawn, pids, qemu
+from notebake.machines import console, nspawn, qemu
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
-from notebake.machines.wait import Watch
+from notebake.machines.reserve import lock
+from notebake.machines.wait import LIMIT, Watch
 from notebake.progress import Steps
 
 STOP_SECONDS = 30.0
 
-_OWNER = "owner"  # pid and start time of the launch at work in a folder that has no record yet
+_PLATFORMS = {"nspawn": nspawn, "qemu": qemu}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A machine to be: its name, its folder, the public key line for its seed's user."""
+def launch(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Machine:
+    """Make and boot the machine that `reserve.prepare` reserved and wait until its notebook answers.
 
-    name: str
-    folder: Path
-    public_key: str
-
-
-def prepare(target: str, name: str | None = None) -> Prepared:
-    """Reserve a name (`target`-1, -2 ... when None), make the machine's folder and its ssh key.
-
-    Follow with `start` or `discard`. Raises SpecError for a bad or used name, CommandFailed for a state
-    folder that cannot be written.
-    """
-    with _lock():
-        _sweep()
-        if name is None:
-            stem = "".join(each if each.isalnum() else "-" for each in target.lower())[:36]
-            taken = range(1, 10_000)
-            name = next(each for n in taken if not record.folder(each := f"{stem}-{n}").exists())
-        folder = record.folder(name)
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise SpecError(
-                f"name: a machine {name} exists", f"stop it (notebake stop {name}) or use another name"
-            ) from None
-        except OSError as error:
-            raise files.unwritable(folder, error) from None
-        try:
-            me = pids.identify(os.getpid())
-            assert me is not None
-            (folder / _OWNER).write_text(f"{me.pid} {me.started}\n", encoding="ascii")
-            return Prepared(name=name, folder=folder, public_key=ssh.new_key(folder / record.KEY))
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-
-
-def discard(name: str) -> None:
-    """Take back a `prepare` that no `start` followed; silent when there is nothing or a machine."""
-    folder = record.folder(name)
-    if not (folder / record.RECORD).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def start(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Machine:
-    """Start the machine that `prepare` reserved and wait until its notebook answers.
-
-    Return its record with the pinned fingerprint. `watch` does the waiting. Raises SpecError, MissingTool, CommandFailed, NotReady
-    or KeyboardInterrupt. After a failure nothing is left but the console's log, unless sshd had answered:
-    then the machine is kept, for a look.
+    Return its record with the pinned fingerprint. `watch` does the waiting. Raises SpecError, MissingTool,
+    CommandFailed, NotReady or KeyboardInterrupt. After a failure nothing is left but the console's log,
+    unless sshd had answered: then the machine is kept, for a look.
     """
     folder = record.folder(request.name)
     if not (folder / record.KEY).is_file() or (folder / record.RECORD).exists():
-        raise SpecError(f"name: {request.name} was not prepared", "call prepare first")
+        raise SpecError(f"name: {request.name} was not prepared", "call reserve.prepare first")
     if request.source != "user-data" and request.sha256 is None:
         try:
             request = dataclasses.replace(request, sha256=files.sha256(Path(request.source)))
@@ -98,12 +51,12 @@ def start(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Mach
         with steps.step("machine started"):
             if request.platform == "nspawn":
                 nspawn.unpack(request, folder)
-            with _lock():
-                machine = (nspawn if request.platform == "nspawn" else qemu).start(request, folder)
+            with lock():
+                machine = _PLATFORMS[request.platform].start(request, folder)
                 try:
                     record.save(machine)
                 except BaseException:
-                    _dismantle(machine)
+                    _end(machine)
                     raise
     except BaseException:
         record.delete(request.name)
@@ -116,37 +69,93 @@ def start(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Mach
         raise
 
 
+def start(name: str, *, steps: Steps, limit: float = LIMIT, watch: type[Watch] = Watch) -> Machine:
+    """Boot the machine again unless it runs, and wait until its notebook answers.
+
+    It keeps its name, address, certificate and disk; the fingerprint is pinned from the console of this
+    boot. Raises SpecError when there is no such machine, else as `launch`; the machine is always kept.
+    """
+    with lock():
+        machine = record.load(name)
+        if not machine.alive():
+            with steps.step("machine started"):
+                _put_console_away(machine)
+                machine = _PLATFORMS[machine.platform].boot(machine)
+        machine = record.save(dataclasses.replace(machine, failed=False))
+    try:
+        return watch(machine, steps=steps, limit=limit).run()
+    except BaseException:
+        _mark_failed(machine)
+        raise
+
+
 def machines() -> list[Machine]:
     """All machines, running or not, sorted by name."""
     return record.every()
 
 
+def find(patterns: Iterable[str]) -> list[Machine]:
+    """The machines with these names or shell patterns (`class-*`), each once, sorted by name.
+
+    Raises SpecError for one that matches no machine.
+    """
+    known = machines()
+    names: set[str] = set()
+    for pattern in patterns:
+        if any(char in pattern for char in "*?["):
+            matching = fnmatch.filter([each.name for each in known], pattern)
+        else:
+            matching = [record.load(pattern).name]
+        if not matching:
+            listed = ", ".join(each.name for each in known) or "none"
+            raise SpecError(f"{pattern}: no machine has such a name", f"machines: {listed}")
+        names.update(matching)
+    return [each for each in known if each.name in names]
+
+
 def stop(name: str, *, seconds: float = STOP_SECONDS) -> bool:
-    """Shut the machine down, kill it when it is not down in `seconds`, remove all of it.
+    """Shut the machine down; kill it when it is not down in `seconds`. Its disk and addresses are kept.
 
     Whether it went down by itself. Raises SpecError when there is no such machine, CommandFailed when
-    something of it cannot be removed.
+    it cannot be ended.
     """
     machine = record.load(name)
-    clean: bool = (nspawn if machine.platform == "nspawn" else qemu).shutdown(machine, seconds)
-    _dismantle(machine)
-    record.delete(name)
+    clean: bool = not machine.alive() or _PLATFORMS[machine.platform].shutdown(machine, seconds)
+    with lock():
+        _end(machine)
+        record.save(dataclasses.replace(machine, process=None, failed=False))
     return clean
 
 
-def logs(name: str) -> Path:
-    """The console log of the machine; raises SpecError when there is no such machine."""
-    return record.load(name).console
+def delete(name: str) -> None:
+    """End the machine at once and remove all of it, with its disk. Raises SpecError or CommandFailed."""
+    machine = record.load(name)
+    with lock():
+        _end(machine)
+        (machine.folder / record.RECORD).unlink(missing_ok=True)
+    # Without the lock: it takes long. What an interrupt leaves is swept by the next launch.
+    record.delete(name)
 
 
 def token(machine: Machine) -> str | None:
     """The one-time token that the console showed, or None for a machine with a password."""
-    return console.token(console.read(machine.console))
+    found = console.token(console.read(machine.console))
+    kept = machine.folder / record.TOKEN
+    return kept.read_text(encoding="ascii") if found is None and kept.exists() else found
+
+
+def _put_console_away(machine: Machine) -> None:
+    """Make room for the console of a new boot, whose fingerprint is to be pinned; keep the token."""
+    if (found := console.token(console.read(machine.console))) is not None:
+        files.write_whole(machine.folder / record.TOKEN, found.encode(), 0o600)
+    with suppress(FileNotFoundError):
+        machine.console.replace(machine.folder / record.PREVIOUS_CONSOLE)
 
 
 def _after_failure(machine: Machine, up: bool, error: BaseException, steps: Steps) -> None:
     if up and machine.alive():
-        look = f"{machine.name} is kept: notebake logs|ssh|stop {machine.name}"
+        _mark_failed(machine)
+        look = f"{machine.name} is kept: notebake logs|ssh|start|delete {machine.name}"
         if isinstance(error, NotebakeError):
             error.hint = look if error.hint is None else f"{error.hint}; {look}"
         else:
@@ -159,39 +168,24 @@ def _after_failure(machine: Machine, up: bool, error: BaseException, steps: Step
         kept.chmod(0o600)
         if isinstance(error, NotebakeError):
             error.hint = f"nothing of it is left; the whole console log is {kept}"
-    _dismantle(machine)
-    record.delete(machine.name)
+    with lock():
+        _end(machine)
+        record.delete(machine.name)
 
 
-def _dismantle(machine: Machine) -> None:
-    """End the process and take away what it has on the host, all but its folder."""
-    if not machine.process.kill():
+def _mark_failed(machine: Machine) -> None:
+    """Record that its notebook did not answer, unless it was stopped or deleted meanwhile."""
+    with lock(), suppress(SpecError):
+        current = record.load(machine.name)
+        if current.process == machine.process:
+            record.save(dataclasses.replace(current, failed=True))
+
+
+def _end(machine: Machine) -> None:
+    """End the process and remove what the machine has on the host, all but its folder."""
+    if machine.process is not None and not machine.process.kill():
         raise CommandFailed(
             f"{machine.name}: process {machine.process.pid} cannot be ended",
             "run this as the user who launched it",
         )
-    if machine.platform == "nspawn":
-        nspawn.remove(machine)
-
-
-def _lock() -> FileLock:
-    """One launch at a time chooses names, ports and subnets."""
-    state = paths.state_folder()
-    try:
-        (state / "machines").mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise files.unwritable(state, error) from None
-    return FileLock(state / "lock")
-
-
-def _sweep() -> None:
-    """Remove the folders of launches that were killed before their machine had a record."""
-    for folder in (paths.state_folder() / "machines").iterdir():
-        if (folder / record.RECORD).exists():
-            continue
-        try:
-            pid, started = map(int, (folder / _OWNER).read_text(encoding="ascii").split())
-        except (OSError, ValueError):
-            continue  # just being made, or not ours
-        if not pids.Process(pid=pid, started=started).alive():
-            shutil.rmtree(folder, ignore_errors=True)
+    _PLATFORMS[machine.platform].remove(machine)

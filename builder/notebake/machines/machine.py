@@ -1,6 +1,6 @@
 """The record of a launched machine, one JSON file in a folder of its own under the state folder.
 
-No secret is in it: the one-time token stays in the console log, the ssh key in its own file (0600).
+No secret is in it: the one-time token is in the console log, later in its own file (0600) like the ssh key.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notebake import files, paths
+from notebake.accelerator import Choice
 from notebake.address import Address
 from notebake.errors import CommandFailed, SpecError
 from notebake.machines.pids import Process
 from notebake.ssh import Ssh
 
 Platform = Literal["qemu", "nspawn"]
+State = Literal["running", "stopped", "failed"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 # Files in a machine's folder.
 RECORD = "machine.json"
 CONSOLE = "console.log"
+PREVIOUS_CONSOLE = "console.previous.log"
+TOKEN = "token"  # kept from the console of the boot that made it
 KEY = "id_ed25519"
 CANARY_PORT = 8765  # where a probe's test listener waits inside: the guest's firewall must hide it
 
@@ -44,7 +48,9 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A launched machine.
+    """A launched machine, running or not.
+
+    `process` is that of its last boot, None after `stop`; `failed`: its notebook did not answer after it.
 
     `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
@@ -57,7 +63,7 @@ class Machine:
     target: str
     source: str
     sha256: str | None
-    process: Process
+    process: Process | None
     address: Address
     notebook_port: int
     canary: Address
@@ -68,6 +74,11 @@ class Machine:
     created: str
     network: Network | None = None
     own_certificate: bool = False
+    memory_mib: int = 2048
+    cpus: int = 2
+    accel: Choice = "auto"
+    offline: bool = False
+    failed: bool = False
 
     @property
     def folder(self) -> Path:
@@ -82,7 +93,14 @@ class Machine:
 
     def alive(self) -> bool:
         """Whether its process runs."""
-        return self.process.alive()
+        return self.process is not None and self.process.alive()
+
+    @property
+    def state(self) -> State:
+        """`failed` when its notebook did not answer after the last boot, else whether its process runs."""
+        if self.failed:
+            return "failed"
+        return "running" if self.alive() else "stopped"
 
 
 def folder(name: str) -> Path:
@@ -114,14 +132,19 @@ def load(name: str) -> Machine:
 
 
 def every() -> list[Machine]:
-    """All machines with a readable record, sorted by name; running or not."""
+    """All machines with a readable record, sorted by name (class-2 before class-10); running or not."""
     found = []
-    for path in sorted((paths.state_folder() / "machines").glob(f"*/{RECORD}")):
+    for path in sorted((paths.state_folder() / "machines").glob(f"*/{RECORD}"), key=_in_order):
         try:
             found.append(load(path.parent.name))
         except (CommandFailed, SpecError):
             continue  # one broken record must not hide the others
     return found
+
+
+def _in_order(path: Path) -> list[str | int]:
+    # Every other part is a number; a name begins with a letter, so that like is compared with like.
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.parent.name)]
 
 
 def delete(name: str) -> None:
@@ -151,7 +174,7 @@ def _decode(raw: dict[str, Any]) -> Machine:
     return Machine(
         **{
             **raw,
-            "process": Process(**raw["process"]),
+            "process": raw["process"] and Process(**raw["process"]),
             "address": Address(**raw["address"]),
             "canary": Address(**raw["canary"]),
             "ssh": Ssh(**{**ssh, "key": Path(ssh["key"]), "known_hosts": Path(ssh["known_hosts"])}),

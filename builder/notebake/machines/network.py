@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import ipaddress
 import itertools
@@ -20,6 +21,7 @@ INTERFACE = "host0"  # the guest's end
 # Private ranges (RFC 1918) that few networks use.
 _POOLS = ("10.213.0.0/16", "172.29.0.0/16", "192.168.213.0/24")
 _SECONDS = 30
+_SYSCTL = Path("/proc/sys/net/ipv4")
 
 
 def names(folder: Path) -> str:
@@ -42,26 +44,36 @@ def free(used: Iterable[str]) -> tuple[str, str]:
     raise CommandFailed(f"network: no free /30 in {', '.join(_POOLS)}", "stop a machine: notebake ps")
 
 
-def create(tag: str, *, cgroups: tuple[Path, ...], public: int, inside: int, offline: bool) -> Network:
-    """Make it all on the host; on a failure nothing stays. `public` on the guest's address leads to
-    `inside` for programs of this host. Raises MissingTool or CommandFailed. Needs root.
-    """
-    host, guest = free(_used())
-    ways = () if offline else _ways_out()
-    network = Network(
+def plan(tag: str, cgroups: tuple[Path, ...]) -> Network:
+    """Return names and free addresses for a new machine. A stopped machine keeps its addresses."""
+    kept = [f"{each.network.host}/30" for each in every() if each.network]
+    host, guest = free([*_used(), *kept])
+    return Network(
         netns=f"notebake-{tag}",
         veth=f"nb-{tag}",
         table=f"notebake-{tag}",
         cgroups=cgroups,
         host=host,
         guest=guest,
-        forwarding=(),
     )
+
+
+def create(network: Network, *, public: int, inside: int, offline: bool) -> Network:
+    """Make it all on the host; on a failure nothing stays. `public` on the guest's address leads to
+    `inside` for programs of this host. Raises MissingTool or CommandFailed. Needs root.
+    """
+    mine = ipaddress.IPv4Network(f"{network.host}/30", strict=False)
+    if any(ipaddress.IPv4Network(each, strict=False).overlaps(mine) for each in _used()):
+        raise CommandFailed(
+            f"network: {mine}, which the machine had, is now used by another network of this host",
+            f"find it with `ip route get {network.guest}` and remove it",
+        )
+    ways = () if offline else _ways_out()
     veth, netns = network.veth, network.netns
     try:
         _ip("netns", "add", netns)
         _ip("link", "add", veth, "type", "veth", "peer", "name", INTERFACE, "netns", netns)
-        _ip("address", "add", f"{host}/30", "dev", veth)
+        _ip("address", "add", f"{network.host}/30", "dev", veth)
         _ip("link", "set", veth, "up")
         _ip("-n", netns, "link", "set", "lo", "up")
         _ip("-n", netns, "link", "set", INTERFACE, "up")
@@ -70,9 +82,9 @@ def create(tag: str, *, cgroups: tuple[Path, ...], public: int, inside: int, off
         if not offline:
             _forward(veth, True)
         # Those that another machine of ours switched on are shared: the last one switches them off.
-        shared = {name for each in every() if each.network for name in each.network.forwarding}
-        switched = tuple(name for name in ways if name in shared or _forward(name, True))
-        return Network(**{**network.__dict__, "forwarding": switched})
+        shared = _forwarding_of_others(network)
+        switched = tuple(name for name in ways if _forward(name, True) or name in shared)
+        return dataclasses.replace(network, forwarding=switched)
     except BaseException:
         remove(network)
         raise
@@ -103,15 +115,11 @@ def remove(network: Network) -> None:
     process.run(["nft", "delete", "table", "ip", network.table], timeout=_SECONDS, check=False)
     process.run(["ip", "link", "delete", network.veth], timeout=_SECONDS, check=False)
     process.run(["ip", "netns", "delete", network.netns], timeout=_SECONDS, check=False)
-    others = {
-        name
-        for each in every()
-        if each.network and each.network.netns != network.netns
-        for name in each.network.forwarding
-    }
-    for name in network.forwarding:
-        if name not in others:
-            _forward(name, False)
+    stop_forwarding(set(network.forwarding) - _forwarding_of_others(network))
+    # All first: a group of the old kind (cgroup v1) knows no kill, the same processes are in both.
+    for group in network.cgroups:
+        with contextlib.suppress(OSError):
+            (group / "cgroup.kill").write_text("1", encoding="ascii")
     for group in network.cgroups:
         _remove_cgroup(group)
 
@@ -178,9 +186,24 @@ def _ways_out() -> tuple[str, ...]:
     return tuple(sorted({each["dev"] for each in routes if "dev" in each}))
 
 
+def _forwarding_of_others(network: Network) -> set[str]:
+    running = [each.network for each in every() if each.network and each.alive()]
+    return {name for each in running if each.netns != network.netns for name in each.forwarding}
+
+
+def stop_forwarding(interfaces: Iterable[str]) -> None:
+    """Switch forwarding of these interfaces off, unless the whole host forwards by now.
+
+    Another engine (Docker, libvirt, Incus) sets ip_forward, and would lose its network.
+    """
+    if (_SYSCTL / "ip_forward").read_text(encoding="ascii").strip() == "0":
+        for name in interfaces:
+            _forward(name, False)
+
+
 def _forward(interface: str, on: bool) -> bool:
     """Switch forwarding of one interface, not of the whole host; whether that changed anything."""
-    path = Path(f"/proc/sys/net/ipv4/conf/{interface}/forwarding")
+    path = _SYSCTL / f"conf/{interface}/forwarding"
     value = "1" if on else "0"
     try:
         if path.read_text(encoding="ascii").strip() == value:
@@ -194,9 +217,7 @@ def _forward(interface: str, on: bool) -> bool:
 
 
 def _remove_cgroup(group: Path) -> None:
-    """Remove the machine's own control group; a process that outlived the machine is ended first."""
-    with contextlib.suppress(OSError):
-        (group / "cgroup.kill").write_text("1", encoding="ascii")
+    """Remove the machine's own control group."""
     # A killed process is in its group until init has reaped it: the group is busy for that long.
     patience = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(OSError),

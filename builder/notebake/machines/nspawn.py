@@ -6,6 +6,7 @@ There is no hardware to set: memory, processors and disk size are the host's.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from notebake import process
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import console, pids, rootfs, supervisor
 from notebake.machines import network as networks
-from notebake.machines.machine import CONSOLE, Machine, Network
+from notebake.machines.machine import Machine, Network
 from notebake.machines.request import Request
 
 _SEED = "var/lib/cloud/seed/nocloud"
@@ -32,12 +33,7 @@ def unpack(request: Request, folder: Path) -> None:
 
     Raises MissingTool (also when this is not root), SpecError, CommandFailed that names the folder.
     """
-    if os.geteuid() != 0:
-        raise MissingTool(
-            "systemd-nspawn: needs root", "run the same command with sudo, or use the platform qemu"
-        )
-    for tool in _TOOLS:
-        process.which(tool)
+    _check_host()
     root = folder / "root"
     try:
         if request.root is not None:
@@ -54,40 +50,56 @@ def unpack(request: Request, folder: Path) -> None:
 
 
 def start(request: Request, folder: Path) -> Machine:
-    """Make the network, plant the seed, start the container from `folder`/root.
+    """Choose the addresses, plant the seed, boot the container in `folder`/root.
 
     Raises MissingTool or CommandFailed; then nothing is left on the host but `folder`.
     """
-    root = folder / "root"
     tag = networks.names(folder)
-    public = request.public_port or request.endpoint_port
     with FileLock(HOST_LOCK):
-        network = networks.create(
-            tag,
-            cgroups=_cgroups(tag),
-            public=public,
-            inside=request.notebook_port,
-            offline=request.offline,
-        )
+        network = networks.plan(tag, _cgroups(tag))
+        plant(request, folder / "root", network)
+        public = request.public_port or request.endpoint_port
+        return _boot(request.machine(folder, host=network.guest, public=public, network=network))
+
+
+def boot(machine: Machine) -> Machine:
+    """Boot a machine that does not run: the same tree, name and addresses.
+
+    Its network is made again: a reboot of the host removed it. Raises MissingTool or CommandFailed.
+    """
+    _check_host()
+    with FileLock(HOST_LOCK):
+        return _boot(machine)
+
+
+def _boot(machine: Machine) -> Machine:
+    assert machine.network is not None
+    remove(machine)
+    network = networks.create(
+        dataclasses.replace(machine.network, cgroups=_cgroups(networks.names(machine.folder)), forwarding=()),
+        public=machine.address.port,
+        inside=machine.notebook_port,
+        offline=machine.offline,
+    )
+    name = _host_name(machine.name, machine.folder)
     child: pids.Process | None = None
     try:
-        plant(request, root, network)
         pid = process.spawn(
-            arguments(root, network, _host_name(request.name, folder)),
-            log=folder / CONSOLE,
+            arguments(machine.folder / "root", network, name),
+            log=machine.console,
             env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         )
         child = pids.identify(pid)
         if child is None:
             raise CommandFailed(
-                f"systemd-nspawn: ended at once\n{console.tail(console.read(folder / CONSOLE))}"
+                f"systemd-nspawn: exited immediately\n{console.tail(console.read(machine.console))}"
             )
     except BaseException:
         if child is not None:
             child.kill()
         networks.remove(network)
         raise
-    return request.machine(folder, child, host=network.guest, public=public, network=network)
+    return dataclasses.replace(machine, process=child, network=network)
 
 
 def arguments(root: Path, network: Network, name: str) -> list[str]:
@@ -107,9 +119,9 @@ def arguments(root: Path, network: Network, name: str) -> list[str]:
 
 
 def remove(machine: Machine) -> None:
-    """Take away what an ended machine has on the host outside its folder."""
-    if machine.network is not None:
-        networks.remove(machine.network)
+    """Remove what a machine that does not run has on the host outside its folder; silent when there is nothing."""
+    assert machine.network is not None
+    networks.remove(machine.network)
     # nspawn removes it by itself only where /run is a tmpfs.
     with contextlib.suppress(OSError):
         (_PROPAGATE / _host_name(machine.name, machine.folder)).rmdir()
@@ -122,8 +134,18 @@ def _host_name(name: str, folder: Path) -> str:
 def shutdown(machine: Machine, seconds: float) -> bool:
     """Ask the machine's systemd to power off; whether it went down within `seconds`."""
     # The supervisor hands SIGTERM to nspawn, which sends systemd SIGRTMIN+3: an orderly power-off.
+    assert machine.process is not None
     machine.process.signal(signal.SIGTERM)
     return machine.process.wait(seconds)
+
+
+def _check_host() -> None:
+    if os.geteuid() != 0:
+        raise MissingTool(
+            "systemd-nspawn: needs root", "run the same command with sudo, or use the platform qemu"
+        )
+    for tool in _TOOLS:
+        process.which(tool)
 
 
 def _cgroups(tag: str) -> tuple[Path, ...]:

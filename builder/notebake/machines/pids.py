@@ -12,15 +12,20 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """`pid` with `started`: clock ticks since boot, field 22 of /proc/PID/stat (proc(5))."""
+    """`pid` with `started`: clock ticks since boot, field 22 of /proc/PID/stat (proc(5)).
+
+    `boot` is the host's boot id: after a reboot another process may have both numbers. None for one that
+    an older release recorded.
+    """
 
     pid: int
     started: int
+    boot: str | None = None
 
     def alive(self) -> bool:
         """Whether just this process still runs (a zombie does not)."""
         state, started = _look(self.pid)
-        if started != self.started:
+        if started != self.started or self.boot not in (None, _boot()):
             return False
         if state in "ZXx":
             # Started by this very process: it stays a zombie until someone asks for its exit code.
@@ -65,7 +70,11 @@ class Process:
 def identify(pid: int) -> Process | None:
     """The process with this pid, or None when there is none; a program that just ended is one."""
     _, started = _look(pid)
-    return None if started is None else Process(pid=pid, started=started)
+    return None if started is None else Process(pid=pid, started=started, boot=_boot())
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _look(pid: int) -> tuple[str, int | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 
 from notebake.errors import SpecError
 
@@ -23,29 +24,43 @@ def _bind(port: int) -> socket.socket:
     return listener
 
 
-def choose(*, wanted: int | None, endpoint: int, more: int) -> tuple[int, ...]:
+def check(port: int) -> None:
+    """Raise SpecError naming `port` when it is used or needs rights this user has not."""
+    try:
+        _bind(port).close()
+    except PermissionError:
+        raise SpecError(
+            f"port {port}: this user may not listen on it", "use a port from 1024 on, or sudo"
+        ) from None
+    except (OSError, OverflowError):
+        raise SpecError(
+            f"port {port}: already used on {LOOPBACK}",
+            f"find out by whom with `ss -tlnp sport = :{port}`, or use another port",
+        ) from None
+
+
+def choose(*, wanted: int | None, endpoint: int, more: int, kept: Mapping[int, str]) -> tuple[int, ...]:
     """The public port, then `more` free ports, all different, on 127.0.0.1.
 
-    The public port is `wanted` when given, else `endpoint` when it can be had, else any free one.
-    Raises SpecError naming a `wanted` port that is used or needs rights this user has not.
+    The public port is `wanted` when given, else `endpoint` when it can be had, else any free one. `kept`:
+    port -> the machine, maybe a stopped one, that it belongs to. Raises SpecError naming a `wanted` port.
     """
+    if wanted is not None and wanted in kept:
+        raise SpecError(
+            f"port {wanted}: belongs to the machine {kept[wanted]}",
+            f"use another port, or delete that machine: notebake delete {kept[wanted]}",
+        )
+    if wanted is not None:
+        check(wanted)
+    chosen: list[int] = []
     with ExitStack() as held:
-        if wanted is not None:
-            try:
-                public = held.enter_context(_bind(wanted))
-            except PermissionError:
-                raise SpecError(
-                    f"port {wanted}: this user may not listen on it", "use a port from 1024 on, or sudo"
-                ) from None
-            except (OSError, OverflowError):
-                raise SpecError(
-                    f"port {wanted}: already used on {LOOPBACK}",
-                    f"see who uses it with `ss -tlnp sport = :{wanted}`, or name another port",
-                ) from None
-        else:
-            try:
-                public = held.enter_context(_bind(endpoint))
-            except OSError:
-                public = held.enter_context(_bind(0))
-        taken = [public, *(held.enter_context(_bind(0)) for _ in range(more))]
-        return tuple(each.getsockname()[1] for each in taken)
+        first = endpoint if wanted is None else wanted
+        if first not in kept:
+            with suppress(OSError):
+                held.enter_context(_bind(first))
+                chosen.append(first)
+        while len(chosen) < 1 + more:
+            port = held.enter_context(_bind(0)).getsockname()[1]
+            if port not in kept:
+                chosen.append(port)
+    return tuple(chosen)

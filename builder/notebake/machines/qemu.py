@@ -1,14 +1,16 @@
 """Machines in QEMU: a real disk, kernel and boot loader behind QEMU's user network.
 
-The base is never written to: every machine has a qcow2 overlay in its own folder. All ports are bound
+The base is never written to: every machine has a qcow2 overlay and a hard link to its base in its own folder. All ports are bound
 to 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 from notebake import accelerator, process, seed
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import console, pids, ports
-from notebake.machines.machine import CANARY_PORT, CONSOLE, Machine
+from notebake.machines.machine import Machine, every
 from notebake.machines.request import Request
 
 _QMP = "qmp"
@@ -25,7 +27,7 @@ _SOCKET_LIMIT = 107  # sun_path, unix(7)
 
 
 def start(request: Request, folder: Path) -> Machine:
-    """Make the overlay and the seed, start QEMU, return once it holds its ports.
+    """Choose the ports, make the disk and the seed, boot; return once QEMU holds its ports.
 
     Raises MissingTool, CommandFailed (which names the folder), SpecError; the caller removes `folder`.
     """
@@ -37,46 +39,68 @@ def start(request: Request, folder: Path) -> Machine:
         raise SpecError(
             f"{folder}: this path is too long for a socket", "set XDG_STATE_HOME to a shorter one"
         )
+    kept = {port: each.name for each in every() for port in _ports(each)}
+    public, ssh, canary = ports.choose(
+        wanted=request.public_port, endpoint=request.endpoint_port, more=2, kept=kept
+    )
+    machine = request.machine(folder, host=ports.LOOPBACK, public=public, ssh=ssh, canary=canary)
     chosen = accelerator.choose(request.accel)
-    public, ssh, canary = ports.choose(wanted=request.public_port, endpoint=request.endpoint_port, more=2)
     _disks(request, folder)
-    argv = arguments(request, folder, chosen, public=public, ssh=ssh, canary=canary)
-    pid = process.spawn(argv, log=folder / _LOG)
+    return _boot(machine, chosen)
+
+
+def boot(machine: Machine) -> Machine:
+    """Boot a machine that does not run: the same disk and ports. Raises MissingTool, CommandFailed, SpecError."""
+    for port in _ports(machine):
+        ports.check(port)
+    return _boot(machine, accelerator.choose(machine.accel))
+
+
+def _boot(machine: Machine, chosen: accelerator.Accelerator) -> Machine:
+    folder = machine.folder
+    pid = process.spawn(arguments(machine, chosen), log=folder / _LOG)
     child = pids.identify(pid)
     try:
         if child is None or not _listening(child, folder / _QMP):
-            said = console.tail(console.read(folder / _LOG))
+            output = console.tail(console.read(folder / _LOG))
             raise CommandFailed(
-                f"{accelerator.QEMU}: ended at once\n{said}", "is a port or the image in use?"
+                f"{accelerator.QEMU}: exited immediately\n{output}", "is a port or the image in use?"
             )
     except BaseException:
         if child is not None:
             child.kill()
         raise
-    return request.machine(folder, child, host=ports.LOOPBACK, public=public, ssh=ssh, canary=canary)
+    return dataclasses.replace(machine, process=child)
 
 
-def arguments(
-    request: Request,
-    folder: Path,
-    chosen: accelerator.Accelerator,
-    *,
-    public: int,
-    ssh: int,
-    canary: int,
-) -> list[str]:
+def remove(machine: Machine) -> None:
+    """Remove the monitor's socket of a machine that does not run: it has nothing outside its folder."""
+    (machine.folder / _QMP).unlink(missing_ok=True)
+
+
+def _ports(machine: Machine) -> tuple[int, ...]:
+    if machine.platform != "qemu":
+        return ()
+    return (machine.address.port, machine.ssh.port, machine.canary.port)
+
+
+def arguments(machine: Machine, chosen: accelerator.Accelerator) -> list[str]:
     """QEMU's command line; a comma in a path is doubled, as QEMU's option parser wants."""
-    forwards = ((public, request.notebook_port), (ssh, 22), (canary, CANARY_PORT))
-    network = ["user", "id=net", *(["restrict=on"] if request.offline else [])]
-    network += [f"hostfwd=tcp:{ports.LOOPBACK}:{outside}-:{inside}" for outside, inside in forwards]
+    folder = machine.folder
+    inside = (machine.notebook_port, 22, machine.canary_inside)
+    network = ["user", "id=net", *(["restrict=on"] if machine.offline else [])]
+    network += [
+        f"hostfwd=tcp:{ports.LOOPBACK}:{outside}-:{port}"
+        for outside, port in zip(_ports(machine), inside, strict=True)
+    ]
     return [
         accelerator.QEMU,
         *chosen.qemu_args(),
         # No floppy, CD drive, VGA or PXE ROM: the firmware would ask each of them in turn.
         *("-nodefaults", "-no-user-config", "-display", "none"),
-        *("-name", f"notebake-{request.name}"),
-        *("-smp", str(request.cpus), "-m", str(request.memory_mib)),
-        *("-chardev", f"file,id=console,path={_path(folder / CONSOLE)}", "-serial", "chardev:console"),
+        *("-name", f"notebake-{machine.name}"),
+        *("-smp", str(machine.cpus), "-m", str(machine.memory_mib)),
+        *("-chardev", f"file,id=console,path={_path(machine.console)}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,path={_path(folder / _QMP)},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
         *(
@@ -92,6 +116,7 @@ def arguments(
 
 def shutdown(machine: Machine, seconds: float) -> bool:
     """Press the machine's power button through QMP; whether it went down within `seconds`."""
+    assert machine.process is not None
     with contextlib.suppress(OSError, ValueError):
         _qmp(machine.folder / _QMP, "system_powerdown")
         return machine.process.wait(seconds)
@@ -110,7 +135,8 @@ def _disks(request: Request, folder: Path) -> None:
         (folder / "seed.iso").chmod(0o600)
         info = process.run(["qemu-img", "info", "--output=json", request.disk], timeout=60).stdout
         size = max(int(json.loads(info)["virtual-size"]), request.disk_gib * 1024**3)
-        base = request.disk.resolve()
+        base = folder / "base.qcow2"
+        _keep(request.disk.resolve(), base)
         argv: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base]
         process.run([*argv, overlay, str(size)], timeout=60)
     except MissingTool:
@@ -121,6 +147,14 @@ def _disks(request: Request, folder: Path) -> None:
         ) from None
     except OSError as error:
         raise CommandFailed(f"{folder}: cannot be written: {error.strerror}", "is the disk full?") from None
+
+
+def _keep(disk: Path, base: Path) -> None:
+    """Keep the base for as long as the machine: the next bake replaces the image, a cache may be emptied."""
+    try:
+        base.hardlink_to(disk)
+    except OSError:  # another file system, or a file of another user's
+        shutil.copyfile(disk, base)
 
 
 def _listening(child: pids.Process, path: Path) -> bool:

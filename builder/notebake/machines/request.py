@@ -10,7 +10,6 @@ from pathlib import Path
 from notebake.accelerator import Choice
 from notebake.address import Address
 from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Machine, Network, Platform
-from notebake.machines.pids import Process
 from notebake.ssh import Ssh
 
 
@@ -52,7 +51,6 @@ class Request:
     def machine(
         self,
         folder: Path,
-        process: Process,
         *,
         host: str,
         public: int,
@@ -60,14 +58,14 @@ class Request:
         canary: int = CANARY_PORT,
         network: Network | None = None,
     ) -> Machine:
-        """Return the machine that `process` runs in `folder`: all its ports are on `host`."""
+        """Return the machine of this request, not yet booted, in `folder`: all its ports are on `host`."""
         return Machine(
             name=self.name,
             platform=self.platform,
             target=self.target,
             source=self.source,
             sha256=self.sha256,
-            process=process,
+            process=None,
             address=Address(host=host, port=public),
             notebook_port=self.notebook_port,
             own_certificate=self.own_certificate,
@@ -80,4 +78,8 @@ class Request:
             fingerprint=None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             network=network,
+            memory_mib=self.memory_mib,
+            cpus=self.cpus,
+            accel=self.accel,
+            offline=self.offline,
         )
