@@ -92,14 +92,14 @@ class Runner:
         return {key: filled(value, contexts) for key, value in job.get("outputs", {}).items()}
 
 
-# No machine is started here: bake, launch, probe and stop are stand-ins, every other command is the real one.
+# No machine is started here: bake, launch, probe and delete are stand-ins, every other command is the real one.
 _STAND_IN = """#!{python}
 import os, shutil, sys
 if sys.argv[1] == "bake":
     shutil.copytree({image!r}, "baked", dirs_exist_ok=True)
 elif sys.argv[1] == "probe":
     print(open({probe!r}).read())
-elif sys.argv[1] in ("launch", "stop", "doctor"):
+elif sys.argv[1] in ("launch", "delete", "doctor"):
     print("{{}}")
 else:
     os.environ["PYTHONPATH"] = {packages!r}

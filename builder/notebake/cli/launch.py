@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebake.cli import options
+from notebake.cli import options, selection
+
+if TYPE_CHECKING:
+    from notebake.errors import NotebakeError
 
 
 def _image(name: str, url: str) -> Path:
@@ -68,32 +70,50 @@ def _image(name: str, url: str) -> Path:
     type=click.FloatRange(1),
     default=1200,
     show_default=True,
-    help="Seconds to wait for the notebook server.",
+    help="Seconds to wait for each notebook server.",
+)
+@click.option("--count", type=click.IntRange(1, 1000), help="Start this many machines: NAME-1, NAME-2, ...")
+@click.option(
+    "--csv",
+    "csv_path",
+    metavar="FILE|-",
+    help="Write name, URL, fingerprint, token and ssh command as CSV. Only you can read the file.",
 )
 @options.accel
 @options.as_json
 def command(
     target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, name: str | None,
     public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
-    accel: Any, as_json: bool,
-) -> None:  # fmt: skip
+    count: int | None, csv_path: str | None, accel: Any, as_json: bool,
+) -> int:  # fmt: skip
     """TARGET boots the base image with user-data only; --image boots a golden image. The command waits for
     the notebook server, pins the certificate that the machine prints on its console, and prints the address.
+
+    With --count several machines boot at the same time, as many as the host has processors and free memory. If
+    one fails, it is named and the others stay.
 
     \b
     Examples:
       notebake launch debian-13
       notebake launch --image baked/debian-13.qcow2
       notebake launch --image debian-13@stable
+      notebake launch --image debian-13@stable --count 30 --name class --csv class.csv
       notebake launch debian-13 --platform nspawn    # seconds instead of minutes; needs root
     """
     from notebake import launch
+    from notebake.cli import handout
     from notebake.errors import SpecError
-    from notebake.machines.lifecycle import token
     from notebake.progress import Steps
 
     if (target is None) == (image is None):
         raise SpecError("give either TARGET or --image FILE", "for example: notebake launch debian-13")
+    if count is not None and (name is None or public_port is not None):
+        raise SpecError(
+            "--count needs --name, and cannot be used together with --port",
+            "for example: notebake launch debian-13 --count 30 --name class",
+        )
+    if csv_path == "-" and as_json:
+        raise SpecError("--csv - and --json cannot be used together", "write the CSV to a file: --csv FILE")
     steps = Steps()
     if image is not None:
         source = launch.from_image(_image(image, url), spec_path)
@@ -104,14 +124,13 @@ def command(
         "platform": platform, "public_port": public_port, "memory_mib": memory_mib, "cpus": cpus,
         "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel,
     }  # fmt: skip
-    machine = launch.launch_machine(source, name=name, steps=steps, settings=settings)
-    secret = token(machine)
-    if as_json:
-        row = {"name": machine.name, "url": machine.url, "fingerprint": machine.fingerprint, "token": secret}
-        click.echo(json.dumps(row, indent=2))
-        return
-    click.echo(f"\n{machine.name} serves notebooks at {machine.url}")
-    click.echo(f"  certificate  SHA256 {machine.fingerprint}")
-    click.echo(f"  log in with  {f'the token {secret}' if secret else 'your password'}")
-    commands = " | ".join(f"notebake {command} {machine.name}" for command in ("probe", "ssh", "stop"))
-    click.echo(f"  next         {commands}")
+    failed: dict[str, NotebakeError] = {}
+    if count is None:
+        machines = [launch.launch_machine(source, name=name, steps=steps, settings=settings)]
+    else:
+        found, failed = launch.launch_many(
+            source, name=str(name), count=count, steps=steps, settings=settings
+        )
+        machines = list(found.values())
+    handout.deliver(machines, csv_path=csv_path, as_json=as_json, several=count is not None)
+    return selection.show(failed)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from notebake.cli import options
 from notebake.errors import NotebakeError
 
 # Section of the help -> command -> summary. A command's docstring continues its summary.
@@ -32,10 +33,13 @@ SECTIONS = {
     "Run": {
         "launch": "Start a machine from an image, or with user-data only.",
         "ps": "List the launched machines.",
-        "logs": "Print a machine's console log.",
+        "logs": "Print the console logs of machines.",
         "ssh": "Log in to a machine, or run a command on it.",
         "probe": "Check that a machine serves notebooks.",
-        "stop": "Stop machines and delete their disks and networks.",
+        "stop": "Stop machines and keep their disks.",
+        "start": "Start stopped machines.",
+        "restart": "Stop machines and start them again.",
+        "delete": "Delete machines with their disks.",
     },
     "Publish": {
         "catalog": "Manage the image catalog: add, list, show, verify, prune.",
@@ -95,9 +99,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _fail(message: str, hint: str | None, exit_code: int) -> NoReturn:
-    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
-    if hint:
-        click.echo(f"{click.style('hint:', fg='yellow')} {hint}", err=True)
+    options.show_error(message, hint)
     sys.exit(exit_code)
 
 

@@ -182,6 +182,13 @@ def _not_one_of(option: str) -> NotebakeError:
     )
 
 
+def show_error(message: str, hint: str | None) -> None:
+    """Print an error and its hint on standard error."""
+    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    if hint:
+        click.echo(f"{click.style('hint:', fg='yellow')} {hint}", err=True)
+
+
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
     """Read the spec and make its plan for `target`. Raises SpecError."""
     from notebake.plan import plan, spec, targets

@@ -1,4 +1,4 @@
-"""Prompt for a password."""
+"""Prompt for a password or a confirmation."""
 
 from __future__ import annotations
 
@@ -38,3 +38,12 @@ def new(*, from_stdin: bool, hint: str) -> str:
     if not password:
         raise SpecError("--password-stdin: the password is empty", hint)
     return password
+
+
+def confirm(question: str, *, hint: str) -> bool:
+    """Return the answer to a yes-or-no question. Without a terminal, raises SpecError with `hint`."""
+    from notebake.errors import SpecError
+
+    if not sys.stdin.isatty():
+        raise SpecError("cannot ask for confirmation: standard input is not a terminal", hint)
+    return click.confirm(f"{question}?", err=True)

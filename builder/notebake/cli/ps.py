@@ -7,18 +7,18 @@ import json
 
 import click
 
-from notebake.cli import options
+from notebake.cli import options, selection
 
 
 @click.command("ps")
+@selection.names
 @options.as_json
-def command(as_json: bool) -> None:
-    from notebake.machines import lifecycle
-
-    machines = lifecycle.machines()
+def command(patterns: tuple[str, ...], as_json: bool) -> None:
+    """A machine is running, stopped, or failed: its notebook did not answer after the last start."""
+    machines = selection.chosen(patterns, everything=not patterns)
     if as_json:
         rows = [
-            {**dataclasses.asdict(machine), "url": machine.url, "running": machine.alive()}
+            {**dataclasses.asdict(machine), "url": machine.url, "state": machine.state}
             for machine in machines
         ]
         click.echo(json.dumps(rows, indent=2, default=str))
@@ -30,8 +30,7 @@ def command(as_json: bool) -> None:
 
     table = terminal.table("machine", "state", "platform", "from", "address", "since (UTC)")
     for machine in machines:
-        state = "running" if machine.alive() else "stopped"
         source = machine.source if machine.source == "user-data" else machine.source.rsplit("/", 1)[-1]
         since = machine.created[:16].replace("T", " ")
-        table.add_row(machine.name, state, machine.platform, source, machine.url, since)
+        table.add_row(machine.name, machine.state, machine.platform, source, machine.url, since)
     terminal.console().print(table)

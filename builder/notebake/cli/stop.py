@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from notebake.cli import options
+from notebake.cli import selection
+
+if TYPE_CHECKING:
+    from notebake.machines.wait import Watch
+    from notebake.progress import Steps
 
 
 @click.command("stop")
-@click.argument("names", nargs=-1, type=options.MachineName(), metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="Stop all machines.")
-def command(names: tuple[str, ...], everything: bool) -> None:
-    from notebake.errors import SpecError
-    from notebake.machines import lifecycle
-    from notebake.progress import Steps
+@selection.names
+@selection.everything
+def command(patterns: tuple[str, ...], everything: bool) -> int:
+    """A stopped machine keeps its disk, its address and its certificate. To remove it: `notebake delete`.
 
-    if everything == bool(names):
-        raise SpecError("give either the NAME of a machine or --all", "`notebake ps` lists the machines")
-    steps = Steps()
-    for name in names or [machine.name for machine in lifecycle.machines()]:
+    \b
+    Examples:
+      notebake stop debian-13-1
+      notebake stop 'class-*'
+    """
+    from notebake.machines import lifecycle
+
+    def work(name: str, steps: Steps, watch: type[Watch]) -> None:
         with steps.step(f"stop {name}"):
             lifecycle.stop(name)
+
+    _, code = selection.each(selection.chosen(patterns, everything), work, title="stop")
+    return code
