@@ -5,19 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
+DOCTOR := $(BIN)/notebake doctor --fix --yes
 
-.PHONY: help setup packages test-packages bake test test-unit test-integration test-e2e machines lint docs man golden \
+.PHONY: help setup test-packages bake test test-unit test-integration test-e2e machines lint docs man golden \
 	bench lock clean
 
 # The first target is the default one.
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-setup: packages $(BIN)/notebake ## Install Debian packages and .venv
+setup: $(BIN)/notebake ## Make .venv and install the host's missing packages
+	@$(DOCTOR) --for bake --for launch --for probe
 
-packages:
-	@sh builder/install-packages.sh
-
+# What `notebake doctor` needs itself comes first; everything else it installs.
 $(BIN)/notebake: requirements.txt pyproject.toml
 	python3 -m venv --clear $(VENV) 2>/dev/null || { \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3-venv && python3 -m venv --clear $(VENV); }
@@ -55,12 +55,8 @@ man: setup ## Build the man pages into build/man
 test-unit: setup ## Unit tests (20 seconds)
 	$(BIN)/pytest tests/unit
 
-# What only tests need: for Windows a service manager for NSSM's own program, firmware, a TPM; for workflows jq; gpg to sign.
-TEST_PACKAGES := wine64 ovmf swtpm jq gpg gpg-agent
-
-test-packages:
-	@dpkg-query -W $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -q && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(TEST_PACKAGES); }
+test-packages: $(BIN)/notebake
+	@$(DOCTOR) --for test
 
 test-integration: setup test-packages ## Tests with real tools (6 minutes)
 	$(BIN)/pytest tests/integration

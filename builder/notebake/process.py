@@ -145,6 +145,17 @@ def run(
     return Completed(argv=tuple(args), returncode=child.returncode, stdout=output)
 
 
+def attached(argv: Sequence[str | Path], *, stdin: str | None = None) -> int:
+    """Run a program to its end on the user's terminal, where sudo can ask, and return its exit code.
+
+    `stdin` is text for it to read. Its output goes to standard error: standard output is the caller's. Raises
+    MissingTool.
+    """
+    args = [str(which(str(argv[0])))] + [str(arg) for arg in argv[1:]]
+    text = None if stdin is None else stdin.encode()
+    return subprocess.run(args, input=text, stdout=2, env=environment(), check=False).returncode
+
+
 def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> int:
     """Start a program in its own session and append its output to `log`. Return its pid (also its pgid)."""
     args = [str(which(str(argv[0])))] + [str(arg) for arg in argv[1:]]

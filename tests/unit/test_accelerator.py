@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from notebake.accelerator import Accelerator, Choice, decide, parse_version
+from notebake.accelerator import Accelerator, Choice, Facts, decide, parse_version
 from notebake.errors import CommandFailed, MissingTool
 
 INTEL = "processor\t: 0\nflags\t\t: fpu vme vmx est\n"
@@ -14,48 +14,75 @@ PLAIN = "processor\t: 0\nflags\t\t: fpu vme hypervisor\n"
 LOOKALIKE = "model name\t: vmx svm\nflags\t\t: fpu vmxnet svme\nbugs\t\t: svm\n"
 
 
+def linux(cpuinfo: str, kvm_opens: bool = True, version: tuple[int, int] = (10, 0)) -> Facts:
+    return Facts(system="linux", machine="x86_64", cpuinfo=cpuinfo, kvm_opens=kvm_opens, version=version)
+
+
+def other(system: str, machine: str = "x86_64", hvf: bool = False) -> Facts:
+    return Facts(system=system, machine=machine, hvf=hvf, version=(10, 0))
+
+
 @pytest.mark.parametrize("cpuinfo", [INTEL, AMD])
 @pytest.mark.parametrize("wanted", ["auto", "kvm"])
 def test_kvm_where_it_can_work(wanted: Choice, cpuinfo: str) -> None:
-    chosen = decide(wanted, cpuinfo=cpuinfo, kvm_opens=True, version=(7, 2))
+    chosen = decide(wanted, linux(cpuinfo, version=(7, 2)))
     assert chosen == Accelerator(name="kvm", machine="q35", cpu="host")
-    assert chosen.name == "kvm"
 
 
 @pytest.mark.parametrize(
-    ("cpuinfo", "kvm_opens"),
-    [(PLAIN, True), (LOOKALIKE, True), ("", True), (INTEL, False), (PLAIN, False)],
-)
-def test_auto_falls_back_to_tcg(cpuinfo: str, kvm_opens: bool) -> None:
-    chosen = decide("auto", cpuinfo=cpuinfo, kvm_opens=kvm_opens, version=(10, 0))
-    assert chosen.name == "tcg"
-    assert chosen.name == "tcg"
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "kvm_opens", "reason"),
+    ("facts", "why"),
     [
-        (PLAIN, True, "neither vmx nor svm"),
-        (INTEL, False, "no permission to open"),
-        (PLAIN, False, "neither"),
+        (linux(PLAIN), "kvm: the processor has neither vmx nor svm"),
+        (linux(LOOKALIKE), "kvm: the processor has neither vmx nor svm"),
+        (linux(""), "kvm: the processor has neither vmx nor svm"),
+        (linux(PLAIN, kvm_opens=False), "kvm: the processor has neither vmx nor svm"),
+        (linux(INTEL, kvm_opens=False), "kvm: /dev/kvm does not exist, or this user has no permission"),
+        (other("darwin", "arm64", hvf=True), "hvf: the machines are x86-64, this Mac is arm64"),
+        (other("darwin"), "hvf: macOS says that it cannot virtualize here"),
+        (other("win32", "AMD64"), "whpx: notebake does not use it"),
+        (other("netbsd10"), "nvmm: notebake does not use it"),
     ],
 )
-def test_kvm_is_refused_with_the_reason(cpuinfo: str, kvm_opens: bool, reason: str) -> None:
+def test_auto_falls_back_to_tcg_and_says_why(facts: Facts, why: str) -> None:
+    chosen = decide("auto", facts)
+    assert chosen.name == "tcg" and chosen.cpu == "max"
+    assert str(chosen.why_tcg).startswith(why)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "hvf"])
+def test_hvf_on_a_mac_that_virtualizes_x86(wanted: Choice) -> None:
+    chosen = decide(wanted, other("darwin", hvf=True))
+    assert chosen == Accelerator(name="hvf", machine="q35", cpu="host")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "facts", "reason"),
+    [
+        ("kvm", linux(PLAIN), "neither vmx nor svm"),
+        ("kvm", linux(INTEL, kvm_opens=False), "no permission to open"),
+        ("kvm", linux(PLAIN, kvm_opens=False), "neither"),
+        ("kvm", other("darwin", hvf=True), "not on this system, which has hvf"),
+        ("hvf", linux(INTEL), "not on this system, which has kvm"),
+        ("hvf", other("darwin", "arm64"), "this Mac is arm64"),
+    ],
+)
+def test_hardware_is_refused_with_the_reason(wanted: Choice, facts: Facts, reason: str) -> None:
     with pytest.raises(MissingTool, match=reason) as caught:
-        decide("kvm", cpuinfo=cpuinfo, kvm_opens=kvm_opens, version=(10, 0))
+        decide(wanted, facts)
     assert caught.value.hint is not None
     assert "--accel tcg" in caught.value.hint
 
 
 def test_tcg_is_kept_where_kvm_would_work() -> None:
-    assert decide("tcg", cpuinfo=INTEL, kvm_opens=True, version=(10, 0)).name == "tcg"
+    chosen = decide("tcg", linux(INTEL))
+    assert (chosen.name, chosen.why_tcg) == ("tcg", "asked for")
 
 
 @pytest.mark.parametrize("version", [(7, 2), (8, 0)])
 def test_old_qemu_without_kvm_is_refused(version: tuple[int, int]) -> None:
     with pytest.raises(MissingTool, match="too old"):
-        decide("auto", cpuinfo="", kvm_opens=False, version=version)
-    assert decide("auto", cpuinfo=INTEL, kvm_opens=True, version=version).name == "kvm"
+        decide("auto", linux("", kvm_opens=False, version=version))
+    assert decide("auto", linux(INTEL, version=version)).name == "kvm"
 
 
 def test_what_qemu_is_told() -> None:

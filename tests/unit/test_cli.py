@@ -103,9 +103,6 @@ def test_a_missing_tool_is_named_with_doctor(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
     code, _, err = run("bake", "debian-13")
     assert code == 3 and "packer" in err and "notebake doctor" in err
-    code, out, _ = run("doctor", "--json")
-    found = json.loads(out)
-    assert code == 3 and " packer " in found["mend"] and " chromium " in found["mend"]
     with pytest.raises(MissingTool):
         process.which("packer")
 

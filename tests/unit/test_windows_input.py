@@ -22,8 +22,8 @@ from tests.certificates import NOW
 from tests.conftest import Run
 from tests.rendering import user_data
 
-from notebake import doctor
 from notebake.bake import windows_iso as iso
+from notebake.doctor import windows as windows_doctor
 from notebake.errors import SpecError
 from notebake.plan import plan, spec, targets, windows
 from notebake.plan.plan import Plan
@@ -112,13 +112,13 @@ def test_a_file_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
 def test_doctor_looks_at_the_iso_of_a_spec(tmp_path: Path) -> None:
     sha256 = windows_iso(tmp_path / "w.iso", wim(IMAGES))
     given = spec.Windows(iso="w.iso", iso_sha256=sha256)
-    rows = {row.what: row for row in doctor.examine_windows(given, tmp_path)}
+    rows = {row.what: row for row in windows_doctor.examine(given, tmp_path)}
     assert rows["Windows ISO"].ok
     assert not rows["virtio-win ISO"].ok and "not set" in rows["virtio-win ISO"].detail
     (tmp_path / "w.iso").write_bytes(b"")
-    rows = {row.what: row for row in doctor.examine_windows(given, tmp_path)}
+    rows = {row.what: row for row in windows_doctor.examine(given, tmp_path)}
     assert not rows["Windows ISO"].ok and "SHA-256" in rows["Windows ISO"].detail
-    assert doctor.examine_windows(spec.Windows(), tmp_path) == []
+    assert windows_doctor.examine(spec.Windows(), tmp_path) == []
 
 
 @pytest.mark.parametrize("user", ["administrator", "guest", "con", "lpt1", "a" * 21, "system"])

@@ -66,10 +66,10 @@ spec_file: Decorator = click.option(
 )
 accel: Decorator = click.option(
     "--accel",
-    type=click.Choice(["auto", "kvm", "tcg"]),
+    type=click.Choice(["auto", "kvm", "hvf", "tcg"]),
     default="auto",
     show_default=True,
-    help="Accelerator; auto uses KVM only if the processor has vmx or svm.",
+    help="Accelerator; auto uses the host's hardware (kvm on Linux, hvf on macOS) if it works, else tcg.",
 )
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 catalog: Decorator = click.option(

@@ -1,0 +1,1 @@
+"""What a host must have for which command, and the commands that install what is missing."""

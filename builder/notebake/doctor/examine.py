@@ -1,0 +1,95 @@
+"""What this host has and lacks of what notebake's jobs need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from notebake import accelerator, process
+from notebake.doctor.needs import Host, Need, all_needs
+from notebake.errors import MissingTool, NotebakeError
+
+_FREE_GIB = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing checked. `package`: what to install where it is missing; `suite`: the only suite of Debian
+    that has it, where the host's own has not. `possible`: no for what this kind of host cannot do at all, which is
+    no fault of it: `ok`, and `detail` says what to do instead.
+    """
+
+    what: str
+    needed_for: str
+    ok: bool
+    detail: str
+    package: str | None = None
+    suite: str | None = None
+    possible: bool = True
+
+
+def examine(jobs: Collection[str], host: Host | None, cache: Path) -> list[Finding]:
+    """Return every finding, the good ones too; starts no program but `qemu-system-x86_64 --version`."""
+    found = [_need(need, host) for need in all_needs(jobs)]
+    if not {"bake", "launch"}.isdisjoint(jobs):
+        found.append(_root())
+    if "bake" in jobs:
+        found.append(_disk(cache))
+    emulator = next((need for need in all_needs(jobs) if need.what == accelerator.QEMU), None)
+    if emulator is not None and process.has(accelerator.QEMU):
+        found.append(_acceleration(emulator, host))
+    return found
+
+
+def _need(need: Need, host: Host | None) -> Finding:
+    try:
+        there = need.what if need.what.startswith("/") else str(process.which(need.what))
+        if Path(there).exists():
+            return Finding(what=need.what, needed_for=need.purpose, ok=True, detail=there)
+    except MissingTool:
+        pass
+    if host is None:
+        return Finding(what=need.what, needed_for=need.purpose, ok=False, detail="not installed")
+    if host.manager in need.not_on:
+        detail = f"not on {host.title}: {need.instead}"
+        return Finding(what=need.what, needed_for=need.purpose, ok=True, detail=detail, possible=False)
+    return Finding(
+        what=need.what,
+        needed_for=need.purpose,
+        ok=False,
+        detail="not installed" if need.package(host) else f"not installed, {need.by_hand}",
+        package=need.package(host),
+        suite=need.suites.get(host.key),
+    )
+
+
+def _root() -> Finding:
+    root = os.geteuid() == 0
+    ok = root or process.has("sudo")
+    detail = "yes" if root else "no: use sudo for these" if ok else "no, and sudo is not installed"
+    return Finding(what="root", needed_for="the debian-13 base, launch on nspawn", ok=ok, detail=detail)
+
+
+def _disk(cache: Path) -> Finding:
+    free = shutil.disk_usage(cache).free / 2**30
+    detail = f"{free:.0f} GiB free at {cache}, {_FREE_GIB} needed"
+    return Finding(what="disk space", needed_for="bake", ok=free >= _FREE_GIB, detail=detail)
+
+
+def _acceleration(emulator: Need, host: Host | None) -> Finding:
+    """Return how QEMU runs machines here; one that is too old is installed again where a suite has a newer."""
+    suite = emulator.suites.get(host.key) if host else None
+    try:
+        chosen = accelerator.choose("auto")
+        detail = (
+            chosen.name if chosen.why_tcg is None else f"tcg, a boot takes a minute or more: {chosen.why_tcg}"
+        )
+        return Finding(what="acceleration", needed_for=emulator.purpose, ok=True, detail=detail)
+    except NotebakeError as error:
+        return Finding(
+            what="acceleration", needed_for=emulator.purpose, ok=False, detail=error.message,
+            package=emulator.package(host) if host and suite else None, suite=suite,
+        )  # fmt: skip
