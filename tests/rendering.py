@@ -9,9 +9,9 @@ from notebake.render import output
 from notebake.render.user_data import UserData
 
 
-def packer_files(plan: Plan) -> tuple[RenderedFile, ...]:
-    """Return the Packer template with the payload of `plan`."""
-    return output.packer_files(plan, files.build(plan))
+def packer_files(plan: Plan, *, sources: tuple[str, ...] = ("qemu",)) -> tuple[RenderedFile, ...]:
+    """Return the Packer template for `sources` with the payload of `plan`."""
+    return output.packer_files(plan, files.build(plan), sources=sources)
 
 
 def user_data(plan: Plan) -> UserData:

@@ -126,7 +126,7 @@ def test_a_broken_answer_file_is_refused(old: str, new: str) -> None:
 @pytest.mark.parametrize("name", ["windows-2025", "windows-2022"])
 def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> None:
     plan = make_plan(target=name)
-    made = {item.path: item.data for item in packer_files(plan)}
+    made = {item.path: item.data for item in packer_files(plan, sources=windows_packer.SOURCES)}
     text = made["answer/Autounattend.xml"].decode()
     root = ElementTree.fromstring(text)
     base = targets.get(name).base
@@ -147,7 +147,8 @@ def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> No
     install = made["scripts/cloudbase-init.ps1"].decode()
     assert "'cloudbase-init.conf', 'cloudbase-init-unattend.conf'" in install
     template = made["windows.pkr.hcl"].decode()
-    for path in re.findall(r"\$\{path\.root\}/([\w./-]+)", template + made["clouds.pkr.hcl"].decode()):
+    sources = "".join(made[f"{name}.pkr.hcl"].decode() for name in windows_packer.SOURCES)
+    for path in re.findall(r"\$\{path\.root\}/([\w./-]+)", template + sources):
         assert path in made, path
     (download,) = re.findall(r'direction += "download"\n +source += "C:/Windows/Temp/([\w.]+)"', template)
     for named in re.findall(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notebake import accelerator, paths, process, ssh
 from notebake.accelerator import Accelerator
-from notebake.bake import environment, windows_media
+from notebake.bake import environment, packer_plugins, windows_media
 from notebake.bake import inputs as bake_inputs
 from notebake.bake import wheelhouse as wheels
 from notebake.bake import windows as bake_windows
@@ -79,7 +79,13 @@ def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: 
 
 
 def _packer(
-    plan: Plan, work: Path, variables: dict[str, str], var_file: Path, log: Path, steps: Steps
+    plan: Plan,
+    work: Path,
+    variables: dict[str, str],
+    var_file: Path,
+    plugins: Path | None,
+    log: Path,
+    steps: Steps,
 ) -> None:
     from notebake.bake import packer
 
@@ -90,12 +96,13 @@ def _packer(
         if text.startswith("notebake: "):
             steps.note(text.removeprefix("notebake: "))
 
-    only = ("qemu.image",) if plan.target.is_windows else ()
     with steps.step("check the template"):
-        packer.validate(work / "packer", variables=variables, var_file=var_file, only=only)
+        packer.validate(work / "packer", variables=variables, var_file=var_file, plugins=plugins)
     steps.begin("start Packer")
     try:
-        packer.build(work / "packer", variables=variables, var_file=var_file, log=log, line=line, only=only)
+        packer.build(
+            work / "packer", variables=variables, var_file=var_file, log=log, line=line, plugins=plugins
+        )
     except BaseException as error:
         step = steps.current
         steps.end(ok=False)
@@ -112,7 +119,14 @@ def _packer(
 
 
 def _packer_linux(
-    plan: Plan, payload: Payload, work: Path, chosen: Accelerator, wheelhouse: Path, log: Path, steps: Steps
+    plan: Plan,
+    payload: Payload,
+    work: Path,
+    chosen: Accelerator,
+    wheelhouse: Path,
+    plugins: Path | None,
+    log: Path,
+    steps: Steps,
 ) -> str:
     """Run Packer on a machine from the base image; return the base image's SHA-256 (hex)."""
     disk = bases.disk(plan, steps, log)
@@ -124,7 +138,7 @@ def _packer_linux(
     seed = nocloud.build_seed(ssh.new_key(work / "key"))
     write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
     variables = _variables(work, chosen, disk, served, folder)
-    _packer(plan, work, variables, work / "packer/variables.pkrvars.json", log, steps)
+    _packer(plan, work, variables, work / "packer/variables.pkrvars.json", plugins, log, steps)
     return variables["base_checksum"].removeprefix("sha256:")
 
 
@@ -136,12 +150,13 @@ def bake(
     steps: Steps,
     now: datetime,
     folder: Path = Path(),
+    plugins: Path | None = None,
     force: bool = False,
 ) -> Baked:
     """Bake `plan` into `output`/<target>.qcow2 with its record.
 
     Return the existing image if no input has changed, unless `force` is set. `now` (UTC) and the git state
-    of the spec's `folder` go into the record. Raises MissingTool, CommandFailed, SpecError, RecordError.
+    of the spec's `folder` go into the record. `plugins` is a folder of Packer's plugins. Raises MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
@@ -156,6 +171,9 @@ def bake(
             windows_media.check_tools(windows_packer.base(plan))
     for tool in ("packer", "qemu-img", "xorriso"):
         process.which(tool)
+    template = render_output.packer_files(plan, payload)
+    with steps.step("check Packer and its plugins"):
+        packer_plugins.prepare(template, plugins)
     chosen = accelerator.choose(accel)
     output.mkdir(parents=True, exist_ok=True)
     log = output / f"{name}.log"
@@ -171,16 +189,15 @@ def bake(
         )
     with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}.") as scratch:
         work = Path(scratch)
-        template = render_output.packer_files(plan, payload)
         write_folder(work / "packer", template)
         if plan.target.is_windows:
             with bake_windows.prepared(
                 plan, template, work, folder, chosen, _cpus(), wheelhouse, log
             ) as var_file:
-                _packer(plan, work, {}, var_file, log, steps)
+                _packer(plan, work, {}, var_file, plugins, log, steps)
             base = plan.spec.windows.iso_sha256
         else:
-            base = _packer_linux(plan, payload, work, chosen, wheelhouse, log, steps)
+            base = _packer_linux(plan, payload, work, chosen, wheelhouse, plugins, log, steps)
         packed = work / image.name
         with steps.step("compress"):
             process.run(
@@ -213,7 +230,6 @@ def _record(
     commit: record.Commit | None,
 ) -> Record:
     status = image.stat()
-    packer = process.run(["packer", "version"], timeout=60, env={"CHECKPOINT_DISABLE": "1"}).stdout
     url = plan.target.base.url if isinstance(plan.target.base, Download) else None
     return Record(
         format=record.FORMAT,
@@ -236,7 +252,7 @@ def _record(
         packages=tuple(line.split(" ", 1)[0] for line in plan.lock.lines),
         tools=bake_inputs.tool_versions(plan)
         | {
-            "packer": packer.decode().split()[1].removeprefix("v"),
+            "packer": packer_plugins.dotted(packer_plugins.version()),
             "qemu": ".".join(map(str, accelerator.qemu_version())),
             "accelerator": chosen.name,
         },

@@ -55,11 +55,12 @@ def inputs(plan: Plan, payload: Payload) -> dict[str, str]:
 
     It holds no secret: config.json, which could hold one, is there as a digest.
     """
-    # guest.tar.gz is left out: its bytes follow from the payload and the host's zlib.
+    # guest.tar.gz is left out: its bytes follow from the payload and the host's zlib. So are the plugins, which are
+    # Packer's.
     parts = {
         f"packer/{item.path}": item.data
         for item in output.packer_files(plan, payload)
-        if item.path != "guest.tar.gz"
+        if item.path != "guest.tar.gz" and not item.path.startswith("plugins/")
     }
     parts |= {f"guest/{item.path}": item.data for item in payload.files}
     parts |= {f"seed/{name}": data for name, data in nocloud.build_seed("key").items()}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from notebake import process
+from notebake.bake import packer_plugins
 from notebake.errors import CommandFailed
 
 with warnings.catch_warnings():
@@ -59,12 +60,11 @@ class _Packer(packer.Packer):  # type: ignore[misc]
         variables: dict[str, str],
         var_file: Path,
         scratch: str,
-        only: list[str],
+        plugins: Path | None,
     ) -> None:
         template = next(folder.glob("*.pkr.hcl"))
         super().__init__(
             str(template),
-            only=only,
             vars=variables,
             var_file=str(var_file),
             exec_path=str(process.which("packer")),
@@ -75,8 +75,9 @@ class _Packer(packer.Packer):  # type: ignore[misc]
         self.packer: Any = self.packer.bake(
 
             _out=sink, _err_to_out=True, _out_bufsize=0, _tty_out=False, _bg=True,
-            _env=process.environment({"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1", "PACKER_CACHE_DIR":
-                                      str(folder / "packer_cache"), "TMPDIR": scratch}),
+            _env=process.environment(packer_plugins.settings(plugins) | {
+                "PACKER_CACHE_DIR": str(folder / "packer_cache"), "TMPDIR": scratch,
+            }),
         )  # fmt: skip
 
 
@@ -87,9 +88,9 @@ def build(
     var_file: Path,
     log: Path,
     line: Callable[[str], None],
-    only: tuple[str, ...] = (),
+    plugins: Path | None = None,
 ) -> None:
-    """Run `packer build` on the template in `folder`, or only on its sources `only`.
+    """Run `packer build` on the template in `folder`, with the plugins in `plugins`; None: with Packer's own.
 
     The output goes to `log`, each line also to `line`. Raises CommandFailed. Ctrl-C cancels Packer, which
     stops its machine and removes its output, before KeyboardInterrupt is raised.
@@ -99,7 +100,8 @@ def build(
     scratch = tempfile.TemporaryDirectory(prefix="nb-")
     try:
         # parallel=True would become `-parallel=true`, which Packer refuses.
-        running = _Packer(folder, sink, variables, var_file, scratch.name, list(only)).build(parallel=False)
+        made = _Packer(folder, sink, variables, var_file, scratch.name, plugins)
+        running = made.build(parallel=False)
         try:
             running.wait()
         except sh.ErrorReturnCode as error:
@@ -120,9 +122,14 @@ def build(
         scratch.cleanup()
 
 
-def validate(folder: Path, *, variables: dict[str, str], var_file: Path, only: tuple[str, ...] = ()) -> None:
+def validate(
+    folder: Path,
+    *,
+    variables: dict[str, str],
+    var_file: Path,
+    plugins: Path | None = None,
+) -> None:
     """Run `packer validate`. Raises CommandFailed with Packer's message, which python-packer would hide."""
     argv: list[str | Path] = ["packer", "validate", f"-var-file={var_file}"]
-    argv += [f"-only={name}" for name in only]
     argv += [f"-var={name}={value}" for name, value in variables.items()]
-    process.run([*argv, folder], timeout=120, env={"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"})
+    process.run([*argv, folder], timeout=120, env=packer_plugins.settings(plugins))

@@ -24,9 +24,18 @@ from notebake.cli import options
     help="Folder for the image, its record and its log.",
 )
 @options.accel
+@click.option(
+    "--plugins",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    envvar="PACKER_PLUGIN_PATH",
+    show_envvar=True,
+    help="Folder of Packer plugins, as `packer plugins install` writes it. With it nothing is downloaded.",
+)
 @click.option("--force", is_flag=True, help="Bake even if no input has changed.")
 @options.as_json
-def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool, as_json: bool) -> None:
+def command(
+    target: str, spec_path: Path, output: Path, accel: Any, plugins: Path | None, force: bool, as_json: bool
+) -> None:
     """If no input has changed since the last bake, the existing image is kept.
 
     \b
@@ -45,6 +54,7 @@ def command(target: str, spec_path: Path, output: Path, accel: Any, force: bool,
         steps=Steps(),
         now=datetime.now(UTC),
         folder=spec_path.resolve().parent,
+        plugins=plugins and plugins.resolve(),
         force=force,
     )
     if as_json:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebake import accelerator, process
+from notebake.bake import packer_plugins
 from notebake.doctor.needs import Host, Need, all_needs
 from notebake.errors import MissingTool, NotebakeError
 
@@ -32,7 +33,7 @@ class Finding:
 
 
 def examine(jobs: Collection[str], host: Host | None, cache: Path) -> list[Finding]:
-    """Return every finding, the good ones too; starts no program but `qemu-system-x86_64 --version`."""
+    """Return every finding, the good ones too; starts QEMU and Packer for their versions, and no other program."""
     found = [_need(need, host) for need in all_needs(jobs)]
     if not {"bake", "launch"}.isdisjoint(jobs):
         found.append(_root())
@@ -41,6 +42,8 @@ def examine(jobs: Collection[str], host: Host | None, cache: Path) -> list[Findi
     emulator = next((need for need in all_needs(jobs) if need.what == accelerator.QEMU), None)
     if emulator is not None and process.has(accelerator.QEMU):
         found.append(_acceleration(emulator, host))
+    if not {"bake", "windows"}.isdisjoint(jobs) and process.has("packer"):
+        found.append(_packer())
     return found
 
 
@@ -93,3 +96,26 @@ def _acceleration(emulator: Need, host: Host | None) -> Finding:
             what="acceleration", needed_for=emulator.purpose, ok=False, detail=error.message,
             package=emulator.package(host) if host and suite else None, suite=suite,
         )  # fmt: skip
+
+
+def _packer() -> Finding:
+    """Return Packer's version and which of its plugins it has; a bake fetches those that are missing."""
+    what, purpose = "Packer's plugins", "bake"
+    try:
+        version = packer_plugins.version()
+        words = [f"Packer {packer_plugins.dotted(version)}"]
+        if version < packer_plugins.FIRST_WITHOUT_BUILT_IN:
+            words.append("plugins built in")
+        else:
+            words += [_plugin(plugin) for plugin in packer_plugins.required()]
+        return Finding(what=what, needed_for=purpose, ok=True, detail=", ".join(words))
+    except NotebakeError as error:
+        return Finding(what=what, needed_for=purpose, ok=False, detail=error.message)
+
+
+def _plugin(plugin: packer_plugins.Plugin) -> str:
+    found, oldest = packer_plugins.installed(plugin), packer_plugins.dotted(plugin.oldest)
+    if found is not None and found >= plugin.oldest:
+        return f"{plugin.name} {packer_plugins.dotted(found)}"
+    state = "is missing" if found is None else f"{packer_plugins.dotted(found)} is older than {oldest}"
+    return f"{plugin.name} {state}: a bake fetches it, or `packer plugins install {plugin.source}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from notebake import paths, seed
@@ -27,10 +28,16 @@ def user_data(plan: Plan, payload: Payload) -> UserData:
     return windows.user_data(payload) if plan.target.is_windows else linux.user_data(plan, payload)
 
 
-def packer_files(plan: Plan, payload: Payload) -> tuple[RenderedFile, ...]:
-    """Return the Packer template, its scripts and the payload's archive, without values of this host."""
+def packer_files(
+    plan: Plan, payload: Payload, *, sources: Sequence[str] = ("qemu",)
+) -> tuple[RenderedFile, ...]:
+    """Return the Packer template, its scripts and the payload's archive, without values of this host.
+
+    `sources`: the Packer builders to bake with, of those that the target's template knows. The plugins that they
+    are in stand in a folder of their own, because Packer 1.6 refuses to read that.
+    """
     if plan.target.is_windows:
-        return windows_packer.packer_files(plan, payload)
+        return (*windows_packer.packer_files(plan, payload, sources), *_plugins(sources))
     shared = paths.data_folder("images") / "_shared/linux"
     found = [
         RenderedFile(
@@ -41,7 +48,15 @@ def packer_files(plan: Plan, payload: Payload) -> tuple[RenderedFile, ...]:
     ]
     found.append(RenderedFile(path="guest.tar.gz", data=payload.archive()))
     found.append(RenderedFile(path="variables.pkrvars.json", data=linux.packer_variables(plan)))
-    return tuple(found)
+    return (*found, *_plugins(["qemu"]))
+
+
+def _plugins(sources: Sequence[str]) -> tuple[RenderedFile, ...]:
+    folder = paths.data_folder("images") / "_shared/plugins"
+    return tuple(
+        RenderedFile(path=f"plugins/{name}.pkr.hcl", data=(folder / f"{name}.pkr.hcl").read_bytes())
+        for name in sources
+    )
 
 
 def render(plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS), hostname: str | None = None) -> Output:
@@ -63,7 +78,7 @@ def render(plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS), hostname: str
             RenderedFile(path="seed.iso", data=seed.iso({"user-data": made.seed, "meta-data": meta})),
             *(
                 RenderedFile(path=f"packer/{item.path}", data=item.data, mode=item.mode)
-                for item in packer_files(plan, payload)
+                for item in packer_files(plan, payload, sources=windows_packer.SOURCES)
             ),
         ),
         user_data=made,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from notebake import paths
@@ -14,6 +15,9 @@ from notebake.provision.files import Payload
 
 _NAMESPACE = "urn:schemas-microsoft-com:unattend"
 _STATE = "http://schemas.microsoft.com/WMIConfig/2002/State"
+
+# Packer's builders that the template knows, each with a file of its own.
+SOURCES = ("qemu", "hyperv-iso", "azure-arm", "amazon-ebs", "googlecompute")
 
 
 def base(plan: Plan) -> WindowsMedia:
@@ -57,12 +61,17 @@ def variables(plan: Plan) -> dict[str, str]:
     }
 
 
-def packer_files(plan: Plan, payload: Payload) -> tuple[RenderedFile, ...]:
-    """Return the Packer template, its scripts and the payload's archive, without values of the host.
+def packer_files(plan: Plan, payload: Payload, sources: Sequence[str]) -> tuple[RenderedFile, ...]:
+    """Return the Packer template with these of SOURCES, its scripts and the payload's archive.
 
-    The answer file has no password here: `notebake bake` makes one for each bake.
+    Packer from 1.10 refuses a template with a source whose plugin it does not have. The answer file has no password
+    here: `notebake bake` makes one for each bake.
     """
     found = _shared()
+    for name in set(SOURCES) - set(sources):
+        del found[f"{name}.pkr.hcl"]
+        line = f'    "source.{name}.image",\n'.encode()
+        found["windows.pkr.hcl"] = found["windows.pkr.hcl"].replace(line, b"")
     found["answer/Autounattend.xml"] = answer(plan, "")
     found["cloudbase-init.conf"] = found["cloudbase-init.conf"].replace(b"@user@", plan.spec.user.encode())
     found["cloudbase-init-unattend.conf"] = found["cloudbase-init-unattend.conf"].replace(

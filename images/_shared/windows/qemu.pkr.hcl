@@ -1,19 +1,3 @@
-variable "iso" {
-  type    = string
-  default = ""
-}
-
-variable "iso_checksum" {
-  type    = string
-  default = "none"
-}
-
-# A folder with Autounattend.xml, winrm.ps1 and drivers/. It becomes a CD: Hyper-V's generation 2 has no floppy.
-variable "answer_directory" {
-  type    = string
-  default = "answer"
-}
-
 variable "output_directory" {
   type    = string
   default = "output"
@@ -27,16 +11,6 @@ variable "accelerator" {
 variable "cpu_model" {
   type    = string
   default = "max"
-}
-
-variable "cpus" {
-  type    = number
-  default = 2
-}
-
-variable "memory_mib" {
-  type    = number
-  default = 4096
 }
 
 variable "disk_size" {

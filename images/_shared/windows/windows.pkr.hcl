@@ -1,5 +1,7 @@
 # The golden image of a Windows target, on QEMU, Hyper-V and three clouds, by the same steps. Values come from
-# variables.pkrvars.json and from `notebake bake` (QEMU). To run another platform by hand:
+# variables.pkrvars.json and from `notebake bake` (QEMU). To run another platform by hand,
+# with `init` for Packer 1.7 and newer:
+#   packer init plugins
 #   packer build -only=azure-arm.image -var-file=variables.pkrvars.json -var-file=mine.pkrvars.json .
 
 variable "target" {
@@ -43,6 +45,33 @@ variable "updates" {
 variable "software_report" {
   type    = string
   default = "software.json"
+}
+
+# For machines that Windows Setup installs, on QEMU and on Hyper-V.
+variable "iso" {
+  type    = string
+  default = ""
+}
+
+variable "iso_checksum" {
+  type    = string
+  default = "none"
+}
+
+# A folder with Autounattend.xml, winrm.ps1 and drivers/. It becomes a CD: Hyper-V's generation 2 has no floppy.
+variable "answer_directory" {
+  type    = string
+  default = "answer"
+}
+
+variable "cpus" {
+  type    = number
+  default = 2
+}
+
+variable "memory_mib" {
+  type    = number
+  default = 4096
 }
 
 build {
