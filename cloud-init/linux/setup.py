@@ -16,7 +16,7 @@ from environment import environment, fonts, remove_unused, warm
 from jupyter_files import profile
 from machine import run, say, write
 from paths import GUEST, HOME, STATE
-from system import cloud, firewall, labels, programs, trust, user
+from system import cloud, firewall, labels, programs, sources, trust, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
@@ -56,6 +56,8 @@ def main():
         warm(config)
         return
     steps = {
+        "trust": lambda: trust(config),
+        "sources": lambda: sources(config),
         "programs": lambda: programs(config),
         "firewall": lambda: firewall(config),
         "user": lambda: user(config),
@@ -65,7 +67,6 @@ def main():
         "cloud": lambda: cloud(config),
         "labels": lambda: labels(config),
         "services": lambda: services(config, bake),
-        "trust": lambda: trust(config),
     }
     for name, step in steps.items():
         started = time.monotonic()

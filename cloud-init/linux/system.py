@@ -8,7 +8,22 @@ import subprocess
 from pathlib import Path
 
 from machine import run, write
-from paths import CA_BUNDLE, GUEST, HOME, STATE
+from paths import GUEST, HOME, STATE
+
+
+def sources(config):
+    """Write the package sources that the spec names, in place of the distribution's own."""
+    if config["apt_sources"]:
+        write(Path("/etc/apt/sources.list"), "\n".join(config["apt_sources"]) + "\n")
+        for name in ("debian", "ubuntu"):
+            Path(f"/etc/apt/sources.list.d/{name}.sources").unlink(missing_ok=True)
+    if config["zypper_repo"]:
+        for kind in ("modifyservice", "modifyrepo"):
+            run("zypper", "--non-interactive", kind, "--disable", "--all", ZYPP_LOCK_TIMEOUT="900")
+        write(
+            Path("/etc/zypp/repos.d/notebake.repo"),
+            f"[notebake]\nname=notebake\nenabled=1\nautorefresh=1\nbaseurl={config['zypper_repo']}\n",
+        )
 
 
 def programs(config):
@@ -17,20 +32,8 @@ def programs(config):
     missing = sorted({package for program, package in needed if not shutil.which(program)})
     if not missing:
         return
-    sources = Path("/run/notebake")
-    sources.mkdir(exist_ok=True)
     if config["family"] == "apt":
         options = ["-o", "DPkg::Lock::Timeout=900", "-o", "Acquire::Retries=3"]
-        if config["apt_mirror"]:
-            release = dict(
-                line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
-            )
-            (sources / "sources.list").write_text(
-                f"deb {config['apt_mirror']} {release['VERSION_CODENAME'].strip(chr(34))} main\n"
-            )
-            options += ["-o", f"Dir::Etc::SourceList={sources}/sources.list", "-o", "Dir::Etc::SourceParts=-"]
-        if CA_BUNDLE.exists():
-            options += ["-o", f"Acquire::https::CAInfo={CA_BUNDLE}"]
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         # dpkg does not wait for its lock, which unattended upgrades may hold at a first boot.
         with open("/var/lib/dpkg/lock-frontend", "a") as lock:
@@ -39,13 +42,8 @@ def programs(config):
         run("apt-get", *options, "-q", "update", **quiet)
         run("apt-get", *options, "-qy", "--no-install-recommends", "install", *missing, **quiet)
     else:
-        options = ["--non-interactive"]
-        if config["zypper_repo"]:
-            (sources / "notebake.repo").write_text(
-                f"[notebake]\nname=notebake\nenabled=1\nautorefresh=1\nbaseurl={config['zypper_repo']}\n"
-            )
-            options += ["--reposd-dir", str(sources)]
-        run("zypper", *options, "install", "--no-recommends", *missing, ZYPP_LOCK_TIMEOUT="900")
+        install = ["install", "--no-recommends", *missing]
+        run("zypper", "--non-interactive", *install, ZYPP_LOCK_TIMEOUT="900")
 
 
 def firewall(config):
@@ -89,7 +87,7 @@ def labels(config):
 
 
 def cloud(config):
-    """Configure cloud-init in clones of a golden image as user-data does: user, locale, mirrors."""
+    """Configure cloud-init in clones of a golden image as user-data does: user, locale, sources left as they are."""
     write(Path("/etc/cloud/cloud.cfg.d/90-notebake.cfg"), json.dumps(config["cloud"]) + "\n")
 
 

@@ -33,6 +33,7 @@ FACTS = {
     "server config": "cat /etc/jupyter/jupyter_server_config.json",
     "kernel": "cat /opt/notebake/env/share/jupyter/kernels/nbserver/kernel.json",
     "profile": "cat /home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py",
+    "sources": "cat /etc/apt/sources.list",
     "cloud": "cat /etc/cloud/cloud.cfg.d/90-notebake.cfg",
     "provisioning files": "sh -c 'cd /opt/notebake/guest && "
     'find . -type f -not -path "*/__pycache__/*" | sort | xargs sha256sum\'',

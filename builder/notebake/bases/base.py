@@ -15,12 +15,12 @@ from notebake.progress import Steps
 
 
 def base_id(plan: Plan) -> str:
-    """Return the SHA-256 (hex) over the base image's inputs: settings, files and mirror."""
+    """Return the SHA-256 (hex) over the base image's inputs: settings, files and package sources."""
     digest = hashlib.sha256(
         json.dumps(plan.target.model_dump(mode="json", include={"base"}), sort_keys=True).encode()
     )
     if isinstance(plan.target.base, Mmdebstrap):
-        digest.update(f"{plan.sources.apt}".encode())
+        digest.update("\n".join(plan.sources.apt_lines).encode())
         for path in sorted((plan.target.folder / "base").rglob("*")):
             if path.is_file():
                 digest.update(f"{path.relative_to(plan.target.folder)}\0{path.stat().st_mode}\0".encode())
@@ -51,7 +51,7 @@ def root(plan: Plan, steps: Steps, log: Path) -> Path:
             mmdebstrap.make_root(
                 suite=base.suite,
                 components=base.components,
-                mirror=plan.sources.apt,
+                sources=plan.sources.apt_lines,
                 packages=base.packages,
                 destination=path,
                 log=log,

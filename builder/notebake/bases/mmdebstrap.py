@@ -42,7 +42,7 @@ def make_root(
     *,
     suite: str,
     components: Sequence[str],
-    mirror: str | None,
+    sources: Sequence[str],
     packages: Sequence[str],
     destination: Path,
     log: Path,
@@ -50,10 +50,10 @@ def make_root(
 ) -> None:
     """Build a bootable Debian root filesystem as a tar. Requires mmdebstrap and root permission.
 
-    `mirror`: None is mmdebstrap's default for the suite. `customize`: folder with `before-packages.sh` and
-    `after-packages.sh`, each run with the root's path. `destination` ends in `.tar`, or in `.tar.zst` to
-    compress. Two builds from the same mirror state on the same day (UTC) are identical: no timestamp is
-    after midnight of that day. Raises MissingTool or CommandFailed; `destination` then does not exist.
+    `sources`: lines of sources.list; empty is mmdebstrap's default for the suite. `customize`: folder with
+    `before-packages.sh` and `after-packages.sh`, each run with the root's path. `destination` ends in `.tar`, or
+    in `.tar.zst` to compress. Two builds from the same mirror state on the same day (UTC) are identical: no
+    timestamp is after midnight of that day. Raises MissingTool or CommandFailed; `destination` then does not exist.
     """
     if os.geteuid() != 0:
         raise MissingTool("mmdebstrap: building a base image requires root", "run the same command with sudo")
@@ -72,9 +72,8 @@ def make_root(
             f"--customize-hook={_hook(customize / 'after-packages.sh')}",
             suite,
             tar,
+            *sources,
         ]
-        if mirror is not None:
-            argv.append(mirror)
         env = {"SOURCE_DATE_EPOCH": str(midnight), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
         process.run(argv, timeout=1800, env=env, log=log)
         tar.replace(destination)

@@ -195,4 +195,7 @@ def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
 
     the_spec = spec.load(spec_path)
     folder = spec_path.resolve().parent
-    return the_spec, plan.make(the_spec, targets.get(target), folder, now=datetime.now(UTC))
+    made = plan.make(the_spec, targets.get(target), folder, now=datetime.now(UTC))
+    if made.sources.note:
+        click.echo(f"note: {made.sources.note}; the release's own are used", err=True)
+    return the_spec, made

@@ -15,7 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from notebake.errors import SpecError
+from notebake.plan import host_apt
+from notebake.plan.host_apt import HostApt
 from notebake.plan.spec import Mirrors
+from notebake.plan.targets import Apt
 
 # Where Debian, Ubuntu and openSUSE keep the certificates that an administrator added.
 _HOST_CA_FOLDERS = (Path("/usr/local/share/ca-certificates"), Path("/etc/pki/trust/anchors"))
@@ -25,13 +28,16 @@ _HOST_CA_FOLDERS = (Path("/usr/local/share/ca-certificates"), Path("/etc/pki/tru
 class Sources:
     """Resolved package sources. `ca_certificates`: PEM texts, one certificate each, in order.
 
-    `apt` and `zypper` None: what the release itself has configured.
+    `apt` is the mirror, `apt_lines` the whole sources.list. None, empty or `zypper` None: what the release
+    itself has configured. `note`: why the host's mirror is not taken, for people.
     """
 
     apt: str | None
+    apt_lines: tuple[str, ...]
     zypper: str | None
     python: str
     ca_certificates: tuple[str, ...]
+    note: str | None = None
 
 
 def default_python_index() -> str:
@@ -74,61 +80,80 @@ def _pip_index() -> str:
 
 def _host_python() -> str:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        if os.environ.get(name):
-            return os.environ[name]
+        # uv takes NAME=URL; the name is uv's alone.
+        url = re.sub(r"^[A-Za-z0-9._-]+=(?=[a-z]+:)", "", os.environ.get(name, "").strip())
+        if url:
+            if not re.fullmatch(r"(https?|file)://[!-~]+", url):
+                raise SpecError(
+                    f"{name}: {url}: not a URL (http, https or file)", "name the index in [mirrors] python"
+                )
+            return url
     return _pip_index()
 
 
-def _host_apt() -> str | None:
-    """The mirror of the host's own release; None where the host is no Debian."""
-    try:
-        codename = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.M)
-    except OSError:
-        return None
-    if codename is None:
-        return None
-    for path in [*sorted(Path("/etc/apt/sources.list.d").glob("*.sources")), Path("/etc/apt/sources.list")]:
-        text = path.read_text() if path.is_file() else ""
-        if path.suffix == ".sources":
-            for stanza in re.split(r"\n\s*\n", text):
-                if re.search(rf"^Suites:.*\b{codename[1]}\b", stanza, re.M):
-                    found = re.search(r"^URIs:\s*(\S+)", stanza, re.M)
-                    if found:
-                        return found[1]
-        found = re.search(rf"^deb\s+(?:\[[^]]*\]\s*)?(\S+)\s+{codename[1]}\s", text, re.M)
-        if found:
-            return found[1]
-    return None
-
-
-def resolve(mirrors: Mirrors | str, folder: Path) -> Sources:
-    """Sources for a spec in `folder`. Reads files, and for "host" this computer's configuration.
-
-    Raises SpecError for a missing or broken CA file, or a mirror URL that carries a password.
-    """
-    if isinstance(mirrors, Mirrors):
-        pems = [
-            pem
-            for name in mirrors.ca_certificates
-            for pem in _certificates(folder / name, "mirrors.ca_certificates")
-        ]
-        return Sources(
-            apt=mirrors.apt,
-            zypper=mirrors.zypper,
-            python=mirrors.python or default_python_index(),
-            ca_certificates=tuple(dict.fromkeys(pems)),
+def _apt_lines(
+    facts: Apt, archive: str, security: str | None, components: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The lines of sources.list: the release, its updates and its security updates."""
+    option = f"[signed-by={facts.keyring}] " if facts.keyring else ""
+    return tuple(
+        f"deb {option}{url} {suite} {' '.join(components or facts.components)}"
+        for url, suite in (
+            (archive, facts.suite),
+            (archive, f"{facts.suite}-updates"),
+            (security or facts.security or archive, f"{facts.suite}-security"),
         )
-    pems = [
-        pem
-        for root in _HOST_CA_FOLDERS
-        for path in sorted(root.rglob("*"))
-        if path.suffix in (".crt", ".pem") and path.is_file()
-        for pem in _certificates(path, "mirrors")
-    ]
-    apt = _host_apt()
+    )
+
+
+def _named(mirrors: Mirrors, folder: Path, facts: Apt | None) -> Sources:
+    """The sources that a table [mirrors] names."""
+    named = mirrors.apt or mirrors.apt_security or mirrors.apt_components
+    archive = (mirrors.apt or facts.archive) if facts and named else None
     return Sources(
-        apt=_without_secret(apt, "mirrors") if apt else None,
+        apt=archive,
+        apt_lines=_apt_lines(facts, archive, mirrors.apt_security, mirrors.apt_components)
+        if facts and archive
+        else (),
+        zypper=mirrors.zypper,
+        python=mirrors.python or default_python_index(),
+        ca_certificates=tuple(
+            dict.fromkeys(
+                pem
+                for name in mirrors.ca_certificates
+                for pem in _certificates(folder / name, "mirrors.ca_certificates")
+            )
+        ),
+    )
+
+
+def _host(facts: Apt | None) -> Sources:
+    """The sources that this computer uses."""
+    apt = host_apt.read(facts.distribution) if facts else HostApt()
+    for url in (apt.archive, apt.security):
+        _without_secret(url or "", "mirrors")
+    return Sources(
+        apt=apt.archive,
+        apt_lines=_apt_lines(facts, apt.archive, apt.security, ()) if facts and apt.archive else (),
         zypper=None,
         python=_without_secret(_host_python(), "mirrors"),
-        ca_certificates=tuple(dict.fromkeys(pems)),
+        ca_certificates=tuple(
+            dict.fromkeys(
+                pem
+                for root in _HOST_CA_FOLDERS
+                for path in sorted(root.rglob("*"))
+                if path.suffix in (".crt", ".pem") and path.is_file()
+                for pem in _certificates(path, "mirrors")
+            )
+        ),
+        note=apt.note,
     )
+
+
+def resolve(mirrors: Mirrors | str, folder: Path, facts: Apt | None = None) -> Sources:
+    """Sources for a spec in `folder`, on a target with the apt archive `facts`.
+
+    Reads files, and for "host" this computer's configuration. Raises SpecError for a missing or broken CA
+    file, or a mirror URL that carries a password.
+    """
+    return _named(mirrors, folder, facts) if isinstance(mirrors, Mirrors) else _host(facts)

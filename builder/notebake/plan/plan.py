@@ -55,7 +55,7 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         spec=spec,
         target=target,
         lock=locks.load(spec, target, folder),
-        sources=mirrors.resolve(spec.mirrors, folder),
+        sources=mirrors.resolve(spec.mirrors, folder, target.apt),
         notebooks=tuple(sorted(_notebook(folder / name) for name in spec.notebook.preload)),
         own_certificate=own_certificate.read(spec, folder, now=now),
     )

@@ -137,14 +137,30 @@ class Endpoint(StrictModel):
 class Mirrors(StrictModel):
     """Package sources for the machine, for networks with their own mirrors."""
 
-    apt: str | None = Field(None, description="Debian or Ubuntu mirror (URL).")
+    apt: str | None = Field(None, description="Debian or Ubuntu mirror (URL): the release and its updates.")
+    apt_security: str | None = Field(
+        None,
+        description="Mirror of its security updates (URL). Default: on Debian Debian's own, on Ubuntu `apt`.",
+    )
+    apt_components: tuple[str, ...] = Field(
+        (),
+        description="Components taken from both. Default: on Debian `main`, on Ubuntu all four.",
+    )
     zypper: str | None = Field(None, description="openSUSE repository (URL).")
     python: str | None = Field(None, description="Python package index (URL of its simple API).")
     ca_certificates: tuple[str, ...] = Field(
         (), description="Additional CA certificates to trust (PEM files)."
     )
 
-    @field_validator("apt", "zypper", "python")
+    @field_validator("apt_components")
+    @classmethod
+    def _components(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[a-z][a-z0-9-]*(/[a-z][a-z0-9-]*)*", name):
+                raise ValueError(f"{name!r} is not a component, as in `main`")
+        return value
+
+    @field_validator("apt", "apt_security", "zypper", "python")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"(https?|file)://[!-~]+", value):

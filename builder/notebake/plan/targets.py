@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from notebake import paths
 from notebake.errors import SpecError
@@ -39,6 +39,21 @@ class Python(StrictModel):
     platform: str = "x86_64-manylinux_2_28"
     installer: Installer | None = None
     packages: tuple[str, ...] = ()
+
+
+class Apt(StrictModel):
+    """The package archive of a Debian or Ubuntu release.
+
+    `distribution`: its ID in os-release. `security`: where its security suite is, if not on each mirror of the
+    archive. `keyring`: the file on the machine (and on a host that makes its base) with the archive's keys.
+    """
+
+    distribution: str = Field(pattern=r"^[a-z]+$")
+    suite: str = Field(pattern=r"^[a-z]+$")
+    components: tuple[str, ...]
+    archive: str = Field(pattern=r"^https?://[!-~]+$")
+    security: str | None = Field(None, pattern=r"^https?://[!-~]+$")
+    keyring: str | None = Field(None, pattern=r"^/[!-~]+$")
 
 
 class Mmdebstrap(StrictModel):
@@ -102,11 +117,18 @@ class Target(StrictModel):
     family: Literal["apt", "zypper", "windows"]
     python: Python
     firewall: Literal["nftables", "ufw", "firewalld", "windows"]
+    apt: Apt | None = None
     # cloud-init's network renderers; empty: the image's own setting.
     network_renderers: tuple[str, ...] = ()
     # Programs that provisioning needs from the distribution: program -> package.
     programs: dict[str, str] = Field(default_factory=dict)
     base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")]
+
+    @model_validator(mode="after")
+    def _archive(self) -> Target:
+        if (self.apt is not None) != (self.family == "apt"):
+            raise ValueError("[apt] belongs to a target of the family apt, and to no other")
+        return self
 
     @property
     def is_windows(self) -> bool:

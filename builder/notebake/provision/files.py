@@ -67,6 +67,7 @@ def config(plan: Plan) -> dict[str, Any]:
         "endpoint": {"name": spec.endpoint.name, "public_port": spec.endpoint.public_port},
         "index": plan.sources.python,
         "apt_mirror": plan.sources.apt,
+        "apt_sources": list(plan.sources.apt_lines),
         "zypper_repo": plan.sources.zypper,
         "uv": {"file": plan.lock.uv_file, "sha256": plan.lock.uv_sha256},
         "cloud": {

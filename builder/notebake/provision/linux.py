@@ -1,4 +1,4 @@
-"""The provisioning programs for Linux, and cloud-config for the spec's package mirrors."""
+"""The provisioning programs for Linux, and what cloud-init must leave to them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ from notebake.plan.plan import Plan
 
 
 def cloud_settings(plan: Plan) -> dict[str, Any]:
-    """Return the cloud-config keys for the spec's package mirrors, for user-data and for clones of an image."""
-    settings: dict[str, Any] = {}
-    if plan.target.family == "apt" and plan.sources.apt:
-        primary = [{"arches": ["default"], "uri": plan.sources.apt}]
-        settings["apt"] = {"primary": primary}
-    if plan.target.family == "zypper" and plan.sources.zypper:
-        settings["zypper"] = {
-            "repos": [{"id": "notebake", "name": "notebake", "baseurl": plan.sources.zypper}]
-        }
-    return settings
+    """Return the cloud-config keys for user-data and for clones of an image: set-up writes the package sources."""
+    return {"apt": {"preserve_sources_list": True}} if plan.sources.apt_lines else {}
 
 
 def programs() -> dict[str, str]:

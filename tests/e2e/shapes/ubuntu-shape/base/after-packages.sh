@@ -10,21 +10,27 @@ sh "$here/cloud-init-variant.sh" "$root" ubuntu
 cp "$here/os-release" "$root/usr/lib/os-release"
 printf 'DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=26.04\nDISTRIB_CODENAME=resolute\n' >"$root/etc/lsb-release"
 
-# The distribution's repository, with ufw; signed with a key that this root file system trusts, as on Ubuntu.
-mkdir -p "$repository/pool"
+# The distribution's repository, with ufw, and its updates, of which there are none; signed with a key that this
+# root file system trusts, as on Ubuntu.
+mkdir -p "$repository/pool" "$repository/none"
 (cd "$repository/pool" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download ufw)
 chroot "$root" sh -eu <<'END'
 cd /srv/repository
-mkdir -p dists/resolute/main/binary-amd64
-apt-ftparchive packages pool >dists/resolute/main/binary-amd64/Packages
-apt-ftparchive -o APT::FTPArchive::Release::Codename=resolute -o APT::FTPArchive::Release::Suite=resolute \
-  -o APT::FTPArchive::Release::Components=main -o APT::FTPArchive::Release::Architectures=amd64 \
-  release dists/resolute >Release
-mv Release dists/resolute/
 export GNUPGHOME=/tmp/gnupg
 mkdir -m 700 "$GNUPGHOME"
 gpg --batch --quiet --passphrase '' --quick-generate-key shape@notebake.test ed25519 sign never
-gpg --batch --quiet --clearsign --output dists/resolute/InRelease dists/resolute/Release
+for suite in resolute resolute-updates resolute-security; do
+  mkdir -p "dists/$suite/main/binary-amd64"
+  case $suite in
+  resolute) apt-ftparchive packages pool ;;
+  *) apt-ftparchive packages none ;;
+  esac >"dists/$suite/main/binary-amd64/Packages"
+  apt-ftparchive -o APT::FTPArchive::Release::Codename="$suite" -o APT::FTPArchive::Release::Suite="$suite" \
+    -o APT::FTPArchive::Release::Components=main -o APT::FTPArchive::Release::Architectures=amd64 \
+    release "dists/$suite" >Release
+  mv Release "dists/$suite/"
+  gpg --batch --quiet --clearsign --output "dists/$suite/InRelease" "dists/$suite/Release"
+done
 gpg --export >/etc/apt/trusted.gpg.d/shape.gpg
 gpgconf --kill all
 rm -rf "$GNUPGHOME"
