@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 from tests.integration.jupyter_servers import (
@@ -157,3 +161,82 @@ def test_a_service_that_does_not(
     timeout_scale = {"certificate": 0.1}.get(fault, 0.01)
     broken = replace(mortal, inside=Supervised(jupyter=jupyter, fault=fault), timeout_scale=timeout_scale)
     assert words in failed(run(broken, check))[check]
+
+
+@dataclass
+class ThisApt:
+    """The inside of a machine whose apt is this one's, with its sources and state below `root`."""
+
+    root: Path
+
+    def run(self, argv: Sequence[str], timeout: float) -> process.Completed:
+        words = list(argv)[2:] if list(argv[:2]) == ["sudo", "-n"] else list(argv)
+        return process.run(
+            words, timeout=timeout, check=False, env={"APT_CONFIG": str(self.root / "apt.conf")}
+        )
+
+
+@pytest.fixture
+def apt(tmp_path: Path) -> Callable[..., Subject]:
+    """Makes a machine with an archive that has the suites `served`, whose apt knows the suites `known`."""
+
+    def make(served: Sequence[str], known: Sequence[str]) -> Subject:
+        for suite in served:
+            packages = tmp_path / f"archive/dists/{suite}/main/binary-amd64/Packages"
+            packages.parent.mkdir(parents=True)
+            packages.write_text("")
+            digest = hashlib.sha256(b"").hexdigest()
+            (packages.parents[2] / "Release").write_text(
+                f"Suite: {suite}\nCodename: {suite}\nComponents: main\nArchitectures: amd64\n"
+                f"Date: {formatdate(usegmt=True)}\nSHA256:\n {digest} 0 main/binary-amd64/Packages\n"
+            )
+        etc = tmp_path / "etc"
+        (etc / "apt.conf.d").mkdir(parents=True)
+        lines = (f"deb [arch=amd64 trusted=yes] file:{tmp_path}/archive {suite} main\n" for suite in known)
+        (etc / "sources.list").write_text("".join(lines))
+        for folder in ("state/lists/partial", "cache/archives/partial"):
+            (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "apt.conf").write_text(
+            f'Dir::Etc "{etc}"; Dir::Etc::trusted "/etc/apt/trusted.gpg"; Dir::State "{tmp_path}/state";'
+            f'Dir::Cache "{tmp_path}/cache"; APT::Sandbox::User "root"; APT::Architectures {{"amd64"}};'
+        )
+        return Subject(address=Address(host="127.0.0.1", port=1), inside=ThisApt(tmp_path))
+
+    return make
+
+
+ARCHIVE = ("trixie", "trixie-updates", "trixie-security")
+
+
+def test_a_machine_that_can_have_security_updates_is_green(apt: Callable[..., Subject]) -> None:
+    report = run(apt(ARCHIVE, ARCHIVE), "updates")
+    assert report.passed, failed(report)
+    assert report.results[0].detail == "apt refreshes trixie, trixie-updates, trixie-security"
+
+
+@pytest.mark.parametrize(
+    ("served", "known", "words"),
+    [
+        (ARCHIVE, ARCHIVE[:2], "no source of security updates: apt has trixie, trixie-updates"),
+        (ARCHIVE, (), "no source of security updates: apt has no source"),
+        (ARCHIVE[:2], ARCHIVE, "archive/dists/trixie-security"),
+    ],
+)
+def test_a_machine_that_cannot(
+    apt: Callable[..., Subject], served: Sequence[str], known: Sequence[str], words: str
+) -> None:
+    assert words in failed(run(apt(served, known), "updates"))["updates"]
+
+
+def test_without_a_network_nobody_asks_for_updates(apt: Callable[..., Subject]) -> None:
+    report = run(replace(apt((), ARCHIVE), offline=True), "updates")
+    assert states(report, "skipped") == {"updates"}
+
+
+def test_another_programs_lock_is_waited_for(apt: Callable[..., Subject], tmp_path: Path) -> None:
+    subject = replace(apt(ARCHIVE, ARCHIVE), timeout_scale=0.02)
+    with open(tmp_path / "state/lists/lock", "w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        words = failed(run(subject, "updates"))["updates"]
+    assert "another program has its lock" in words
+    assert run(subject, "updates").passed

@@ -39,7 +39,7 @@ def test_a_good_server_is_all_green(good: Subject) -> None:
     report = run(good)
     assert report.passed, failed(report)
     assert states(report, "passed") == set(OUTSIDE)
-    assert states(report, "skipped") == {"cloud_init", "port_closed", "kill", "reboot"}
+    assert states(report, "skipped") == {"cloud_init", "port_closed", "updates", "kill", "reboot"}
 
 
 def test_a_token_lets_in_as_well(servers: dict[str, Subject]) -> None:

@@ -152,6 +152,7 @@ def test_what_cannot_be_run_is_skipped_with_its_reason(monkeypatch: pytest.Monke
         "not_root",
         "cloud_init",
         "port_closed",
+        "updates",
         "kill",
         "reboot",
     }

@@ -69,6 +69,7 @@ class Request:
             address=Address(host=host, port=public),
             notebook_port=self.notebook_port,
             own_certificate=self.own_certificate,
+            offline=self.offline,
             canary=Address(host=host, port=canary),
             canary_inside=CANARY_PORT,
             ssh=Ssh(

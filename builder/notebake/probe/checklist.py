@@ -19,6 +19,7 @@ from notebake.probe.checks import (
     reboot,
     san,
     tls,
+    updates,
 )
 from notebake.probe.context import Context
 from notebake.probe.subject import Subject
@@ -52,6 +53,10 @@ def _no_ssh(subject: Subject) -> str | None:
     return "there is no ssh access to this machine" if subject.inside is None else None
 
 
+def _no_network(subject: Subject) -> str | None:
+    return "this machine has no outgoing network" if subject.offline else _no_ssh(subject)
+
+
 def _no_canary(subject: Subject) -> str | None:
     if subject.canary is None:
         return "the address of a port that must be closed is not known"
@@ -70,6 +75,7 @@ CHECKS: tuple[Check, ...] = (
     Check(name="not_root", title="the kernel is not root", run=not_root.run, unless=_no_login),
     Check(name="cloud_init", title="cloud-init finished", run=cloud_init.run, unless=_no_ssh),
     Check(name="port_closed", title="other ports are closed", run=port_closed.run, unless=_no_canary),
+    Check(name="updates", title="security updates are available", run=updates.run, unless=_no_network),
     Check(name="kill", title="the service restarts after a kill", run=kill.run, unless=_no_ssh),
     Check(name="reboot", title="the service starts after a reboot", run=reboot.run, unless=_no_ssh),
 )
