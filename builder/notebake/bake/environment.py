@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
 import tempfile
 from pathlib import Path
 
@@ -21,26 +22,39 @@ from notebake.provision.files import Payload
 
 ARCHIVE = "environment.tar.zst"  # the name that scripts/install.sh requests
 _SECONDS = 900
+# Nothing of the host goes into it: neither its settings nor its clock. 2020-01-01, UTC.
+_MTIME = 1577836800
+_SETTINGS = ("LC_ALL=C.UTF-8", "TZ=UTC0", "PYTHONHASHSEED=0")
 # Mounts in a namespace of their own: nothing stays mounted, whatever happens.
 _CHROOT = """\
+umask 022
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
 exec chroot "$@"
 """
+# Bytecode depends on what its process compiled before: hence one process for each package. A package may carry a
+# file that is not for this Python.
 _MAKE = """\
-import json, sys
+import json, os, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 sys.path.insert(0, "/opt/notebake/guest")
 from environment import environment
 with open("/opt/notebake/guest/config.json") as file:
-    environment(json.load(file), bake=True)
+    environment(json.load(file), bake=False)
+home = Path("/opt/notebake/env").resolve()
+def compiled(path):
+    subprocess.run([home / "bin/python", "-m", "compileall", "-q", path], stdin=subprocess.DEVNULL)
+with ThreadPoolExecutor(os.cpu_count()) as pool:
+    list(pool.map(compiled, home.glob("lib/python3*/site-packages/*")))
 """
 
 
 def folder(plan: Plan, payload: Payload) -> Path:
     """Return the cache folder of the environment of `plan`, named by its inputs: lock, base, building code."""
-    total = hashlib.sha256(base.base_id(plan).encode())
+    total = hashlib.sha256(base.base_id(plan).encode() + Path(__file__).read_bytes())
     for item in payload.files:
-        if item.path in ("environment.py", "machine.py", "requirements.txt", "ca.pem"):
+        if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt", "ca.pem"):
             total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
     return paths.cache_folder() / "environments" / f"{plan.target.name}-{total.hexdigest()[:12]}"
 
@@ -60,9 +74,15 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
         rootfs.unpack(root, tree)
         home = tree / "opt/notebake"
         home.mkdir(parents=True)
+        home.chmod(0o755)
         write_folder(home / "guest", payload.files)
         shutil.copytree(wheelhouse, tree / "wheels", copy_function=os.link)
-        program = ("/usr/bin/env", "NOTEBAKE_WHEELHOUSE=file:///wheels", plan.target.python.interpreter)
+        program = (
+            "/usr/bin/env",
+            *_SETTINGS,
+            "NOTEBAKE_WHEELHOUSE=file:///wheels",
+            plan.target.python.interpreter,
+        )
         argv: list[str | Path] = [
             "unshare",
             "--mount",
@@ -76,8 +96,27 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
             _MAKE,
         ]
         process.run(argv, timeout=_SECONDS, log=log)
+        _remove_times(home)
         result.mkdir()
-        options = ("--exclude=./guest", "--numeric-owner", "--sort=name", "-I", "zstd -T0 -6")
-        process.run(["tar", "-C", home, *options, "-cf", result / ARCHIVE, "."], timeout=_SECONDS, log=log)
+        always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -6")
+        argv = ["tar", "-C", home, "--exclude=./guest", *always, "-cf", result / ARCHIVE, "."]
+        process.run(argv, timeout=_SECONDS, log=log)
         result.rename(cached)
     return cached
+
+
+def _remove_times(home: Path) -> None:
+    """Remove from `home` what depends on when it was made.
+
+    Bytecode gets the time that its source has in the archive. Its header is: magic number, flags, the source's time
+    and size, 4 bytes each (PEP 552). uv notes the time of each wheel that it installs from a file.
+    """
+    for path in home.rglob("*.pyc"):
+        with open(path, "r+b") as file:
+            if file.read(8)[4:] == bytes(4):
+                file.write(struct.pack("<I", _MTIME))
+    for note in home.rglob("*.dist-info/uv_cache.json"):
+        note.unlink()
+        record = note.with_name("RECORD")
+        lines = record.read_text("utf-8").splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if f"/{note.name}," not in line), "utf-8")
