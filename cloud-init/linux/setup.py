@@ -51,6 +51,8 @@ def main():
     bake = "--bake" in sys.argv[1:]
     config = json.loads((GUEST / "config.json").read_text())
     os.environ.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    if "NOTEBAKE_WHEELHOUSE" not in os.environ:  # Packer's, beside this machine
+        os.environ.update(config["proxy"])
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
     if "--warm" in sys.argv[1:]:
         warm(config)

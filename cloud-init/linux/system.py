@@ -3,16 +3,38 @@
 import fcntl
 import json
 import pwd
+import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
 
 from machine import run, write
 from paths import GUEST, HOME, STATE
 
 
+def apt_proxy(config):
+    """Return apt's settings for the proxy."""
+    known = config["proxy"]
+    schemes = [name for name in ("http", "https") if f"{name}_proxy" in known]
+    lines = [f'Acquire::{name}::Proxy "{known[name + "_proxy"]}";' for name in schemes]
+    # apt takes no domain: those of its own hosts that are in one.
+    urls = re.findall(r"https?://\S+", " ".join(config["apt_sources"]))
+    for host in sorted({urlsplit(url).hostname for url in urls}):
+        if proxy_bypass_environment(host, {"no": known.get("no_proxy", "")}):
+            lines += [f'Acquire::{name}::Proxy::{host} "DIRECT";' for name in schemes]
+    return lines
+
+
 def sources(config):
-    """Write the package sources that the spec names, in place of the distribution's own."""
+    """Write the proxy and the package sources that the spec names, in place of the distribution's own."""
+    if config["proxy"] and config["family"] == "apt":
+        write(Path("/etc/apt/apt.conf.d/90notebake-proxy"), "\n".join(apt_proxy(config)) + "\n")
+    elif config["proxy"]:
+        known = {"PROXY_ENABLED": "yes", **config["proxy"]}
+        lines = [f'{name.upper()}="{value}"\n' for name, value in known.items()]
+        write(Path("/etc/sysconfig/proxy"), "".join(lines))
     if config["apt_sources"]:
         write(Path("/etc/apt/sources.list"), "\n".join(config["apt_sources"]) + "\n")
         for name in ("debian", "ubuntu"):

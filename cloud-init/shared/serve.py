@@ -42,7 +42,13 @@ def notify(state):
 
 
 def main():
-    if not json.loads((GUEST / "config.json").read_text())["password"]:
+    config = json.loads((GUEST / "config.json").read_text())
+    if config.get("proxy_for_users"):
+        # Programs differ in which form they read.
+        os.environ.update(
+            {form(name): value for name, value in config["proxy"].items() for form in (str, str.upper)}
+        )
+    if not config["password"]:
         wait_for(TOKEN)
         os.environ["JUPYTER_TOKEN_FILE"] = str(TOKEN)
     JupyterNotebookApp.serverapp_class = Server

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import system
 
 from notebake.errors import SpecError
 from notebake.plan import host_apt, mirrors
@@ -151,7 +152,7 @@ def test_an_unusable_mirror_is_named(tmp_path: Path) -> None:
 def test_another_distributions_mirror_is_not_taken(tmp_path: Path) -> None:
     debian = host(tmp_path, DEBIAN_12, {"sources.list": OWN})
     assert host_apt.read("ubuntu", debian) == HostApt(
-        note="this host's apt mirror is not used: it is not a mirror of ubuntu"
+        note="the host's apt mirror is not used: it is not a mirror of ubuntu"
     )
     noble = host(tmp_path / "noble", NOBLE, {"sources.list": "deb http://m.example/ubuntu noble main\n"})
     assert host_apt.read("debian", noble).archive is None
@@ -264,3 +265,108 @@ def test_an_index_that_no_machine_could_use_is_refused(
     with pytest.raises(SpecError, match=says) as caught:
         mirrors.resolve("host", tmp_path)
     assert "secret" not in json.dumps([caught.value.message, caught.value.hint])
+
+
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+OWN_HOSTS = "localhost,127.0.0.1,::1"
+
+
+def test_a_named_proxy_reaches_the_machine(make_plan: Callable[..., Plan]) -> None:
+    table = '[mirrors]\nproxy = "http://proxy.example:3128"\nno_proxy = [".corp.example", "10.0.0.0/8"]\n'
+    config = files.config(make_plan(table))
+    assert config["proxy"] == {
+        "http_proxy": "http://proxy.example:3128",
+        "https_proxy": "http://proxy.example:3128",
+        "no_proxy": f"{OWN_HOSTS},.corp.example,10.0.0.0/8",
+    }
+    assert config["proxy_for_users"] is False
+    assert files.config(make_plan(table + "proxy_for_users = true"))["proxy_for_users"] is True
+    assert files.config(make_plan(""))["proxy"] == {}
+
+
+def test_apt_reaches_a_mirror_in_a_domain_without_the_proxy(make_plan: Callable[..., Plan]) -> None:
+    table = 'proxy = "http://p.example:3128"\napt = "http://mirror.corp.example/debian"\n'
+    assert system.apt_proxy(files.config(make_plan(f"[mirrors]\n{table}"))) == [
+        'Acquire::http::Proxy "http://p.example:3128";',
+        'Acquire::https::Proxy "http://p.example:3128";',
+    ]
+    near = files.config(make_plan(f'[mirrors]\n{table}no_proxy = [".corp.example"]'))
+    assert system.apt_proxy(near)[2:] == [
+        'Acquire::http::Proxy::mirror.corp.example "DIRECT";',
+        'Acquire::https::Proxy::mirror.corp.example "DIRECT";',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('proxy = "http://me:hunter2@proxy.example:3128"', "name a proxy of your own network that logs in"),
+        ('proxy = "proxy.example:3128"', "not the URL of a proxy"),
+        ('proxy = "socks5://proxy.example:1080"', "not the URL of a proxy"),
+        ('proxy = "http://proxy.example:3128/\\"; rm"', "not the URL of a proxy"),
+        ('no_proxy = ["corp.example"]', "need a mirrors.proxy"),
+        ("proxy_for_users = true", "need a mirrors.proxy"),
+        ('proxy = "http://p.example:3128"\nno_proxy = ["a b"]', "neither a host nor a domain"),
+    ],
+)
+def test_a_wrong_proxy_is_refused(make_plan: Callable[..., Plan], table: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says) as caught:
+        make_plan(f"[mirrors]\n{table}")
+    assert "hunter2" not in json.dumps([caught.value.message, caught.value.hint])
+
+
+def test_windows_takes_no_proxy_yet(make_plan: Callable[..., Plan]) -> None:
+    with pytest.raises(SpecError, match="not supported on Windows"):
+        make_plan('[mirrors]\nproxy = "http://p.example:3128"', "windows-2025")
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy", "note"),
+    [
+        ({}, {}, None),
+        (
+            {"https_proxy": "http://p.example:3128"},
+            {"https_proxy": "http://p.example:3128", "no_proxy": OWN_HOSTS},
+            None,
+        ),
+        (
+            {
+                "HTTP_PROXY": "p.example:8080",
+                "HTTPS_PROXY": "https://q.example",
+                "NO_PROXY": "localhost, .corp.example,",
+            },
+            {
+                "http_proxy": "http://p.example:8080",
+                "https_proxy": "https://q.example",
+                "no_proxy": f"{OWN_HOSTS},.corp.example",
+            },
+            None,
+        ),
+        ({"http_proxy": "http://127.0.0.1:3128"}, {}, "http_proxy http://127.0.0.1:3128"),
+        ({"https_proxy": "socks5h://p.example:1080"}, {}, "https_proxy socks5h://p.example:1080"),
+    ],
+)
+def test_the_hosts_own_proxy(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    proxy: dict[str, str],
+    note: str | None,
+) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = mirrors.resolve("host", tmp_path)
+    assert found.proxy == proxy
+    assert (note or "") in "".join(found.notes) and bool(found.notes) == (note is not None)
+
+
+def test_a_host_proxy_with_a_password_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    for value in ("http://me:hunter2@p.example:3128", "me:hunter2@p.example:3128"):
+        monkeypatch.setenv("https_proxy", value)
+        with pytest.raises(SpecError, match="https_proxy: the host's URL has a user or password") as caught:
+            mirrors.resolve("host", tmp_path)
+        assert "hunter2" not in json.dumps([caught.value.message, caught.value.hint])

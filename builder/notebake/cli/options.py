@@ -196,6 +196,6 @@ def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
     the_spec = spec.load(spec_path)
     folder = spec_path.resolve().parent
     made = plan.make(the_spec, targets.get(target), folder, now=datetime.now(UTC))
-    if made.sources.note:
-        click.echo(f"note: {made.sources.note}; the release's own are used", err=True)
+    for note in made.sources.notes:
+        click.echo(f"note: {note}", err=True)
     return the_spec, made

@@ -34,7 +34,7 @@ def read(distribution: str, root: Path = Path("/")) -> HostApt:
     """Return the mirror of `distribution` (an ID of os-release) that the host at `root` uses."""
     release = dict(re.findall(r'^(ID|VERSION_CODENAME)="?([\w.-]+)"?$', _text(root / "etc/os-release"), re.M))
     if release.get("ID") != distribution:
-        return HostApt(note=f"this host's apt mirror is not used: it is not a mirror of {distribution}")
+        return HostApt(note=f"the host's apt mirror is not used: it is not a mirror of {distribution}")
     suites = {release.get("VERSION_CODENAME", distribution), "stable", "oldstable", "testing"}
     entries = [
         entry
@@ -54,7 +54,7 @@ def read(distribution: str, root: Path = Path("/")) -> HostApt:
     if archive is None:
         named = ", ".join(dict.fromkeys(archives)) or "no mirror of its own release"
         return HostApt(
-            note=f"this host's apt names {named}: nothing that a machine can reach by http or https"
+            note=f"the host's apt names {named}: nothing that a machine can reach by http or https"
         )
     return HostApt(archive=archive, security=_usable(having("-security"), root))
 

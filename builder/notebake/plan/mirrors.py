@@ -1,4 +1,4 @@
-"""Where packages come from: the spec's mirrors, or those this computer uses (`mirrors = "host"`)."""
+"""Where packages come from: the spec's mirrors, or those that the host uses (`mirrors = "host"`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from notebake.errors import SpecError
 from notebake.plan import host_apt
 from notebake.plan.host_apt import HostApt
-from notebake.plan.spec import Mirrors
+from notebake.plan.spec import PROXY, Mirrors
 from notebake.plan.targets import Apt
 
 # Where Debian, Ubuntu and openSUSE keep the certificates that an administrator added.
@@ -29,7 +30,8 @@ class Sources:
     """Resolved package sources. `ca_certificates`: PEM texts, one certificate each, in order.
 
     `apt` is the mirror, `apt_lines` the whole sources.list. None, empty or `zypper` None: what the release
-    itself has configured. `note`: why the host's mirror is not taken, for people.
+    itself has configured. `proxy`: http_proxy, https_proxy, no_proxy as programs read them, or empty. `notes`:
+    what of the host is not taken and why, for people.
     """
 
     apt: str | None
@@ -37,11 +39,12 @@ class Sources:
     zypper: str | None
     python: str
     ca_certificates: tuple[str, ...]
-    note: str | None = None
+    proxy: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def default_python_index() -> str:
-    """The index pip uses when nobody configured one."""
+    """Return the index that pip uses by default."""
     from pip._internal.models.index import PyPI
 
     return str(PyPI.simple_url)
@@ -61,7 +64,7 @@ def _without_secret(url: str, field: str) -> str:
     if urlsplit(url).password or urlsplit(url).username:
         raise SpecError(
             f"{field}: the host's URL has a user or password in it, which would be rendered in plain text",
-            "name the mirrors in [mirrors] without it",
+            "name it in [mirrors] without them, or one of your own network that logs in by itself",
         )
     return url
 
@@ -94,7 +97,7 @@ def _host_python() -> str:
 def _apt_lines(
     facts: Apt, archive: str, security: str | None, components: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The lines of sources.list: the release, its updates and its security updates."""
+    """Return the lines of sources.list: the release, its updates and its security updates."""
     option = f"[signed-by={facts.keyring}] " if facts.keyring else ""
     return tuple(
         f"deb {option}{url} {suite} {' '.join(components or facts.components)}"
@@ -107,7 +110,7 @@ def _apt_lines(
 
 
 def _named(mirrors: Mirrors, folder: Path, facts: Apt | None) -> Sources:
-    """The sources that a table [mirrors] names."""
+    """Return the sources that a table [mirrors] names."""
     named = mirrors.apt or mirrors.apt_security or mirrors.apt_components
     archive = (mirrors.apt or facts.archive) if facts and named else None
     return Sources(
@@ -117,6 +120,9 @@ def _named(mirrors: Mirrors, folder: Path, facts: Apt | None) -> Sources:
         else (),
         zypper=mirrors.zypper,
         python=mirrors.python or default_python_index(),
+        proxy=_variables({"http_proxy": mirrors.proxy, "https_proxy": mirrors.proxy}, mirrors.no_proxy)
+        if mirrors.proxy
+        else {},
         ca_certificates=tuple(
             dict.fromkeys(
                 pem
@@ -128,8 +134,10 @@ def _named(mirrors: Mirrors, folder: Path, facts: Apt | None) -> Sources:
 
 
 def _host(facts: Apt | None) -> Sources:
-    """The sources that this computer uses."""
+    """Return the sources that the host uses."""
     apt = host_apt.read(facts.distribution) if facts else HostApt()
+    own = f"{apt.note}; the release's own sources are used" if apt.note else None
+    proxy, unusable = _host_proxy()
     for url in (apt.archive, apt.security):
         _without_secret(url or "", "mirrors")
     return Sources(
@@ -146,14 +154,40 @@ def _host(facts: Apt | None) -> Sources:
                 for pem in _certificates(path, "mirrors")
             )
         ),
-        note=apt.note,
+        proxy=proxy,
+        notes=tuple(note for note in (own, unusable) if note),
     )
+
+
+def _variables(proxies: Mapping[str, str], direct: Sequence[str]) -> dict[str, str]:
+    """Return the variables that programs read; a machine reaches itself without a proxy."""
+    return {**proxies, "no_proxy": ",".join(dict.fromkeys(("localhost", "127.0.0.1", "::1", *direct)))}
+
+
+def _host_proxy() -> tuple[dict[str, str], str | None]:
+    """Return the host's proxies, and what of them no machine can use."""
+    proxies, unusable = {}, None
+    for name in ("http_proxy", "https_proxy"):
+        url = _variable(name)
+        if not url:
+            continue
+        url = _without_secret(url if "://" in url else f"http://{url}", name)
+        if PROXY.fullmatch(url) and urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1"):
+            proxies[name] = url
+        else:
+            unusable = f"the host's {name} {url}: no http proxy that a machine can reach, so it is not used"
+    direct = [name.strip() for name in _variable("no_proxy").split(",")]
+    return (_variables(proxies, [name for name in direct if name]) if proxies else {}), unusable
+
+
+def _variable(name: str) -> str:
+    return (os.environ.get(name) or os.environ.get(name.upper()) or "").strip()
 
 
 def resolve(mirrors: Mirrors | str, folder: Path, facts: Apt | None = None) -> Sources:
     """Sources for a spec in `folder`, on a target with the apt archive `facts`.
 
-    Reads files, and for "host" this computer's configuration. Raises SpecError for a missing or broken CA
+    Reads files, and for "host" the host's configuration. Raises SpecError for a missing or broken CA
     file, or a mirror URL that carries a password.
     """
     return _named(mirrors, folder, facts) if isinstance(mirrors, Mirrors) else _host(facts)

@@ -34,6 +34,8 @@ _HOST_NAME = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
 
+PROXY = re.compile(r"https?://[A-Za-z0-9.:_\[\]-]+/?")
+
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
@@ -148,6 +150,12 @@ class Mirrors(StrictModel):
     )
     zypper: str | None = Field(None, description="openSUSE repository (URL).")
     python: str | None = Field(None, description="Python package index (URL of its simple API).")
+    proxy: str | None = Field(
+        None,
+        description="Proxy (URL, http or https) of set-up, apt, zypper and the Python index; not on Windows.",
+    )
+    no_proxy: tuple[str, ...] = Field((), description="Hosts and domains that are reached without it.")
+    proxy_for_users: bool = Field(False, description="Kernels and terminals get the proxy too.")
     ca_certificates: tuple[str, ...] = Field(
         (), description="Additional CA certificates to trust (PEM files)."
     )
@@ -158,6 +166,26 @@ class Mirrors(StrictModel):
         for name in value:
             if not re.fullmatch(r"[a-z][a-z0-9-]*(/[a-z][a-z0-9-]*)*", name):
                 raise ValueError(f"{name!r} is not a component, as in `main`")
+        return value
+
+    @field_validator("no_proxy")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9._*:/\[\]-]+", name):
+                raise ValueError(f"{name!r} is neither a host nor a domain")
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy(cls, value: str | None) -> str | None:
+        if value is not None and "@" in value:
+            raise ValueError(
+                "a user or password in it would be rendered in plain text: let the proxy know the machines by their "
+                "addresses, or name a proxy of your own network that logs in for them"
+            )
+        if value is not None and not PROXY.fullmatch(value):
+            raise ValueError("not the URL of a proxy, as in http://proxy.example:3128")
         return value
 
     @field_validator("apt", "apt_security", "zypper", "python")
@@ -231,6 +259,13 @@ class Spec(StrictModel):
     def _ports(self) -> Spec:
         if self.notebook.port == 22:
             raise ValueError("notebook.port 22 is the port of ssh")
+        return self
+
+    @model_validator(mode="after")
+    def _proxy(self) -> Spec:
+        named = self.mirrors if isinstance(self.mirrors, Mirrors) else Mirrors()
+        if named.proxy is None and (named.no_proxy or named.proxy_for_users):
+            raise ValueError("mirrors.no_proxy and mirrors.proxy_for_users need a mirrors.proxy")
         return self
 
 

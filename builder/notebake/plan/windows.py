@@ -20,7 +20,11 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 
 
 def check_spec(spec: Spec) -> None:
-    """Raise SpecError if Windows rejects the user name or the notebook folder."""
+    """Raise SpecError if Windows rejects the user name or the notebook folder, or the spec names a proxy."""
+    if not isinstance(spec.mirrors, str) and spec.mirrors.proxy:
+        raise SpecError(
+            "mirrors.proxy: not supported on Windows", "a golden image needs no package source when it starts"
+        )
     user = spec.user
     if len(user) > USER_LENGTH or user in _DEVICES | _ACCOUNTS:
         raise SpecError(

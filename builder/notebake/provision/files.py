@@ -69,6 +69,8 @@ def config(plan: Plan) -> dict[str, Any]:
         "apt_mirror": plan.sources.apt,
         "apt_sources": list(plan.sources.apt_lines),
         "zypper_repo": plan.sources.zypper,
+        "proxy": dict(plan.sources.proxy),
+        "proxy_for_users": not isinstance(spec.mirrors, str) and spec.mirrors.proxy_for_users,
         "uv": {"file": plan.lock.uv_file, "sha256": plan.lock.uv_sha256},
         "cloud": {
             "ssh_genkeytypes": ["ed25519"],
