@@ -47,7 +47,7 @@ def test_added_promoted_and_verified_by_who_signed(
 ) -> None:
     assert add(run, image)[0] == 0
     assert run("promote", "debian-13@candidate")[0] == 0
-    assert "1 versions, all as they were signed" in run("catalog", "verify")[1]
+    assert "1 versions, all match their signatures" in run("catalog", "verify")[1]
     assert "stable" in run("catalog", "list")[1]
 
     code, _, said = run("catalog", "verify", "--identity", IDENTITY.replace("/me/", "/you/"))
@@ -101,10 +101,10 @@ def test_outside_of_a_ci_and_with_wrong_options(
     services: Services, run: Run, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, _, said = run("catalog", "verify", "--public-key", str(tmp_path / "key.pub"))
-    assert code == 2 and "one of both is needed" in said
+    assert code == 2 and "--public-key FILE or --identity with --issuer" in said
     assert add(run, image)[0] == 0
     code, _, said = run("catalog", "verify", "--trust-config", str(tmp_path / "probe.json"))
-    assert code == 7 and "probe.json: no trust config" in said
+    assert code == 7 and "probe.json: cannot load the trust config" in said
     monkeypatch.delenv("GITHUB_ACTIONS")
     keyless._signer.cache_clear()
     code, _, said = run("promote", "debian-13@candidate")
@@ -114,4 +114,4 @@ def test_outside_of_a_ci_and_with_wrong_options(
     assert code == 2 and "--issuer" in said
     monkeypatch.delenv("NOTEBAKE_IDENTITY")
     code, _, said = run("promote", "debian-13@candidate")
-    assert code == 2 and "--key FILE, or --identity" in said
+    assert code == 2 and "either --key FILE or --identity" in said

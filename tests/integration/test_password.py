@@ -52,14 +52,14 @@ def is_hash_of(password: str, hashed: str | None) -> bool:
 
 
 def test_init_and_passwd_ask_twice_and_show_nothing(tmp_path: Path) -> None:
-    wrong = [("Password", "hunter2"), ("again", "hunter3"), ("Password", "hunter2"), ("again", "hunter2")]
+    wrong = [("Password", "hunter2"), ("Repeat", "hunter3"), ("Password", "hunter2"), ("Repeat", "hunter2")]
     code, seen = converse(tmp_path, "init", wrong)
     assert code == 0 and "do not match" in seen and "hunter" not in seen
     assert is_hash_of("hunter2", kept(tmp_path))
-    code, seen = converse(tmp_path, "passwd", [("Password", "other"), ("again", "other")])
+    code, seen = converse(tmp_path, "passwd", [("Password", "other"), ("Repeat", "other")])
     assert code == 0 and "other" not in seen
     assert is_hash_of("other", kept(tmp_path))
-    assert converse(tmp_path, "passwd", [("Password", ""), ("again", "")])[0] == 0
+    assert converse(tmp_path, "passwd", [("Password", ""), ("Repeat", "")])[0] == 0
     assert kept(tmp_path) is None
 
 

@@ -50,7 +50,7 @@ def test_browser_without_pylab(good: Subject, tmp_path: Path) -> None:
 
 def test_browser_with_a_wrong_password(good: Subject, tmp_path: Path) -> None:
     results = visit(replace(good, password="wrong horse"), tmp_path)
-    assert results["browser_login"] == ("failed", "the login page refuses the password")
+    assert results["browser_login"] == ("failed", "the login page rejects the password")
     assert results["browser_plot"] == ("failed", "needs browser_login")
 
 
