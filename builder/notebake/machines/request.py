@@ -82,5 +82,4 @@ class Request:
             memory_mib=self.memory_mib,
             cpus=self.cpus,
             accel=self.accel,
-            offline=self.offline,
         )

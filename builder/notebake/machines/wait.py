@@ -148,7 +148,7 @@ class Watch:
         return found
 
     def _notebook(self) -> str:
-        # Read anew each time: a machine that reboots while we wait may have made another certificate.
+        # Read each time: a machine that reboots while we wait may have made another certificate.
         pinned = self._fingerprint()
         served, status = answer(self.machine.address)
         if served != pinned:
