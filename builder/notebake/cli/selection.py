@@ -36,7 +36,10 @@ def chosen(patterns: tuple[str, ...], everything: bool) -> list[Machine]:
     from notebake.machines import lifecycle
 
     if everything == bool(patterns):
-        raise SpecError("give NAMES, a pattern like 'class-*', or --all", "`notebake ps` lists the machines")
+        raise SpecError(
+            "give the names of machines, a pattern such as 'class-*', or --all",
+            "`notebake ps` lists the machines",
+        )
     return lifecycle.machines() if everything else lifecycle.find(patterns)
 
 
