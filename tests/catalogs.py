@@ -1,4 +1,4 @@
-"""Images for tests: a few bytes of disk each, with the record of a real bake, changed, and marked as a fixture."""
+"""Images for tests: small fake disks, with the record of a real bake, changed and marked as a fixture."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from notebake.record import record
 from notebake.record.record import ProbeReport, ProbeResult, Record
 from notebake.record.software import Software
 
-# As `notebake bake debian-13` wrote it.
+# Written by `notebake bake debian-13`.
 REAL = Path(__file__).parent / "data/debian-13-record.json"
 START = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
 
 
 def real() -> Record:
-    """The record of a real bake."""
+    """Return the record of a real bake."""
     return record.load(REAL)
 
 
 def small() -> Record:
-    """The same with a few of its packages: an SBOM of three hundred takes a while."""
+    """Return the same record with a few of its packages: an SBOM of 300 packages takes long."""
 
     def few(data: dict[str, Any]) -> None:
         for kind in ("os_packages", "python_packages"):
@@ -39,19 +39,19 @@ def small() -> Record:
 
 
 def changed(known: Record, change: Callable[[dict[str, Any]], None]) -> Record:
-    """`known` with its software report changed in place by `change`."""
+    """Return `known` with its software inventory changed by `change`, which modifies a dict."""
     data = known.software.model_dump(mode="json")
     change(data)
     return known.model_copy(update={"software": Software.model_validate(data)})
 
 
 def write(folder: Path, number: int, known: Record | None = None) -> Path:
-    """An image (not bootable) with its record beside it; `number` makes its bytes and content id its own."""
+    """Write image `number` (not bootable) with its record; each has its own bytes and content id."""
     disk = f"disk {number}\n".encode() * 50
     image = folder / str(number) / "debian-13.qcow2"
     image.parent.mkdir(parents=True)
     image.write_bytes(disk)
-    found = (known or small()).model_copy(
+    its_record = (known or small()).model_copy(
         update={
             "made_from": "fixture",
             "content_id": hashlib.sha256(str(number).encode()).hexdigest(),
@@ -63,12 +63,12 @@ def write(folder: Path, number: int, known: Record | None = None) -> Path:
             ),
         }
     )
-    record.write(image, found)
+    record.write(image, its_record)
     return image
 
 
 def probe(*, passed: bool = True) -> ProbeReport:
-    """A probe report as `notebake probe --json` prints it."""
+    """Return a probe report as `notebake probe --json` prints it."""
     return ProbeReport(
         address="https://127.0.0.1:8443/",
         started=START,
@@ -82,11 +82,11 @@ def probe(*, passed: bool = True) -> ProbeReport:
 
 
 def put(catalog: Catalog, folder: Path, number: int, signer: Signer, **more: Any) -> str:
-    """Add image `number`, made `number` weeks after START; its TARGET@VERSION."""
+    """Add image `number`, made `number` weeks after START; return its TARGET@VERSION."""
     image, now = write(folder, number, more.get("known")), START + number * WEEK
     return add.add(catalog, image, signer=signer, now=now, probe=more.get("probe", probe())).entry.name
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder."""
+    """Return every file of a folder: path -> content."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""Certificates for tests: good ones but for what a test asks for."""
+"""Certificates for tests: good, except for the fault that a test asks for."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Pair:
 
     @property
     def fingerprint(self) -> str:
-        """As a console shows it: AB:CD:..."""
+        """The SHA-256 as on the console: AB:CD:..."""
         return self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def general_name(name: str) -> x509.GeneralName:
-    """A DNS name, an address, or with an @ a mailbox."""
+    """Return `name` as a DNS name, as an IP address, or, with an @, as an e-mail address."""
     if "@" in name:
         return x509.RFC822Name(name)
     try:
@@ -79,10 +79,10 @@ def issue(
     digest: hashes.HashAlgorithm | None = None,
     now: datetime.datetime = NOW,
 ) -> Pair:
-    """A certificate for `names` signed `by` another pair, or by its own key.
+    """Return a certificate for `names`, signed `by` another pair or by its own key.
 
-    `begin` and `end` count from `now`. None leaves out: `ca` the basic constraints, `use` the extended key
-    usage, `signs` (digitalSignature) the key usage, no `names` the subjectAltName.
+    `begin` and `end` are relative to `now`. None omits an extension: `ca` the basic constraints, `use` the
+    extended key usage, `signs` (digitalSignature) the key usage. Without `names`: no subjectAltName.
     """
     key = key or ec_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -122,16 +122,16 @@ def issue(
 def authority(
     common_name: str, by: Pair | None = None, *, key: PrivateKey | None = None, now: datetime.datetime = NOW
 ) -> Pair:
-    """A root, or `by` one an intermediate, valid for ten years."""
+    """Return a root, or an intermediate issued `by` another CA, valid for ten years."""
     return issue(common_name, by=by, key=key, names=(), ca=True, use=None, end=3650 * DAY, now=now)
 
 
 def corporate(key: PrivateKey) -> tuple[Pair, Pair]:
-    """A certificate of today, for ten years, and that of the company's intermediate which issued it.
+    """Return a certificate valid from now for ten years, and the intermediate that issued it.
 
-    It names no machine and no address.
+    It names no test machine and no address.
     """
     now = datetime.datetime.now(datetime.UTC)
-    middle = authority("Corp TLS", authority("Corp Root", key=rsa_key(2048), now=now), now=now)
+    intermediate = authority("Corp TLS", authority("Corp Root", key=rsa_key(2048), now=now), now=now)
     names = ("nb.corp.example", "*.lab.corp.example")
-    return issue(key=key, by=middle, names=names, end=3600 * DAY, use=None, now=now), middle
+    return issue(key=key, by=intermediate, names=names, end=3600 * DAY, use=None, now=now), intermediate

@@ -1,4 +1,4 @@
-"""Shared by all layers: a spec that names no real host, plans made from it, the command."""
+"""Fixtures for all layers: a spec without real hosts, plans made from it, the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from notebake.cli import main
 from notebake.plan import plan, spec, targets
 from notebake.plan.plan import Plan
 
-# The guest's programs run on the machine and are no part of the package; tests import them as they are.
+# The programs in cloud-init/ run on machines and are not part of the package. Tests import them too.
 sys.path[:0] = [str(paths.data_folder("cloud-init") / name) for name in ("linux", "shared")]
 
 # The password is "correct horse", hashed with a salt of zeros.
@@ -40,7 +40,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def make_plan(tmp_path: Path) -> Callable[..., Plan]:
-    """Makes a plan from TOML text for a target; files the spec names are looked for in tmp_path."""
+    """Return a function that makes a plan from a spec (TOML) and a target; paths are relative to tmp_path."""
 
     def make(text: str = GOLDEN_SPEC, target: str = "debian-13", now: datetime = NOW) -> Plan:
         return plan.make(spec.parse(text, source="notebake.toml"), targets.get(target), tmp_path, now=now)
@@ -50,7 +50,7 @@ def make_plan(tmp_path: Path) -> Callable[..., Plan]:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `notebake ARGS` in an empty folder; returns (exit code, stdout, stderr)."""
+    """Return a function that runs `notebake ARGS` in an empty folder; returns (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -67,4 +67,4 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--golden", action="store_true", help="write the golden files anew")
+    parser.addoption("--golden", action="store_true", help="write the golden files again")

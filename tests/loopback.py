@@ -1,4 +1,4 @@
-"""HTTP servers of a test's own, on the loopback."""
+"""HTTP servers on loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Quiet(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The URL, without a slash at its end, at which `handler` answers."""
+    """Serve with `handler` in the block; yield the URL, without a trailing slash."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -1,4 +1,4 @@
-"""What is rendered from a plan, for tests that ask for one part of it."""
+"""Render one part of a plan."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One boot of a Windows machine as cloudbase-init lives it: the real package, with Windows itself recorded.
+"""Run the real cloudbase-init for one boot, with a stand-in for Windows that records its calls.
 
-Usage: cloudbase_boot.py CONF MEDIUM STATE. MEDIUM is the volume labelled cidata, STATE a JSON file that lasts
-from boot to boot: the host name and what cloudbase-init keeps in the registry. Prints the calls as JSON.
+Usage: cloudbase_boot.py CONF MEDIUM STATE. MEDIUM is the volume labelled cidata, STATE a JSON file that is
+kept between boots: the host name and cloudbase-init's registry values. Prints the calls as JSON.
 """
 
 import io
@@ -21,7 +21,7 @@ from cloudbaseinit.utils import log
 
 
 class Medium(drive_base.BaseConfigDriveManager):
-    """The volume with the wanted label, copied as the manager for Windows does it."""
+    """Copies the files of the volume with the given label, as cloudbase-init's manager for Windows does."""
 
     def get_config_drive_files(
         self, drive_label, metadata_file, searched_types=None, searched_locations=None
@@ -43,7 +43,7 @@ class Medium(drive_base.BaseConfigDriveManager):
 
 
 class Windows(os_base.BaseOSUtils):
-    """Windows, as far as it is asked; what is not declared here fails (NotImplementedError)."""
+    """A stand-in for Windows. Every method that is not defined here raises NotImplementedError."""
 
     def get_config_value(self, name, section=None):
         return state["registry"].get(f"{section}/{name}")

@@ -1,4 +1,4 @@
-"""The Jupyter servers that the tests of the probe share."""
+"""Jupyter servers shared by the tests of the probe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from notebake.probe.subject import Subject
 
 @pytest.fixture(scope="session")
 def jupyter() -> Iterator[JupyterServers]:
-    # Not pytest's own folder: that one is closed to other users.
+    """One virtual environment, from which tests start servers."""
+    # Not pytest's temporary folder: other users have no access to it.
     with tempfile.TemporaryDirectory(prefix="notebake-probe-", ignore_cleanup_errors=True) as name:
         root = Path(name)
         root.chmod(0o755)
@@ -26,26 +27,11 @@ def jupyter() -> Iterator[JupyterServers]:
         env, tool = root / "env", uv.find_uv_bin()
         python = env / "bin/python"
         process.run([tool, "venv", "--quiet", "--no-project", "--python", base_python(), env], timeout=120)
-        process.run(
-            [tool, "pip", "install", "--quiet", "--compile-bytecode", "--python", python,
-             "notebook", "ipykernel", "numpy", "matplotlib"],
-            timeout=600,
-        )  # fmt: skip
-        process.run(
-            [
-                python,
-                "-m",
-                "ipykernel",
-                "install",
-                "--prefix",
-                env,
-                "--name",
-                "nbserver",
-                "--profile",
-                "nbserver",
-            ],
-            timeout=60,
-        )
+        install: list[str | Path] = [tool, "pip", "install", "--quiet", "--compile-bytecode"]
+        install += ["--python", python]
+        process.run([*install, "notebook", "ipykernel", "numpy", "matplotlib"], timeout=600)
+        kernel: list[str | Path] = [python, "-m", "ipykernel", "install", "--prefix", env]
+        process.run([*kernel, "--name", "nbserver", "--profile", "nbserver"], timeout=60)
         kernels = env / "share/jupyter/kernels"
         spec = json.loads((kernels / "nbserver/kernel.json").read_text())
         at = spec["argv"].index("--profile")
@@ -57,20 +43,20 @@ def jupyter() -> Iterator[JupyterServers]:
             (kernels / name).mkdir()
             other = spec | {"argv": spec["argv"][:at] + words + spec["argv"][at + 2 :], "display_name": name}
             (kernels / name / "kernel.json").write_text(json.dumps(other))
-        # matplotlib's list of fonts, made once for all kernels.
+        # matplotlib's font cache, for all kernels.
         fonts = {"MPLCONFIGDIR": str(root / "mpl")}
         process.run([python, "-c", "import matplotlib.font_manager"], timeout=120, env=fonts)
         give(root / "mpl")
-        made = JupyterServers(root=root, python=python)
+        started = JupyterServers(root=root, python=python)
         try:
-            yield made
+            yield started
         finally:
-            made.stop()
+            started.stop()
 
 
 @pytest.fixture(scope="session")
 def servers(jupyter: JupyterServers) -> dict[str, Subject]:
-    """All servers, started together: most of the time they take is waiting."""
+    """A good server, one without authentication, one with a token; started together to save time."""
     off = {"IdentityProvider": {"token": ""}, "PasswordIdentityProvider": {"password_required": False}}
     started = {
         "good": jupyter.start("good"),

@@ -1,4 +1,4 @@
-"""Real Jupyter servers on loopback, for the tests of the probe, and how a probe of them is read."""
+"""Real Jupyter servers on loopback for the tests of the probe, and helpers to read probe reports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from notebake.progress import Steps
 PASSWORD = "correct horse"
 TOKEN = "0123456789abcdef0123456789abcdef"
 OUTSIDE = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "builtins", "not_root")
-# profile (which is the kernel's name), and the config file of that profile.
+# Profile (also the name of the kernel) -> configuration file of that profile.
 KERNELS = {
     "nbserver": jupyter_settings.profile({"pylab": "inline"}),
     "nopylab": jupyter_settings.profile({"pylab": "none"}),
@@ -45,9 +45,9 @@ KERNELS = {
 
 
 def certificate(folder: Path, fault: str = "") -> str:
-    """A pair as a machine makes it in `folder`, good but for `fault`; returns the fingerprint."""
+    """Write certificate and key as a machine makes them, good except for `fault`; return the fingerprint."""
     now = datetime.datetime.now(datetime.UTC)
-    made = certificates.issue(
+    pair = certificates.issue(
         "nb",
         key=certificates.rsa_key(2048) if fault == "rsa" else None,
         names=("nb.example", "192.0.2.1" if fault == "san" else "127.0.0.1"),
@@ -56,20 +56,19 @@ def certificate(folder: Path, fault: str = "") -> str:
         end=(-1 if fault == "expired" else 200) * DAY,
         now=now,
     )
-    put(folder, made)
-    return made.fingerprint
+    put(folder, pair)
+    return pair.fingerprint
 
 
 def put(folder: Path, *chain: Pair) -> None:
-    """Write the chain, the server's certificate first, and its key where a server looks for them."""
+    """Write the key and the chain, the server's certificate first, where a server reads them."""
     (folder / "key.pem").write_bytes(chain[0].key_pem)
     (folder / "cert.pem").write_bytes(b"".join(pair.pem for pair in chain))
 
 
 @contextlib.contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Certificate and key in `folder` are after the block what they were before: Jupyter reads both at
-    every connection."""
+def restored(folder: Path) -> Iterator[None]:
+    """Restore certificate and key in `folder` after the block. Jupyter reads both at every connection."""
     before = {name: (folder / name).read_bytes() for name in ("key.pem", "cert.pem")}
     try:
         yield
@@ -79,7 +78,7 @@ def kept(folder: Path) -> Iterator[None]:
 
 
 def base_python() -> str:
-    """A Python that another user may run: root's own may be in a folder that is closed to all others."""
+    """Return a Python that another user may run: root's own may be in a folder that others cannot enter."""
     own = Path(sys.base_prefix, "bin", f"python{sysconfig.get_python_version()}").resolve()
     if os.getuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in own.parents):
         return str(own)
@@ -89,7 +88,7 @@ def base_python() -> str:
 
 
 def unprivileged() -> list[str]:
-    """What is put before a command so that root's test servers do not run as root."""
+    """Return the words before a command that make it run as `nobody` when the tests run as root."""
     if os.getuid() != 0:
         return []
     nobody = pwd.getpwnam("nobody")
@@ -97,14 +96,15 @@ def unprivileged() -> list[str]:
 
 
 def give(folder: Path) -> None:
+    """Make `nobody` the owner of `folder` when the tests run as root."""
     if os.getuid() == 0:
         nobody = pwd.getpwnam("nobody")
         for path in (folder, *folder.rglob("*")):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
 
 
-def quick(check: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Until `check` is true, at most `seconds`."""
+def wait_until(check: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait until `check` returns true, at most `seconds`."""
     pause, until = threading.Event(), time.monotonic() + seconds
     while not check():
         assert time.monotonic() < until, what
@@ -121,7 +121,7 @@ class JupyterServers:
     logs: dict[str, Path] = field(default_factory=dict)
 
     def start(self, name: str, *, auth: dict[str, Any] | None = None) -> Subject:
-        """Start a server; it may take a moment until it answers (`ready`)."""
+        """Start a server and return it as a subject. It may not answer yet: see `ready`."""
         home = self.root / name
         notebooks = home / "notebooks"
         notebooks.mkdir(parents=True)
@@ -137,7 +137,7 @@ class JupyterServers:
             {"port": port, "profile": "nbserver", "password": None}, notebooks, home
         )
         settings["ServerApp"]["ip"] = "127.0.0.1"
-        settings["KernelSpecManager"] = {}  # not the good kernel alone
+        settings["KernelSpecManager"] = {}  # allow all kernels
         config = settings | ({"PasswordIdentityProvider": hashed} if auth is None else auth)
         (home / "jupyter_server_config.json").write_text(json.dumps(config))
         give(home)
@@ -152,7 +152,7 @@ class JupyterServers:
         )
 
     def launch(self, name: str) -> int:
-        """Run the server whose home is there already; its pid."""
+        """Run the server whose folder already exists; return its pid."""
         home = self.root / name
         settings = {
             "HOME": str(home),
@@ -173,10 +173,11 @@ class JupyterServers:
         return self.children[-1].pid
 
     def ready(self, subject: Subject) -> Subject:
+        """Wait until the server of `subject` accepts connections; return `subject`."""
         log = self.logs[str(subject.address.port)]
 
         def listens() -> bool:
-            # The log's "is running at" comes before the port is open.
+            # The log line "is running at" is written before the port is open.
             with (
                 contextlib.suppress(OSError),
                 socket.create_connection(("127.0.0.1", subject.address.port), 1),
@@ -184,7 +185,7 @@ class JupyterServers:
                 return True
             return False
 
-        quick(listens, f"no server: {log}")
+        wait_until(listens, f"no server: {log}")
         return subject
 
     def stop(self) -> None:
@@ -199,6 +200,7 @@ class JupyterServers:
 
 
 def run(subject: Subject, *checks: str) -> Report:
+    """Probe `subject`; check that the report contains no secret."""
     now = datetime.datetime.now(datetime.UTC)
     report = probe_run.run(subject, started=now, steps=Steps(), checks=checks or None)
     for text in (report.to_json(), report.to_junit().decode()):
@@ -208,17 +210,18 @@ def run(subject: Subject, *checks: str) -> Report:
 
 
 def failed(report: Report) -> dict[str, str]:
-    """The checks that failed of themselves, with their detail; those that need another one are left out."""
-    return {r.name: r.detail for r in report.failed if not r.detail.startswith("needs ")}
+    """Return failed checks and their details, without checks that failed because they need another one."""
+    return {result.name: result.detail for result in report.failed if not result.detail.startswith("needs ")}
 
 
-def states(report: Report, status: str) -> set[str]:
+def with_status(report: Report, status: str) -> set[str]:
+    """Return the names of the checks with this status."""
     return {result.name for result in report.results if result.status == status}
 
 
 @contextlib.contextmanager
 def answering(talk: Callable[[socket.socket], None]) -> Iterator[Address]:
-    """A TCP server on loopback that does `talk` with everybody, until the block ends."""
+    """Run a TCP server on loopback that calls `talk` for each connection, until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         over = threading.Event()
         lines: list[socket.socket] = []

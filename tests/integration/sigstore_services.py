@@ -1,7 +1,7 @@
-"""A stand-in for sigstore's public services, which no test can reach: GitHub's token, Fulcio and Rekor.
+"""A stand-in for sigstore's public services, which tests cannot reach: GitHub's token, Fulcio and Rekor.
 
-What it signs is signed for real, by keys of its own that its trust config names, so that sigstore's own client
-checks all of it: the certificate's chain and its timestamp (RFC 6962), the log's entry, proof and checkpoint.
+Its signatures are real, made with keys that its trust config names. So sigstore's own client verifies all of
+it: the certificate's chain and its timestamp (RFC 6962), the log's entry, proof and checkpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.loopback import Quiet, serving
 
 ISSUER = "https://token.actions.githubusercontent.com"
 IDENTITY = "https://github.com/me/images/.github/workflows/images.yml@refs/heads/main"
-# Fulcio's own, https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md, and RFC 6962's list of timestamps.
+# Fulcio's issuer (https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md), RFC 6962's timestamps.
 _OID_ISSUER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 _OID_TIMESTAMPS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 
@@ -55,7 +55,7 @@ _SINCE = {"start": "2020-01-01T00:00:00Z"}
 
 
 class Services:
-    """The services at `url`. `refuses`: Rekor takes nothing."""
+    """The services at `url`. `refuses`: Rekor accepts no entry."""
 
     def __init__(self) -> None:
         self._ca, self._ctlog, self._rekor = _Key(), _Key(), _Key()
@@ -80,7 +80,7 @@ class Services:
         self.url = ""
 
     def environment(self) -> dict[str, str]:
-        """What GitHub's runner gives to a job that may have a token."""
+        """Return the environment of a GitHub job with `id-token: write`."""
         return {
             "GITHUB_ACTIONS": "true",
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/token?",
@@ -88,8 +88,10 @@ class Services:
         }
 
     def trust_config(self) -> str:
+        """Return sigstore's client trust config for these services, as JSON."""
         service = {"majorApiVersion": 1, "validFor": _SINCE, "operator": "test"}
         log = {"baseUrl": self.url, "hashAlgorithm": "SHA2_256"}
+        root = {"rawBytes": _b64(self._root.public_bytes(Encoding.DER))}
         return json.dumps(
             {
                 "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
@@ -105,7 +107,7 @@ class Services:
                         {
                             "subject": {"organization": "test", "commonName": "test"},
                             "uri": self.url,
-                            "certChain": {"certificates": [{"rawBytes": _b64(self._root.public_bytes(Encoding.DER))}]},
+                            "certChain": {"certificates": [root]},
                             "validFor": _SINCE,
                         }
                     ],
@@ -124,6 +126,7 @@ class Services:
         )  # fmt: skip
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
+        """Return the HTTP handler of all services."""
         answers: dict[str, Callable[[dict[str, Any], str], tuple[int, dict[str, Any]]]] = {
             "/token": self._token,
             "/api/v2/signingCert": self._certificate,
@@ -134,8 +137,8 @@ class Services:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
-                status, made = answers[self.path.partition("?")[0]](json.loads(body or b"{}"), bearer)
-                data = json.dumps(made).encode()
+                status, answer = answers[self.path.partition("?")[0]](json.loads(body or b"{}"), bearer)
+                data = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
@@ -182,11 +185,11 @@ class Services:
         before = builder.sign(self._ca.private, hashes.SHA256()).tbs_certificate_bytes
         stamps = x509.UnrecognizedExtension(_OID_TIMESTAMPS, self._timestamp(before))
         whole = builder.add_extension(stamps, critical=False).sign(self._ca.private, hashes.SHA256())
-        chain = [each.public_bytes(Encoding.PEM).decode() for each in (whole, self._root)]
+        chain = [pair.public_bytes(Encoding.PEM).decode() for pair in (whole, self._root)]
         return 200, {"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}
 
     def _timestamp(self, certificate: bytes) -> bytes:
-        """RFC 6962, 3.2 and 3.3: a list of one timestamp over a certificate that has none yet."""
+        """Return a list of one timestamp for a certificate without one (RFC 6962, 3.2 and 3.3)."""
         issuer = hashlib.sha256(self._ca.public).digest()
         at = struct.pack("!Q", int(time.time() * 1000))
         signed = b"\0\0" + at + b"\0\1" + issuer + len(certificate).to_bytes(3, "big") + certificate + b"\0\0"
@@ -201,7 +204,7 @@ class Services:
         )
 
     def _entry(self, asked: dict[str, Any], bearer: str) -> tuple[int, dict[str, Any]]:
-        """Each entry is alone in a log of its own."""
+        """Log an entry, as the only one of its log."""
         if self.refuses:
             return 503, {"message": "the log is closed"}
         proposed = asked["spec"]["proposedContent"]
@@ -214,16 +217,15 @@ class Services:
                     "envelopeHash": _sha256(proposed["envelope"].encode()),
                     "payloadHash": _sha256(base64.b64decode(envelope["payload"])),
                     "signatures": [
-                        {"signature": each["sig"], "verifier": proposed["verifiers"][0]}
-                        for each in envelope["signatures"]
+                        {"signature": signature["sig"], "verifier": proposed["verifiers"][0]}
+                        for signature in envelope["signatures"]
                     ],
                 },
             }
         )
         root = hashlib.sha256(b"\0" + body).digest()
-        promised = {
-            "body": _b64(body), "integratedTime": int(time.time()), "logID": self._rekor.id.hex(), "logIndex": 0,
-        }  # fmt: skip
+        log_id, now = self._rekor.id.hex(), int(time.time())
+        promised = {"body": _b64(body), "integratedTime": now, "logID": log_id, "logIndex": 0}
         note = f"stand-in\n1\n{_b64(root)}\n"
         signature = _b64(self._rekor.id[:4] + self._rekor.sign(note.encode()))
         proof = {
@@ -238,10 +240,10 @@ class Services:
 
 @contextmanager
 def running() -> Iterator[Services]:
-    """The services, on the loopback."""
-    made = Services()
-    with serving(made.handler()) as made.url:
-        yield made
+    """Run the services on loopback."""
+    services = Services()
+    with serving(services.handler()) as services.url:
+        yield services
 
 
 def _sha256(data: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Faults that take a real process and a real file system: a killed writer, a full disk."""
+"""Faults that need a real process and a real file system: a killed writer, a full disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from notebake.catalog import add, signing, verify
 from notebake.catalog.catalog import Catalog
 from notebake.errors import CommandFailed
 
-# Adds an image, and stops for good at the given call of the storage's writing methods.
+# Adds an image, and blocks at the given call of the storage's writing methods.
 _WRITER = """
 import sys
 from pathlib import Path
@@ -38,13 +38,14 @@ def halting(real):
     return call
 for name in ("put", "write", "create"):
     setattr(catalog.storage, name, halting(getattr(catalog.storage, name)))
-add.add(catalog, Path(image), signer=signing.private_key(Path(key)), now=catalogs.START + catalogs.WEEK, probe=None)
+signer, now = signing.private_key(Path(key)), catalogs.START + catalogs.WEEK
+add.add(catalog, Path(image), signer=signer, now=now, probe=None)
 """
 
 
 @pytest.mark.parametrize("stop", [1, 5, 6])
-def test_a_writer_killed_on_the_way(stop: int, tmp_path: Path) -> None:
-    """Behind the disk, before the entry, between entry and index: never half an entry."""
+def test_a_killed_writer_leaves_no_incomplete_entry(stop: int, tmp_path: Path) -> None:
+    """Killed after writing the disk, before the entry, between entry and index."""
     catalog = Catalog(str(tmp_path / "catalog"))
     signing.make_key(tmp_path / "key")
     signer = signing.private_key(tmp_path / "key")
@@ -85,7 +86,7 @@ def test_a_full_disk_leaves_the_catalog_as_it_was(tiny: Path, tmp_path: Path) ->
 
     before, free = all_files(), os.statvfs(tiny)
     filler = tmp_path / "tiny/filler"
-    for left in (0, 8):  # no block for the disk; the disk fits, what belongs to it does not
+    for left in (0, 8):  # blocks: none for the disk; enough for the disk, but not for its other files
         filler.write_bytes(b"x" * (free.f_bavail - left) * free.f_frsize)
         with pytest.raises(CommandFailed, match="No space left"):
             add.add(

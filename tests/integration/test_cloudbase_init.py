@@ -1,4 +1,4 @@
-"""The real cloudbase-init reads what is rendered, over two boots, with Windows itself recorded."""
+"""The real cloudbase-init reads rendered files over two boots; a stand-in records its calls to Windows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE = "cloudbaseinit.metadata.services.nocloudservice.NoCloudConfigDriveServ
 
 
 class Machine:
-    """A clone of a golden image: its configuration, its medium, what lasts from boot to boot."""
+    """A clone of a golden image: its configuration, its seed, and what is kept between boots."""
 
     def __init__(self, plan: Plan, folder: Path, user_data: bytes, hostname: str | None, now: str) -> None:
         self.conf, self.medium, self.state = folder / "init.conf", folder / "seed.iso", folder / "state.json"
@@ -46,7 +46,9 @@ def plan(make_plan: Callable[..., Plan]) -> Plan:
     return make_plan(target="windows-2025")
 
 
-def test_a_new_name_reboots_and_the_second_boot_runs_the_script_once(plan: Plan, tmp_path: Path) -> None:
+def test_a_new_host_name_causes_a_reboot_and_the_script_runs_once_after_it(
+    plan: Plan, tmp_path: Path
+) -> None:
     data = user_data(plan).clouds["openstack"]
     machine = Machine(plan, tmp_path, data, "box", "WIN-ABCDEF")
     assert machine.boot() == [["boot"], ["set_host_name", "box"], ["reboot"]]
@@ -56,7 +58,7 @@ def test_a_new_name_reboots_and_the_second_boot_runs_the_script_once(plan: Plan,
     assert names(machine.boot()) == ["boot", "terminate"]
 
 
-def test_a_name_that_stays_needs_no_reboot_and_ends_the_same(plan: Plan, tmp_path: Path) -> None:
+def test_without_a_new_host_name_the_script_runs_at_the_first_boot(plan: Plan, tmp_path: Path) -> None:
     data = user_data(plan).clouds["openstack"]
     for hostname, now in (("box", "BOX"), (None, "WIN-ABCDEF")):
         first = Machine(plan, tmp_path, data, hostname, now).boot()
@@ -64,29 +66,29 @@ def test_a_name_that_stays_needs_no_reboot_and_ends_the_same(plan: Plan, tmp_pat
         assert first[1][2] == data.decode()
 
 
-def test_every_form_that_cloudbase_init_knows_runs_the_same_script(plan: Plan, tmp_path: Path) -> None:
+def test_user_data_for_openstack_and_aws_run_the_same_script(plan: Plan, tmp_path: Path) -> None:
     made = user_data(plan).clouds
     script = user_data(plan).clouds["gcp"].decode()
     for cloud, runs in (("openstack", f"#ps1_sysnative\n{script}"), ("aws", script.strip())):
         calls = Machine(plan, tmp_path, made[cloud], None, "box").boot()
         assert (calls[1][0], calls[1][2]) == ("powershell", runs)
-    # Azure's and Google's are run by their own agents: cloudbase-init finds no header in them.
+    # Agents of Azure and Google run theirs: without a header cloudbase-init ignores them.
     for cloud in ("azure", "gcp"):
         assert names(Machine(plan, tmp_path, made[cloud], None, "box").boot()) == ["boot", "terminate"]
 
 
-def test_a_broken_form_is_not_run(plan: Plan, tmp_path: Path) -> None:
+def test_user_data_with_a_wrong_header_is_not_run(plan: Plan, tmp_path: Path) -> None:
     for wrong in (b"#ps1_sysnativ\n", b"# ps1\n", b" #ps1_sysnative\n"):
         data = wrong + user_data(plan).clouds["gcp"]
         assert names(Machine(plan, tmp_path, data, None, "box").boot()) == ["boot", "terminate"]
 
 
-def test_a_medium_with_another_label_is_not_ours(
+def test_a_medium_with_another_label_is_ignored(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seed, "VOLUME", "cidatb")
     machine = Machine(plan, tmp_path, user_data(plan).clouds["openstack"], "box", "box")
-    # After NoCloud it would ask the network, which no test does.
+    # NoCloud only: other services would use the network.
     text = machine.conf.read_text()
     machine.conf.write_text(re.sub(r"(?m)^metadata_services = .*", f"metadata_services = {SERVICE}", text))
     assert names(machine.boot()) == ["boot", "terminate"]
@@ -128,7 +130,7 @@ def parsed(path: Path) -> dict[str, Any]:
     return found
 
 
-def test_our_configuration_has_only_options_and_classes_that_there_are(plan: Plan, tmp_path: Path) -> None:
+def test_every_option_and_class_of_the_configuration_exists(plan: Plan, tmp_path: Path) -> None:
     made = {item.path: item.data for item in packer_files(plan)}
     path = tmp_path / "init.conf"
     path.write_bytes(made["cloudbase-init.conf"])
@@ -143,7 +145,7 @@ def test_our_configuration_has_only_options_and_classes_that_there_are(plan: Pla
     path.write_bytes(made["cloudbase-init-unattend.conf"])
     early = parsed(path)
     assert (early["unknown"], early["missing"]) == ([], [])
-    # Within sysprep's specialize pass nothing may reboot and no user-data runs.
+    # In sysprep's specialize pass nothing may reboot, and user-data does not run.
     assert (early["reboot"], early["stop"]) == (False, False)
     assert not any("userdata" in name for name in early["plugins"])
     text = made["cloudbase-init.conf"].decode()

@@ -1,4 +1,4 @@
-"""A catalog that a CI's identity signs: sigstore's real client, against a stand-in of its services."""
+"""A catalog signed by a CI service's identity: sigstore's real client, against a stand-in of its services."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ from tests import catalogs
 from tests.conftest import Run
 from tests.integration.sigstore_services import IDENTITY, ISSUER, Services, running
 
-from notebake.catalog import keyless
 from notebake.catalog.keyless import Identity
 from notebake.errors import RecordError
 
 
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Services]:
-    """A job of GitHub's that may sign."""
+    """The environment of a GitHub job that may sign."""
     settings = {
         "NOTEBAKE_IDENTITY": IDENTITY, "NOTEBAKE_ISSUER": ISSUER,
         "NOTEBAKE_TRUST_CONFIG": str(tmp_path / "trust.json"), "NOTEBAKE_CATALOG": str(tmp_path / "catalog"),
     }  # fmt: skip
-    keyless._trust.cache_clear()
-    keyless._signer.cache_clear()
-    with running() as made:
-        (tmp_path / "trust.json").write_text(made.trust_config())
-        for name, value in (made.environment() | settings).items():
+    with running() as stand_in:
+        (tmp_path / "trust.json").write_text(stand_in.trust_config())
+        for name, value in (stand_in.environment() | settings).items():
             monkeypatch.setenv(name, value)
-        yield made
+        yield stand_in
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ def add(run: Run, image: Path, *more: str) -> tuple[int, str, str]:
     return run("catalog", "add", str(image), "--probe", str(image.parents[2] / "probe.json"), *more)
 
 
-def test_added_promoted_and_verified_by_who_signed(
+def test_an_image_is_added_promoted_and_verified_without_a_key(
     services: Services, run: Run, image: Path, tmp_path: Path
 ) -> None:
     assert add(run, image)[0] == 0
@@ -57,10 +54,9 @@ def test_added_promoted_and_verified_by_who_signed(
     assert code == 7 and "not signed by" in said
 
     (bundle,) = tmp_path.glob("catalog/images/debian-13/*/provenance.dsse.json")
-    made = json.loads(bundle.read_text())
-    # Any client of sigstore's reads it.
-    assert made["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
-    assert "-----BEGIN" not in bundle.read_text(), "a key stays behind"
+    # Other sigstore clients can read it.
+    assert json.loads(bundle.read_text())["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+    assert "-----BEGIN" not in bundle.read_text(), "no key is stored"
 
 
 @pytest.mark.parametrize("part", ["payload", "sig", "signedEntryTimestamp", "rawBytes", "envelope"])
@@ -84,11 +80,11 @@ def test_a_changed_part_of_the_bundle_is_found(
     ("refuses", "ref", "code", "says"),
     [
         (True, "main", 4, "sigstore: nothing was signed"),
-        (False, "release", 7, "the new signature: not signed by"),  # by whom it shall be verified
+        (False, "release", 7, "the new signature: not signed by"),  # verified by another identity
     ],
-    ids=["the log takes nothing", "another identity than the job has"],
+    ids=["the log refuses entries", "not the identity of the job"],
 )
-def test_what_is_not_well_signed_leaves_the_catalog_as_it_was(
+def test_a_failed_signature_leaves_the_catalog_unchanged(
     refuses: bool, ref: str, code: int, says: str, services: Services, run: Run, image: Path, tmp_path: Path
 ) -> None:
     services.refuses = refuses
@@ -97,7 +93,7 @@ def test_what_is_not_well_signed_leaves_the_catalog_as_it_was(
     assert not [path for path in (tmp_path / "catalog").rglob("*") if path.is_file()]
 
 
-def test_outside_of_a_ci_and_with_wrong_options(
+def test_signing_outside_ci_and_with_wrong_options_is_refused(
     services: Services, run: Run, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, _, said = run("catalog", "verify", "--public-key", str(tmp_path / "key.pub"))
@@ -106,7 +102,9 @@ def test_outside_of_a_ci_and_with_wrong_options(
     code, _, said = run("catalog", "verify", "--trust-config", str(tmp_path / "probe.json"))
     assert code == 7 and "probe.json: cannot load the trust config" in said
     monkeypatch.delenv("GITHUB_ACTIONS")
-    keyless._signer.cache_clear()
+    # Another file, because a process keeps one signer for each trust config.
+    (tmp_path / "trust.json").rename(tmp_path / "moved.json")
+    monkeypatch.setenv("NOTEBAKE_TRUST_CONFIG", str(tmp_path / "moved.json"))
     code, _, said = run("promote", "debian-13@candidate")
     assert code == 2 and "this is not a CI job" in said and "id-token: write" in said
     monkeypatch.delenv("NOTEBAKE_ISSUER")

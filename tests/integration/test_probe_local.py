@@ -1,6 +1,4 @@
-"""The probe against real Jupyter servers on loopback: all green on a good one, and for each thing
-that can be broken, a server where just that is broken and just its check is red.
-"""
+"""The probe on real Jupyter servers on loopback: a good one passes; each fault fails just its own check."""
 
 from __future__ import annotations
 
@@ -24,10 +22,10 @@ from tests.integration.jupyter_servers import (
     answering,
     certificate,
     failed,
-    kept,
     put,
+    restored,
     run,
-    states,
+    with_status,
 )
 
 from notebake.address import Address
@@ -35,28 +33,28 @@ from notebake.probe.context import Context
 from notebake.probe.subject import Subject
 
 
-def test_a_good_server_is_all_green(good: Subject) -> None:
+def test_a_good_server_passes(good: Subject) -> None:
     report = run(good)
     assert report.passed, failed(report)
-    assert states(report, "passed") == set(OUTSIDE)
-    assert states(report, "skipped") == {"cloud_init", "port_closed", "updates", "kill", "reboot"}
+    assert with_status(report, "passed") == set(OUTSIDE)
+    assert with_status(report, "skipped") == {"cloud_init", "port_closed", "updates", "kill", "reboot"}
 
 
-def test_a_token_lets_in_as_well(servers: dict[str, Subject]) -> None:
+def test_login_with_a_token_passes(servers: dict[str, Subject]) -> None:
     report = run(servers["token"])
-    assert states(report, "passed") == set(OUTSIDE), failed(report)
+    assert with_status(report, "passed") == set(OUTSIDE), failed(report)
     wrong = run(replace(servers["token"], token=TOKEN[::-1]), "login_refused", "login")
     assert failed(wrong).keys() == {"login"}
 
 
-def test_the_kernel_is_gone_afterwards(good: Subject) -> None:
+def test_the_probe_leaves_no_kernel(good: Subject) -> None:
     run(good, "plot")
     session = Context(subject=good, now=datetime.datetime.now(datetime.UTC)).session()
     assert session.request("GET", "/api/kernels", seconds=10).json("kernels") == []
 
 
-def test_what_is_deleted_is_gone_from_the_disk(good: Subject, jupyter: JupyterServers) -> None:
-    """A trash above the notebooks' folder would fill the disk, and nobody could empty it."""
+def test_deleted_files_are_removed_from_the_disk(good: Subject, jupyter: JupyterServers) -> None:
+    """A trash outside the notebooks' folder would fill the disk, and users could not empty it."""
     session = Context(subject=good, now=datetime.datetime.now(datetime.UTC)).session()
     path, home = "/api/contents/large", jupyter.root / "good"
     for name, data in {
@@ -71,14 +69,14 @@ def test_what_is_deleted_is_gone_from_the_disk(good: Subject, jupyter: JupyterSe
     assert not list(home.rglob("*.txt"))
 
 
-def test_wrong_fingerprint(good: Subject) -> None:
+def test_a_wrong_fingerprint_fails(good: Subject) -> None:
     report = run(replace(good, fingerprint="AB" * 32))
     assert failed(report).keys() == {"fingerprint"}
-    # Nothing is sent to a machine that is not the pinned one.
-    assert states(report, "passed") == {"tls", "san"}
+    # The probe sends nothing to a machine that is not the pinned one.
+    assert with_status(report, "passed") == {"tls", "san"}
 
 
-def test_no_fingerprint_and_nobody_who_vouches(good: Subject) -> None:
+def test_a_certificate_that_is_neither_pinned_nor_trusted_fails(good: Subject) -> None:
     report = run(replace(good, fingerprint=None))
     assert failed(report).keys() == {"fingerprint"}
     assert good.fingerprint is not None
@@ -94,30 +92,32 @@ def test_no_fingerprint_and_nobody_who_vouches(good: Subject) -> None:
         ("san", "san", "not in the certificate: 127.0.0.1; it names nb.example, 192.0.2.1"),
     ],
 )
-def test_bad_certificates(good: Subject, jupyter: JupyterServers, fault: str, check: str, words: str) -> None:
-    with kept(jupyter.root / "good"):
+def test_a_bad_certificate_fails(
+    good: Subject, jupyter: JupyterServers, fault: str, check: str, words: str
+) -> None:
+    with restored(jupyter.root / "good"):
         subject = replace(good, fingerprint=certificate(jupyter.root / "good", fault))
         report = run(subject, "tls", "fingerprint", "san", "login_refused", "login")
     faults = failed(report)
     assert faults.keys() == {check}
     assert words in faults[check]
-    assert len(states(report, "passed")) == 4
+    assert len(with_status(report, "passed")) == 4
 
 
 @pytest.mark.parametrize(
     "key", [rsa_key(2048), rsa_key(3072), ec_key(ec.SECP384R1())], ids=["rsa-2048", "rsa-3072", "p-384"]
 )
 @pytest.mark.parametrize("known", [True, None], ids=["launched", "by-address"])
-def test_an_own_certificate(
+def test_an_own_certificate_passes(
     good: Subject, jupyter: JupyterServers, key: PrivateKey, known: bool | None
 ) -> None:
-    """Probed at an address that it does not name."""
+    """The probe uses an address that the certificate does not name."""
     chain = corporate(key)
-    with kept(jupyter.root / "good"):
+    with restored(jupyter.root / "good"):
         put(jupyter.root / "good", *chain)
         report = run(replace(good, fingerprint=chain[0].fingerprint, own_certificate=known), *OUTSIDE)
     assert report.passed, failed(report)
-    assert states(report, "passed") == set(OUTSIDE)
+    assert with_status(report, "passed") == set(OUTSIDE)
     details = {result.name: result.detail for result in report.results}
     assert details["san"] == "nb.corp.example, *.lab.corp.example (an own certificate)"
 
@@ -131,11 +131,11 @@ def test_an_own_certificate(
         ({"use": ExtendedKeyUsageOID.CLIENT_AUTH}, "tls", "no serverAuth"),
     ],
 )
-def test_bad_own_certificates(
+def test_a_bad_own_certificate_fails(
     good: Subject, jupyter: JupyterServers, wrong: dict[str, Any], check: str, words: str
 ) -> None:
     made = issue(now=datetime.datetime.now(datetime.UTC), **wrong)
-    with kept(jupyter.root / "good"):
+    with restored(jupyter.root / "good"):
         put(jupyter.root / "good", made)
         subject = replace(good, fingerprint=made.fingerprint, own_certificate=True)
         report = run(subject, "tls", "fingerprint", "san")
@@ -143,58 +143,58 @@ def test_bad_own_certificates(
     assert words in failed(report)[check]
 
 
-def test_expected_names(good: Subject) -> None:
+def test_a_missing_name_fails(good: Subject) -> None:
     assert run(replace(good, names=("nb.example", "127.0.0.1")), "san").passed
     assert failed(run(replace(good, names=("nb.example", "other.example")), "san")).keys() == {"san"}
 
 
-def test_authentication_off(servers: dict[str, Subject]) -> None:
+def test_a_server_without_authentication_fails(servers: dict[str, Subject]) -> None:
     report = run(servers["open"], "tls", "fingerprint", "san", "login_refused")
     assert failed(report) == {"login_refused": "/api/contents without credentials: status 200, expected 403"}
 
 
-def test_wrong_password(good: Subject) -> None:
+def test_a_wrong_password_fails(good: Subject) -> None:
     report = run(replace(good, password="wrong horse"))
     assert failed(report).keys() == {"login"}
     needs = {r.name for r in report.failed if r.detail.startswith("needs login: ")}
     assert needs == {"plot", "profile", "builtins", "not_root"}
 
 
-def test_pylab_not_set(good: Subject) -> None:
-    """The profile is loaded and holds no pylab: no plot, and the setting is not what the spec says."""
+def test_a_profile_without_pylab_fails(good: Subject) -> None:
+    """The profile is loaded but does not set pylab: no plot, and not the setting of the spec."""
     faults = failed(run(replace(good, profile="nopylab"), *OUTSIDE))
     assert faults.keys() == {"plot", "profile", "builtins"}
     assert "plot is not defined" in faults["builtins"]
     assert "NameError: name 'plot' is not defined" in faults["plot"]
     assert "pylab is 'none'" in faults["profile"]
-    # A spec that asks for no pylab gets its profile proven and no plot demanded.
+    # If the spec has no pylab, the profile is checked and the plot is skipped.
     report = run(replace(good, profile="nopylab", pylab="none"), *OUTSIDE)
     assert report.passed
-    assert states(report, "skipped") == {"plot"}
+    assert with_status(report, "skipped") == {"plot"}
 
 
-def test_numpys_names_in_the_place_of_builtins(good: Subject) -> None:
-    """What `pylab` does by itself: a plot works, and `max(1, 2)` does not."""
+def test_numpys_functions_instead_of_builtins_fail(good: Subject) -> None:
+    """pylab alone does that: a plot works, and `max(1, 2)` does not."""
     faults = failed(run(replace(good, profile="numpys"), *OUTSIDE))
     assert faults.keys() == {"builtins"}
     for name in ("abs", "all", "any", "bool", "divmod", "max", "min", "pow", "round", "sum"):
         assert f"{name} is not Python's own" in faults["builtins"]
 
 
-def test_kernel_with_the_default_profile(good: Subject) -> None:
+def test_a_kernel_with_the_default_profile_fails(good: Subject) -> None:
     faults = failed(run(replace(good, profile="plain"), *OUTSIDE))
     assert faults.keys() == {"profile"}
     assert "the profile is 'default', not 'plain'" in faults["profile"]
 
 
-def test_no_such_kernel(good: Subject) -> None:
+def test_a_missing_kernel_fails(good: Subject) -> None:
     report = run(replace(good, profile="missing"), *OUTSIDE)
     assert failed(report).keys() == {"plot"}
-    assert states(report, "failed") == {"plot", "profile", "builtins", "not_root"}
+    assert with_status(report, "failed") == {"plot", "profile", "builtins", "not_root"}
 
 
 def drip(line: socket.socket) -> None:
-    """The beginning of a TLS record, a byte at a time: every single read is answered in time."""
+    """Send the beginning of a TLS record byte by byte: each single read succeeds in time."""
     pause = threading.Event()
     for byte in b"\x16\x03\x03\x40\x00" + bytes(1000):
         line.sendall(bytes([byte]))
@@ -202,16 +202,16 @@ def drip(line: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("talk", [lambda line: None, drip], ids=["silent", "dripping"])
-def test_a_machine_that_never_answers_does_not_hang(talk: Callable[[socket.socket], None]) -> None:
+def test_the_probe_of_a_machine_that_never_answers_ends(talk: Callable[[socket.socket], None]) -> None:
     with answering(talk) as address:
         subject = Subject(address=address, password=PASSWORD, fingerprint="ab" * 32, timeout_scale=0.1)
         started = time.monotonic()
         report = run(subject)
-        assert time.monotonic() - started < 6, "one time limit of 2 s, and no more"
+        assert time.monotonic() - started < 6, "one time limit of 2 s"
     assert failed(report) == {"tls": f"{address}: no response within 2 s"}
 
 
-def test_nothing_there() -> None:
+def test_a_refused_connection_fails() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     report = run(Subject(address=Address(host="127.0.0.1", port=port), password=PASSWORD, timeout_scale=0.1))

@@ -1,4 +1,4 @@
-"""What is rendered, read by the real programs that will read it."""
+"""Rendered files, read by the real programs: cloud-init, Packer, systemd."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_cloud_init_accepts_the_user_data(
 ) -> None:
     path = tmp_path / "user-data"
     path.write_bytes(user_data(make_plan(target=target)).clouds["gcp"])
-    assert path.read_bytes().startswith(b"#cloud-config\n")  # the schema does not ask for it
+    assert path.read_bytes().startswith(b"#cloud-config\n")  # the schema does not check this line
     assert schema(path).returncode == 0, schema(path).stdout
     path.write_bytes(nocloud.build_seed("ssh-ed25519 AAAA x")["user-data"])
     assert schema(path).returncode == 0, schema(path).stdout
 
 
-def test_cloud_init_refuses_a_broken_one(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_cloud_init_refuses_broken_user_data(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
     path = tmp_path / "user-data"
     path.write_bytes(user_data(make_plan()).clouds["gcp"].replace(b"bootcmd:\n", b"bootcmd: yes\nx:\n"))
     assert schema(path).returncode != 0
@@ -58,10 +58,11 @@ def test_packer_validates_the_template(target: str, make_plan: Callable[..., Pla
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [("disk_interface ", "disk_interfaces ", "disk_interfaces"), ("machine_type = ", "machine_type == ", "Error"),
+    [("disk_interface ", "disk_interfaces ", "disk_interfaces"),
+     ("machine_type = ", "machine_type == ", "Error"),
      ('"shell"', '"shel"', "shel"), ("var.target", "var.tarjet", "tarjet")],
 )  # fmt: skip
-def test_packer_refuses_a_wrong_key_and_we_say_why(
+def test_packer_refuses_a_wrong_key_and_the_error_says_why(
     old: str, new: str, says: str, make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
     variables = packer_folder(make_plan(), tmp_path)
@@ -74,7 +75,7 @@ def test_packer_refuses_a_wrong_key_and_we_say_why(
         )
 
 
-def test_packer_is_driven_through_python_packer_and_a_failed_build_is_an_error(
+def test_a_failed_packer_build_is_an_error_with_its_log(
     make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
     variables = packer_folder(make_plan(), tmp_path)
@@ -97,15 +98,15 @@ def test_packer_is_driven_through_python_packer_and_a_failed_build_is_an_error(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_variables_of_a_download_carry_its_digest(make_plan: Callable[..., Plan]) -> None:
+def test_packers_variables_have_the_digest_of_a_downloaded_base(make_plan: Callable[..., Plan]) -> None:
     for target, start in (("ubuntu-24.04", "sha256:"), ("opensuse-leap-16.0", "none")):
         variables = json.loads(linux.packer_variables(make_plan(target=target)))
         assert variables["base_checksum"].startswith(start)
         assert variables["base_image"].startswith("https://")
 
 
-def test_units_are_what_systemd_reads(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
-    """systemd-analyze verify in a root that has the programs the units call."""
+def test_systemd_accepts_the_units(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """systemd-analyze verify in a root file system that has the programs of the units."""
     from notebake.provision import files
 
     root = tmp_path / "root"
@@ -115,15 +116,8 @@ def test_units_are_what_systemd_reads(make_plan: Callable[..., Plan], tmp_path: 
         (root / program).chmod(0o755)
     units = root / "etc/systemd/system"
     units.mkdir(parents=True)
-    for name in (
-        "sysinit.target",
-        "basic.target",
-        "shutdown.target",
-        "multi-user.target",
-        "timers.target",
-        "network-online.target",
-    ):
-        (units / name).write_text(f"[Unit]\nDescription={name}\n")
+    for name in ("sysinit", "basic", "shutdown", "multi-user", "timers", "network-online"):
+        (units / f"{name}.target").write_text(f"[Unit]\nDescription={name}\n")
     (units / "cloud-init-local.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/sh\n")
     names = []
     for item in files.build(make_plan()).files:
@@ -132,10 +126,9 @@ def test_units_are_what_systemd_reads(make_plan: Callable[..., Plan], tmp_path: 
             (units / names[-1]).write_bytes(item.data.replace(b"@user@", b"azureuser"))
 
     def verify() -> process.Completed:
-        return process.run(
-            ["systemd-analyze", "verify", f"--root={root}", "--man=no", *[f"/etc/systemd/system/{name}" for name in names]],
-            timeout=60, check=False,
-        )  # fmt: skip
+        argv = ["systemd-analyze", "verify", f"--root={root}", "--man=no"]
+        argv += [f"/etc/systemd/system/{name}" for name in names]
+        return process.run(argv, timeout=60, check=False)
 
     assert verify().stdout == b""
     broken = units / "notebake-notebook.service"

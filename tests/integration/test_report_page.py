@@ -1,4 +1,4 @@
-"""The report page, looked at in a real browser."""
+"""The HTML report in a real browser."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def browser() -> Iterator[Page]:
         chromium.close()
 
 
-def test_a_person_sees_steps_difference_probe_and_picture(browser: Page, tmp_path: Path) -> None:
+def test_the_page_shows_steps_difference_probe_and_screenshot(browser: Page, tmp_path: Path) -> None:
     old = catalogs.real()
-    new = catalogs.changed(
-        old,
-        lambda data: data["python_packages"].update({"<b>new</b>": "1.0"}),
-    ).model_copy(update={"probe": catalogs.probe(passed=False), "version": "1.1.0", "made_from": "fixture"})
+    new = catalogs.changed(old, lambda data: data["python_packages"].update({"<b>new</b>": "1.0"}))
+    new = new.model_copy(
+        update={"probe": catalogs.probe(passed=False), "version": "1.1.0", "made_from": "fixture"}
+    )
     path = tmp_path / "report.html"
     asked: list[str] = []
     browser.on("request", lambda request: asked.append(request.url))
@@ -53,5 +53,5 @@ def test_a_person_sees_steps_difference_probe_and_picture(browser: Page, tmp_pat
     browser.locator("#OS-packages summary").click()
     assert browser.get_by_text("openssh-server", exact=True).is_visible()
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    # Nothing is fetched: the page can be sent by mail.
+    # The page loads nothing else, so it can be sent by mail.
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

@@ -1,4 +1,4 @@
-"""The SELinux step against programs that write down how they are called: no SELinux can be had here."""
+"""The SELinux step with stand-ins that record their calls: there is no SELinux on the test host."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from notebake import paths
 
-SPY = '#!/bin/sh\necho "$(basename "$0") $*" >>"{log}"\nexit {code}\n'
+STAND_IN = '#!/bin/sh\necho "$(basename "$0") $*" >>"{log}"\nexit {code}\n'
 
 
 @pytest.fixture
 def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Runs the step with spies in PATH that exit with these codes; what they were asked."""
+    """Return a function that runs the step with stand-ins (program=exit code) and returns their calls."""
     monkeypatch.syspath_prepend(str(paths.data_folder("cloud-init") / "linux"))
     for name in ("machine", "paths", "system"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -24,7 +24,7 @@ def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
     def run(**codes: int) -> list[str]:
         log = tmp_path / "log"
         for name, code in codes.items():
-            (tmp_path / name).write_text(SPY.format(log=log, code=code))
+            (tmp_path / name).write_text(STAND_IN.format(log=log, code=code))
             (tmp_path / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
         system.labels({"port": 9999})
@@ -41,12 +41,12 @@ def test_files_and_port_are_labelled(labels: Callable[..., list[str]]) -> None:
     ]
 
 
-def test_a_port_that_has_a_label_gets_another_one(labels: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_a_port_that_has_a_label_is_modified(labels: Callable[..., list[str]], tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="semanage: exit code 1"):
         labels(selinuxenabled=0, restorecon=0, semanage=1)
     assert (tmp_path / "log").read_text().endswith("semanage port -m -t http_port_t -p tcp 9999\n")
 
 
-def test_nothing_is_done_where_selinux_is_off(labels: Callable[..., list[str]]) -> None:
+def test_nothing_is_labelled_without_selinux(labels: Callable[..., list[str]]) -> None:
     assert labels(selinuxenabled=1, restorecon=0, semanage=0) == ["selinuxenabled "]
     assert labels() == ["selinuxenabled ", "selinuxenabled "]

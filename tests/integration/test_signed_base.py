@@ -1,4 +1,4 @@
-"""A project's signature over its images, made by the real gpg, checked by the real gpgv."""
+"""Signatures on base images: made by the real gpg, verified by the real gpgv."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIGEST = hashlib.sha256(IMAGE).hexdigest()
 
 
 class Project:
-    """A site with an image, its digests and their signature, and the key that signed them."""
+    """A web site with an image, its digests and their signature, and the key that signed them."""
 
     def __init__(self, site: Path, home: Path, *gpg: str) -> None:
         self.site, self.home, self._gpg = site, home, gpg
@@ -45,7 +45,7 @@ class Project:
         self.gpg("--detach-sign", "--output", f"{self.site}/SHA256SUMS.gpg", f"{self.site}/SHA256SUMS")
 
     def base(self, url: str, **changes: str | None) -> Download:
-        # Not parsed: a real target has https, and a key of ours by name.
+        # Without validation: a real target needs https and the name of a key in images/_keys.
         signed = Signed.model_construct(
             sums=f"{url}/SHA256SUMS", signature=f"{url}/SHA256SUMS.gpg", key=str(self.key),
             fingerprint=self.fingerprint,
@@ -56,7 +56,7 @@ class Project:
 
 @pytest.fixture
 def home() -> Iterator[Callable[[], Path]]:
-    """Folders for gpg, short: its agent's socket has a path of at most 107 bytes."""
+    """Return a function that makes folders for gpg with short paths: its agent's socket allows 107 bytes."""
     made = []
 
     def make() -> Path:
@@ -85,23 +85,25 @@ def url(site: Path) -> Iterator[str]:
         yield where
 
 
-def test_a_signed_image_is_fetched(site: Path, url: str, home: Callable[[], Path], tmp_path: Path) -> None:
+def test_a_signed_image_is_downloaded(site: Path, url: str, home: Callable[[], Path], tmp_path: Path) -> None:
     project = Project(site, home())
     assert download.fetch(project.base(url), tmp_path / "cache").read_bytes() == IMAGE
-    # A list of one may call the image by another, dated name.
+    # If the list has one digest, the image may have another, dated name in it.
     project.sign(f"{DIGEST}  disk-20260101.img\n")
     assert download.fetch(project.base(url), tmp_path / "other").read_bytes() == IMAGE
-    # Pinned and there: nothing is asked of the site.
+    # Pinned and in the cache: nothing is downloaded.
     pinned = project.base("http://127.0.0.1:1", sha256=DIGEST)
     assert download.fetch(pinned, tmp_path / "cache").read_bytes() == IMAGE
 
 
-def test_a_signature_outlives_its_key(site: Path, url: str, home: Callable[[], Path], tmp_path: Path) -> None:
+def test_a_signature_of_an_expired_key_is_valid(
+    site: Path, url: str, home: Callable[[], Path], tmp_path: Path
+) -> None:
     project = Project(site, home(), "--faked-system-time", "20240101T000000")
     assert download.fetch(project.base(url), tmp_path / "cache").read_bytes() == IMAGE
 
 
-def test_what_is_not_signed_is_refused(
+def test_an_image_that_is_not_signed_is_refused(
     site: Path, url: str, home: Callable[[], Path], tmp_path: Path
 ) -> None:
     project = Project(site, home())
@@ -126,10 +128,10 @@ def test_what_is_not_signed_is_refused(
     assert not list(tmp_path.glob("cache/*"))
 
 
-def test_each_target_names_a_key_that_is_there() -> None:
+def test_every_target_names_an_existing_key() -> None:
     signed = {item.base.signed for item in targets.all_targets() if isinstance(item.base, Download)}
     assert len(signed) >= 4
-    for each in signed:
-        key = paths.data_folder("images") / "_keys" / each.key
-        said = process.run(["gpg", "--show-keys", "--with-colons", key], timeout=60).stdout.decode()
-        assert f":{each.fingerprint}:" in said
+    for of_target in signed:
+        key = paths.data_folder("images") / "_keys" / of_target.key
+        keys = process.run(["gpg", "--show-keys", "--with-colons", key], timeout=60).stdout.decode()
+        assert f":{of_target.fingerprint}:" in keys

@@ -1,4 +1,4 @@
-"""The wheel carries its data: installed elsewhere and run from any folder, it renders the same bytes."""
+"""The wheel contains its data files: installed elsewhere, it renders the same bytes as the checkout."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ def test_the_wheel_works_from_any_folder(tmp_path: Path) -> None:
         pytest.fail("these tests run from a checkout")
     process.run(["uv", "build", "--wheel", "--quiet", "--out-dir", tmp_path / "dist", CHECKOUT], timeout=300)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    # Its dependencies are the ones that are tested here; the package itself is the wheel's.
-    process.run(
-        ["uv", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel], timeout=300
-    )
+    # The package comes from the wheel, its dependencies from this environment.
+    install: list[str | Path] = ["uv", "pip", "install", "--quiet", "--no-deps"]
+    process.run([*install, "--target", tmp_path / "site", wheel], timeout=300)
     (tmp_path / "empty").mkdir()
     program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from notebake.cli.main import main; main()"
 
     def notebake(path: Path, *words: str) -> bytes:
-        return process.run(
-            ["python", "-c", program, path, *words], timeout=120, cwd=tmp_path / "empty"
-        ).stdout  # fmt: skip
+        argv = ["python", "-c", program, path, *words]
+        return process.run(argv, timeout=120, cwd=tmp_path / "empty").stdout
 
     notebake(tmp_path / "site", "init", "--no-password")
     for path, output in ((tmp_path / "site", "wheel"), (CHECKOUT / "builder", "checkout")):

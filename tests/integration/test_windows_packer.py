@@ -1,4 +1,4 @@
-"""The real Packer reads the Windows template for each platform, and refuses it when a key is wrong."""
+"""The real Packer accepts the Windows template for each platform, and refuses wrong keys."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def test_packer_takes_the_template_of_one_platform_alone(
 
 @pytest.mark.parametrize(
     ("platform", "file", "old", "new"),
-    [("qemu", "qemu.pkr.hcl", "machine_type ", "machine_typ "), ("qemu", "qemu.pkr.hcl", "var.tpm_socket", "var.tpm"),
+    [("qemu", "qemu.pkr.hcl", "machine_type ", "machine_typ "),
+     ("qemu", "qemu.pkr.hcl", "var.tpm_socket", "var.tpm"),
      ("qemu", "windows.pkr.hcl", '"windows-restart"', '"windows-reboot"'),
      ("qemu", "windows.pkr.hcl", "scripts/install.ps1", "scripts/instal.ps1"),
      ("hyperv-iso", "hyperv-iso.pkr.hcl", "generation ", "generations "),

@@ -1,6 +1,6 @@
-"""The Windows service's own program, run for real: set-up, certificate, token or password, notebook, Ctrl-C.
+"""The program of the Windows service, run on Linux: set-up, certificate, password, notebook, Ctrl-C.
 
-Only what Linux has not is a stand-in that writes down its calls: icacls, sc and nssm.
+icacls, sc and nssm are stand-ins that record their calls.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHECKS = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profil
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    # Not pytest's own folder: that one is closed to other users.
+    # Not pytest's temporary folder: other users have no access to it.
     with tempfile.TemporaryDirectory(prefix="notebake-service-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -44,7 +44,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture
 def box(root: Path, make_plan: Callable[..., Plan]) -> tuple[Path, dict[str, str], int]:
-    """The guest unpacked and set up; its folder, the service's environment, its port."""
+    """Write the provisioning files and run set-up; return the folder, environment variables and port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     plan = make_plan(f'[notebook]\nport = {port}\npassword = "{HASH}"', target="windows-2025")
@@ -56,11 +56,8 @@ def box(root: Path, make_plan: Callable[..., Plan]) -> tuple[Path, dict[str, str
     env, tool = home / "env-0123", uv.find_uv_bin()
     base = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     process.run([tool, "venv", "--quiet", "--no-project", "--python", str(base), env], timeout=120)
-    process.run(
-        [tool, "pip", "install", "--quiet", "--python", env / "bin/python",
-         "notebook", "ipykernel", "numpy", "matplotlib", "cryptography"],
-        timeout=600,
-    )  # fmt: skip
+    install: list[str | Path] = [tool, "pip", "install", "--quiet", "--python", env / "bin/python"]
+    process.run([*install, "notebook", "ipykernel", "numpy", "matplotlib", "cryptography"], timeout=600)
     (env / "Scripts").mkdir()
     (env / "Scripts/python.exe").symlink_to("../bin/python")
     tools = root / "tools"
@@ -85,7 +82,7 @@ def box(root: Path, make_plan: Callable[..., Plan]) -> tuple[Path, dict[str, str
 
 
 def wait_for_port(port: int, child: subprocess.Popen[bytes]) -> None:
-    """Until somebody listens, or the service has ended, or a minute is over."""
+    """Wait until the port is open or the service has ended, at most a minute."""
     pause, until = threading.Event(), time.monotonic() + 60
     while child.poll() is None and time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -93,7 +90,9 @@ def wait_for_port(port: int, child: subprocess.Popen[bytes]) -> None:
         pause.wait(0.1)
 
 
-def test_the_service_serves_and_ends_with_ctrl_c(box: tuple[Path, dict[str, str], int], root: Path) -> None:
+def test_the_service_passes_the_probe_and_stops_with_ctrl_c(
+    box: tuple[Path, dict[str, str], int], root: Path
+) -> None:
     home, settings, port = box
     log = root / "service.log"
     argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -102,7 +101,7 @@ def test_the_service_serves_and_ends_with_ctrl_c(box: tuple[Path, dict[str, str]
             [*argv, str(home / "env-0123/Scripts/python.exe"), "service.py"],
             cwd=home / "guest", stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
             env=process.environment(settings), start_new_session=True,
-            # A shell's background job ignores Ctrl-C, and so would what it starts.
+            # A background job of a shell ignores Ctrl-C, and so do its children.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
     try:

@@ -1,4 +1,4 @@
-"""The workflows run: GitHub's line by line, in its order; the comments of the other two."""
+"""Run the workflows' commands: all of GitHub's, and the comments of GitLab's and Azure Pipelines'."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from notebake.ci import workflow
 
 @pytest.fixture
 def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
-    """Of a repository with GitHub's workflow; with `keyless` as its parameter, of the one that has no key."""
+    """Runs GitHub's workflow; with the parameter `keyless` the one without a key."""
     return prepare(tmp_path, keyless=getattr(request, "param", None) == "keyless")
 
 
 def on_main(folder: Path) -> dict[str, Any]:
-    """The contexts of a push to the main branch."""
+    """Return the contexts of a push to the main branch."""
     workflow_ref = f"me/images/{workflow.PATHS['github']}@refs/heads/main"
     return {
         "github": {
@@ -43,7 +43,7 @@ def on_main(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path) -> None:
+def test_githubs_workflow_checks_bakes_and_promotes(runner: Runner, tmp_path: Path) -> None:
     head = process.run(["git", "-C", tmp_path / "repository", "rev-parse", "HEAD"], timeout=60).stdout
     (tmp_path / "repository/notebake.toml").write_text('[notebook]\nprofile = "new"\n')
     request = {"base": {"sha": head.decode().strip()}, "number": 7, "head": {"repo": {"fork": False}}}
@@ -72,7 +72,7 @@ def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path
     contexts = on_main(tmp_path) | {"secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()}}
     assert expression(runner.made["jobs"]["bake"]["if"], contexts)
     runner.ran.clear()
-    for _ in range(2):  # the second time nothing is new, and nothing is added
+    for _ in range(2):  # the second time nothing has changed, so nothing is added
         runner.job("bake", contexts)
         catalog = Catalog(str(tmp_path / "catalog"))
         assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
@@ -80,12 +80,12 @@ def test_githubs_workflow_from_check_to_promotion(runner: Runner, tmp_path: Path
     assert [name for name in runner.ran if name in expected][:5] == expected
     assert verify.problems(catalog, signing.public_key(tmp_path / "key.pub")) == []
     assert "<h1>debian-13 1.0.0" in (tmp_path / "repository/report-debian-13.html").read_text()
-    assert list((tmp_path / "temp").iterdir()) == [], "the signing key stays behind"
+    assert list((tmp_path / "temp").iterdir()) == [], "the signing key was not removed"
     assert "stable" in (tmp_path / "summary").read_text()
 
 
 @pytest.mark.parametrize("runner", ["keyless"], indirect=True)
-def test_githubs_workflow_signs_as_itself(runner: Runner, tmp_path: Path) -> None:
+def test_githubs_keyless_workflow_signs_with_its_identity(runner: Runner, tmp_path: Path) -> None:
     trust = tmp_path / "trust.json"
     with running() as services:
         trust.write_text(services.trust_config())
@@ -100,31 +100,31 @@ def test_githubs_workflow_signs_as_itself(runner: Runner, tmp_path: Path) -> Non
 
 @dataclass(frozen=True)
 class Comments:
-    """A stand-in for a service's API at `url`; the comments it took as (path, headers, body)."""
+    """A stand-in for a service's API at `url`, and the comments that it received: (path, headers, body)."""
 
     url: str
-    taken: list[tuple[str, dict[str, str], Any]]
+    received: list[tuple[str, dict[str, str], Any]]
 
 
 @pytest.fixture
 def comments() -> Iterator[Comments]:
-    taken: list[tuple[str, dict[str, str], Any]] = []
+    received: list[tuple[str, dict[str, str], Any]] = []
 
     class Handler(Quiet):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            taken.append((self.path, dict(self.headers), body))
+            received.append((self.path, dict(self.headers), body))
             self.send_response(201)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
     with serving(Handler) as url:
-        yield Comments(url, taken)
+        yield Comments(url, received)
 
 
 @pytest.fixture
 def changed(runner: Runner) -> str:
-    """The commit before a change of the spec, in the runner's repository; its notebake is this one."""
+    """Change the spec in the runner's repository; return the commit before. It runs this notebake."""
     (runner.folder / "home/notebake/bin").mkdir(parents=True)
     python = runner.folder / "home/notebake/bin/python"
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
@@ -146,12 +146,12 @@ def test_gitlab_comments_with_the_difference(
     }  # fmt: skip
     done = runner.bash(script, env | {"GITLAB_TOKEN": "secret"})
     assert done.returncode == 0, done.stderr
-    ((path, headers, body),) = comments.taken
+    ((path, headers, body),) = comments.received
     assert path == "/api/v4/projects/7/merge_requests/3/notes" and headers["PRIVATE-TOKEN"] == "secret"
     assert body["body"].startswith("### Changes in the rendered files\n```diff\n") and "new" in body["body"]
     process.run(["git", "-C", tmp_path / "repository", "worktree", "remove", "../base"], timeout=60)
     assert runner.bash(script, env).returncode == 0
-    assert len(comments.taken) == 1
+    assert len(comments.received) == 1
 
 
 def test_azure_pipelines_comments_with_the_difference(
@@ -178,7 +178,7 @@ def test_azure_pipelines_comments_with_the_difference(
     ):
         done = runner.bash(script, env)
         assert done.returncode == 0, done.stderr
-    ((path, headers, body),) = comments.taken
+    ((path, headers, body),) = comments.received
     assert path == "/us/images/_apis/git/repositories/9/pullRequests/3/threads?api-version=7.1"
     assert headers["Authorization"] == "Bearer secret"
     assert "```diff" in body["comments"][0]["content"] and "new" in body["comments"][0]["content"]

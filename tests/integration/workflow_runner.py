@@ -1,4 +1,4 @@
-"""Runs workflows' own lines on this computer: real commands, stand-ins for machines, root and comments."""
+"""Runs the commands of workflows on this host: real ones, and stand-ins for machines, root and comments."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def written(service: str, folder: Path, *, keyless: bool = False) -> Path:
+    """Write the workflow of `service` below `folder` and return its path."""
     path = folder / workflow.PATHS[service]
     path.parent.mkdir(parents=True, exist_ok=True)
     requirement = workflow.default_requirement(keyless=keyless)
@@ -29,7 +30,7 @@ def written(service: str, folder: Path, *, keyless: bool = False) -> Path:
 
 
 class _Names:
-    """A context of GitHub's expressions; what is not there is the empty string."""
+    """A context of GitHub's expressions; a missing name is the empty string."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
@@ -40,18 +41,19 @@ class _Names:
 
 
 def expression(text: str, contexts: dict[str, Any]) -> Any:
-    """The value of one of GitHub's expressions: what this workflow uses of them, in Python's words."""
+    """Return the value of a GitHub expression; only with the syntax that our workflow uses."""
     text = re.sub(r"!(?!=)", " not ", text.replace("&&", " and ").replace("||", " or "))
     names = {name: _Names(value) for name, value in contexts.items()}
     return eval(text.strip(), {"fromJSON": json.loads, "always": lambda: True, "__builtins__": {}}, names)
 
 
 def filled(text: str, contexts: dict[str, Any]) -> str:
+    """Return `text` with its expressions replaced by their values."""
     return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(expression(found[1], contexts)), str(text))
 
 
 class Runner:
-    """Runs the `run:` steps of a job as GitHub's runner does: bash -e, the two files, environments in order."""
+    """Runs the `run:` steps of a job as GitHub's runner does: with bash -e, output and path files."""
 
     def __init__(self, folder: Path, made: dict[str, Any], stand_ins: Path) -> None:
         self.folder, self.made, self.stand_ins = folder, made, stand_ins
@@ -59,7 +61,7 @@ class Runner:
         self.ran: list[str] = []
 
     def bash(self, script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        """A script as all three services run it, with this computer's linters and the stand-ins."""
+        """Run a script as all three services do, with this host's linters and the stand-ins."""
         found = f"{self.stand_ins}:{env.get('PATH', '')}:{os.environ['PATH']}:{Path(sys.executable).parent}"
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
@@ -68,6 +70,7 @@ class Runner:
         )  # fmt: skip
 
     def job(self, name: str, contexts: dict[str, Any]) -> dict[str, str]:
+        """Run a job and return its outputs."""
         job, paths = self.made["jobs"][name], self.folder / "paths"
         contexts = {**contexts, "steps": {}}
         paths.write_text("")
@@ -110,7 +113,7 @@ else:
 
 
 def prepare(folder: Path, *, keyless: bool) -> Runner:
-    """A repository with GitHub's workflow and a spec, and what its lines need."""
+    """Return a runner for a new repository with GitHub's workflow and a spec."""
     for name in ("home", "temp", "stand-ins", "repository"):
         (folder / name).mkdir()
     process.run(["uv", "build", "--wheel", "--quiet", "--out-dir", folder / "dist", CHECKOUT], timeout=300)
@@ -119,7 +122,7 @@ def prepare(folder: Path, *, keyless: bool) -> Runner:
     made = yaml.safe_load(path.read_text())
     made["env"]["NOTEBAKE"] = str(wheel)
     image = catalogs.write(folder / "baking", 1)
-    probe = folder / "green.json"
+    probe = folder / "passed.json"
     probe.write_text(catalogs.probe().model_dump_json())
     packages = str(Path(next(entry for entry in sys.path if entry.endswith("site-packages"))))
     stand_in = folder / "stand-ins/notebake"
@@ -129,7 +132,7 @@ def prepare(folder: Path, *, keyless: bool) -> Runner:
     gh = folder / "stand-ins/gh"
     gh.write_text(f"#!/bin/sh\ncat comment.md > {shlex.quote(str(folder / 'comment'))}\n")
     sudo = folder / "stand-ins/sudo"
-    # Not chmod of the real /dev/kvm, and no packages: they are here.
+    # Do not change the real /dev/kvm, and install no packages.
     sudo.write_text('#!/bin/sh\ncase $1 in\nchmod | apt-get) ;;\n*) exec "$@" ;;\nesac\n')
     apt = folder / "stand-ins/apt-get"
     apt.write_text("#!/bin/sh\n")

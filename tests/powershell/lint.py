@@ -1,8 +1,7 @@
-"""A linter for the scripts that Windows PowerShell 5.1 runs and nobody here can run.
+"""A linter for scripts for Windows PowerShell 5.1, which does not run on Linux.
 
-The syntax comes from tree-sitter-powershell; commands and parameters from commands.json beside this file, a
-part of what Windows Server's own modules have. Each rule is one way in which a script of ours could be wrong
-on the real machine without anyone here noticing.
+The syntax comes from tree-sitter-powershell. Commands and parameters come from commands.json in this folder,
+an extract of Windows Server's modules. Each rule is a mistake that would only show up on a real machine.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ COMMANDS: dict[str, list[str]] = json.loads((Path(__file__).parent / "commands.j
 _BY_NAME = {name.lower(): parameters for name, parameters in COMMANDS.items()}
 # about_CommonParameters of 5.1
 _COMMON = {
-    "debug", "erroraction", "errorvariable", "informationaction", "informationvariable", "outbuffer", "outvariable",
-    "pipelinevariable", "verbose", "warningaction", "warningvariable",
+    "debug", "erroraction", "errorvariable", "informationaction", "informationvariable", "outbuffer",
+    "outvariable", "pipelinevariable", "verbose", "warningaction", "warningvariable",
 }  # fmt: skip
 # about_Automatic_Variables and preference variables
 _AUTOMATIC = {
-    "_", "args", "error", "erroractionpreference", "false", "input", "lastexitcode", "null", "progresspreference",
-    "pscommandpath", "psscriptroot", "true",
+    "_", "args", "error", "erroractionpreference", "false", "input", "lastexitcode", "null",
+    "progresspreference", "pscommandpath", "psscriptroot", "true",
 }  # fmt: skip
 _SCOPES = ("env", "global", "local", "private", "script", "using", "variable", "function")
 _PARSER = Parser(Language(tree_sitter_powershell.language()))
@@ -54,7 +53,7 @@ def _all(node: Node, *types: str) -> Iterator[Node]:
 
 
 def _variable(node: Node) -> str:
-    """The name in `$name`, `${name}` or `@name`, lower case; with its scope."""
+    """Return the name in `$name`, `${name}` or `@name`, with its scope, in lower case."""
     return _text(node).lstrip("$@").strip("{}").lower()
 
 
@@ -76,7 +75,7 @@ def _statement(node: Node) -> Node:
 
 
 def _tables(root: Node) -> dict[str, set[str]]:
-    """Keys of each variable that a hash literal is assigned to."""
+    """Return the keys of each variable that gets a hash literal: variable -> keys."""
     found: dict[str, set[str]] = {}
     for assignment in _all(root, "assignment_expression"):
         target = next(_all(assignment.children[0], "variable"), None)
@@ -177,7 +176,10 @@ def _blocks(root: Node) -> Iterator[tuple[Node, str, str]]:
 
 
 def lint(text: str, *, known: frozenset[str] = frozenset(), part: bool = False) -> list[Problem]:
-    """The problems of a script, by line. `known`: variables that stand before it; `part`: of a command line."""
+    """Return the problems of a script, by line.
+
+    `known`: variables that are set before it. `part`: the script is part of a command line.
+    """
     root = _PARSER.parse(text.encode()).root_node
     found: list[Problem] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -188,11 +190,11 @@ def lint(text: str, *, known: frozenset[str] = frozenset(), part: bool = False) 
         return [*found, Problem(broken.start_point.row + 1, "syntax", _text(broken)[:60])]
     head = [_text(node).strip() for node in _all(root, "pipeline") if _statement(node).parent is not None]
     if not part:
-        for wanted in ("Set-StrictMode -Version Latest", "$ErrorActionPreference = 'Stop'"):
-            if wanted not in head[:2]:
-                found.append(Problem(1, "not-strict", wanted))
+        for required in ("Set-StrictMode -Version Latest", "$ErrorActionPreference = 'Stop'"):
+            if required not in head[:2]:
+                found.append(Problem(1, "not-strict", required))
     rules = (_commands(root), _variables(root, known), _strings(root), _blocks(root))
     found += [
-        Problem(node.start_point.row + 1, rule, said) for problems in rules for node, rule, said in problems
+        Problem(node.start_point.row + 1, rule, text) for problems in rules for node, rule, text in problems
     ]
     return sorted(found, key=lambda problem: problem.line)

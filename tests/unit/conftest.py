@@ -1,4 +1,4 @@
-"""Unit tests start no program: one that tries fails."""
+"""Unit tests must not start programs: a test that tries fails."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def no_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError(f"a unit test started a program: {args}")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    # A content id asks programs for their versions.
-    monkeypatch.setattr(inputs, "_tool", lambda name, flag: "1.0")
+    # The content id has the versions of programs, which are started to print them.
+    monkeypatch.setattr(inputs, "tool_versions", lambda plan: {"mke2fs": "1.0", "qemu-img": "1.0"})
 
 
 @pytest.fixture
 def signer(tmp_path: Path) -> Signer:
-    """Signs with a key of its own."""
+    """A signer with a new key."""
     signing.make_key(tmp_path / "key")
     return signing.private_key(tmp_path / "key")
 

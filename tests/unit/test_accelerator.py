@@ -1,4 +1,4 @@
-"""The accelerator is decided from three facts, so every kind of host is a row here."""
+"""The choice of the accelerator: a row for every kind of host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from notebake.errors import CommandFailed, MissingTool
 INTEL = "processor\t: 0\nflags\t\t: fpu vme vmx est\n"
 AMD = "processor\t: 0\nflags\t\t: fpu svm\n"
 PLAIN = "processor\t: 0\nflags\t\t: fpu vme hypervisor\n"
-# A word that only contains the flag's name, and a flag name outside the flags line.
+# Words that contain a flag's name, and flag names outside the flags line.
 LOOKALIKE = "model name\t: vmx svm\nflags\t\t: fpu vmxnet svme\nbugs\t\t: svm\n"
 
 
@@ -85,7 +85,7 @@ def test_old_qemu_without_kvm_is_refused(version: tuple[int, int]) -> None:
     assert decide("auto", linux(INTEL, version=version)).name == "kvm"
 
 
-def test_what_qemu_is_told() -> None:
+def test_qemus_arguments() -> None:
     tcg = Accelerator(name="tcg", machine="q35", cpu="max")
     assert tcg.qemu_args() == ("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max")
     kvm = Accelerator(name="kvm", machine="q35", cpu="host")
@@ -99,10 +99,10 @@ def test_what_qemu_is_told() -> None:
         ("QEMU emulator version 10.0.2\nCopyright (c) 2003-2025\n", (10, 0)),
     ],
 )
-def test_version(text: str, version: tuple[int, int]) -> None:
+def test_the_version_is_parsed(text: str, version: tuple[int, int]) -> None:
     assert parse_version(text) == version
 
 
-def test_no_version() -> None:
+def test_output_without_a_version_is_an_error() -> None:
     with pytest.raises(CommandFailed, match="no version number"):
         parse_version("Hello\n")

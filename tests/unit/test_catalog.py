@@ -1,4 +1,4 @@
-"""A catalog's life: a year of bakes, promotions, a rollback, pruning, clocks, what is refused."""
+"""A catalog in a folder: add, promote, roll back, prune, wrong clocks, refused images."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from notebake.errors import RecordError, SpecError
 from notebake.record import record, semver
 
 
-def test_a_year(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    """Fifty-two weekly bakes. All are made from fixtures: from the record of one real bake, changed."""
+def test_versions_channels_and_pruning_over_a_year_of_bakes(
+    tmp_path: Path, catalog: Catalog, signer: Signer
+) -> None:
+    """52 weekly bakes, each made from the changed record of one real bake."""
     known, names = catalogs.small(), []
     for week in range(52):
         if week:
 
             def change(data: dict[str, Any], week: int = week) -> None:
-                data["python_packages"]["pandas"] = (
-                    f"3.{week // 4}.{week % 4}"  # a minor one every fourth week
-                )
+                # A minor version every fourth week.
+                data["python_packages"]["pandas"] = f"3.{week // 4}.{week % 4}"
                 if week == 20:
                     del data["units"]["fstrim.timer"]
                 if week == 40:
@@ -35,18 +36,12 @@ def test_a_year(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
         name = catalogs.put(catalog, tmp_path / "baked", week, signer, known=known)
         names.append(name)
         if week != 30:
-            promote.promote(
-                catalog,
-                catalog.find(name),
-                "stable",
-                signer=signer,
-                now=catalogs.START + week * catalogs.WEEK,
-            )
+            now = catalogs.START + week * catalogs.WEEK
+            promote.promote(catalog, catalog.find(name), "stable", signer=signer, now=now)
         if week == 33:
-            found = promote.rollback(
-                catalog, "debian-13", "stable", signer=signer, now=catalogs.START + week * catalogs.WEEK
-            )
-            assert found.version == names[32].split("@")[1]
+            now = catalogs.START + week * catalogs.WEEK
+            before = promote.rollback(catalog, "debian-13", "stable", signer=signer, now=now)
+            assert before.version == names[32].split("@")[1]
     numbers = [name.split("@")[1] for name in names]
     assert numbers[:6] == ["1.0.0", "1.1.0", "1.1.1", "1.1.2", "1.2.0", "1.2.1"]
     assert numbers[20] == "2.0.0" and numbers[40] == "3.0.0" and numbers == sorted(numbers, key=semver.number)
@@ -56,32 +51,27 @@ def test_a_year(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     }  # fmt: skip
     assert verify.problems(catalog, signer.verifier) == []
     year = catalogs.START + 52 * catalogs.WEEK
-    gone = prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=True)
+    planned = prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=True)
     assert len(catalog.entries()) == 52
-    assert prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=False) == gone
-    assert [item.name for item in gone] == names[:40]
-    assert [item.name for item in catalog.entries()] == names[40:]
+    assert prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=False) == planned
+    assert [entry.name for entry in planned] == names[:40]
+    assert [entry.name for entry in catalog.entries()] == names[40:]
     assert verify.problems(catalog, signer.verifier) == []
 
 
 def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     names = [catalogs.put(catalog, tmp_path / "baked", week, signer) for week in range(6)]
+    now = catalogs.START + catalogs.WEEK
     for name in names[:3]:
-        promote.promote(
-            catalog, catalog.find(name), "stable", signer=signer, now=catalogs.START + catalogs.WEEK
-        )
+        promote.promote(catalog, catalog.find(name), "stable", signer=signer, now=now)
     prune.prune(catalog, older_than=timedelta(0), now=catalogs.START + 60 * catalogs.WEEK, dry_run=False)
-    assert [item.name for item in catalog.entries()] == [names[1], names[2], names[5]]
-    assert (
-        promote.rollback(
-            catalog, "debian-13", "stable", signer=signer, now=catalogs.START + catalogs.WEEK
-        ).version
-        == names[1].split("@")[1]
-    )
+    assert [entry.name for entry in catalog.entries()] == [names[1], names[2], names[5]]
+    before = promote.rollback(catalog, "debian-13", "stable", signer=signer, now=now)
+    assert before.version == names[1].split("@")[1]
     assert catalog.pointers("debian-13")["stable"] == names[1].split("@")[1]
 
 
-def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_adding_the_newest_image_again_does_nothing(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     image = catalogs.write(tmp_path / "baked", 1)
     first = add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     again = add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
@@ -90,26 +80,26 @@ def test_the_same_image_is_added_once(tmp_path: Path, catalog: Catalog, signer: 
     assert probed.entry.version == "1.0.1" and probed.entry.probed
 
 
-def test_a_promotion_needs_a_green_probe(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
-    red = catalog.find(
-        catalogs.put(catalog, tmp_path / "baked", 1, signer, probe=catalogs.probe(passed=False))
-    )
+def test_only_a_version_that_passed_its_probe_can_be_promoted(
+    tmp_path: Path, catalog: Catalog, signer: Signer
+) -> None:
+    now = catalogs.START + 3 * catalogs.WEEK
+    name = catalogs.put(catalog, tmp_path / "baked", 1, signer, probe=catalogs.probe(passed=False))
+    failed = catalog.find(name)
     never = catalog.find(catalogs.put(catalog, tmp_path / "baked", 2, signer, probe=None))
     with pytest.raises(RecordError, match="its probe failed: plot"):
-        promote.promote(catalog, red, "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK)
+        promote.promote(catalog, failed, "stable", signer=signer, now=now)
     with pytest.raises(RecordError, match="never probed"):
-        promote.promote(catalog, never, "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK)
+        promote.promote(catalog, never, "stable", signer=signer, now=now)
     with pytest.raises(SpecError, match="no such channel"):
         catalog.find("debian-13@stable")
     with pytest.raises(SpecError, match="updated automatically"):
-        promote.promote(catalog, red, "candidate", signer=signer, now=catalogs.START + 3 * catalogs.WEEK)
+        promote.promote(catalog, failed, "candidate", signer=signer, now=now)
     with pytest.raises(SpecError, match="no previous version"):
-        promote.rollback(
-            catalog, "debian-13", "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK
-        )
+        promote.rollback(catalog, "debian-13", "stable", signer=signer, now=now)
 
 
-def test_a_clock_that_runs_backwards(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_a_clock_that_runs_backwards_is_an_error(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     name = catalogs.put(catalog, tmp_path / "baked", 5, signer)
     before = catalogs.snapshot(tmp_path / "catalog")
     with pytest.raises(RecordError, match="clock"):
@@ -131,7 +121,9 @@ def test_a_clock_that_runs_backwards(tmp_path: Path, catalog: Catalog, signer: S
         )
 
 
-def test_an_image_that_is_not_its_records(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_an_image_that_does_not_match_its_record_is_refused(
+    tmp_path: Path, catalog: Catalog, signer: Signer
+) -> None:
     image = catalogs.write(tmp_path / "baked", 1)
     image.write_bytes(b"other")
     with pytest.raises(RecordError, match="SHA-256 mismatch"):
@@ -145,7 +137,9 @@ def test_an_image_that_is_not_its_records(tmp_path: Path, catalog: Catalog, sign
     assert catalog.entries() == []
 
 
-def test_what_a_killed_writer_left_is_not_there(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_files_of_a_killed_writer_are_ignored_and_pruned_later(
+    tmp_path: Path, catalog: Catalog, signer: Signer
+) -> None:
     catalogs.put(catalog, tmp_path / "baked", 1, signer)
     half = tmp_path / "catalog/images/debian-13/abc-def/debian-13.qcow2"
     half.parent.mkdir()
@@ -155,18 +149,18 @@ def test_what_a_killed_writer_left_is_not_there(tmp_path: Path, catalog: Catalog
     assert verify.problems(catalog, signer.verifier) == []
     now = datetime.now(UTC)
     prune.prune(catalog, older_than=timedelta(days=36500), now=now, dry_run=False)
-    assert half.exists()  # somebody may still be at it
+    assert half.exists()  # a writer may still need it
     prune.prune(catalog, older_than=timedelta(days=36500), now=now + timedelta(days=2), dry_run=False)
     assert not half.parent.exists()
     assert verify.problems(catalog, signer.verifier) == []
 
 
-def test_an_index_that_lags_is_no_matter_and_can_be_mended(
+def test_an_outdated_index_hides_nothing_and_can_be_rebuilt(
     tmp_path: Path, catalog: Catalog, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogs.put(catalog, tmp_path / "baked", 1, signer)
     with monkeypatch.context() as patch:
-        patch.setattr(Catalog, "write_index", lambda self: None)  # killed right before
+        patch.setattr(Catalog, "write_index", lambda self: None)  # as if killed before this
         catalogs.put(catalog, tmp_path / "baked", 2, signer)
     assert len(catalog.entries()) == 2
     assert verify.problems(catalog, signer.verifier) != []

@@ -1,4 +1,4 @@
-"""prune removes what the catalog's own entries name, and nothing outside the catalog or behind a link."""
+"""prune removes only what the catalog's entries name: nothing outside the catalog, nothing behind a link."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from notebake.errors import RecordError
 
 INDEX = "streams/v1/com.notebake:images.json"
 OWN = "entries/debian-13/1.0.0.json"
-# These stay below a test's own folder: prune may meet them, also when it is wrong.
+# These stay in the test's folder, so a faulty prune does no harm.
 NEAR = ("images/../../victim/data", "images/debian-13/../../../victim/data", "images/debian-13/..")
 FOLDERS = (
     *NEAR,
@@ -52,7 +52,7 @@ FOLDERS = (
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalog of three versions, two of which are old enough to go."""
+    """A catalog of three versions, two of which are old enough to be removed."""
     place = tmp_path_factory.mktemp("three")
     signing.make_key(place / "key")
     for week in range(3):
@@ -64,7 +64,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path, three: Path) -> Path:
-    """That catalog, and somebody's data beside it."""
+    """A copy of that catalog, beside a folder with other data."""
     shutil.copytree(three, tmp_path / "catalog")
     (tmp_path / "victim/data").mkdir(parents=True)
     (tmp_path / "victim/data/thesis").write_text("precious")
@@ -83,7 +83,7 @@ def edit(path: Path, change: Callable[[Any], Any]) -> None:
 
 
 def refused(catalog: Catalog, root: Path, words: str) -> None:
-    """prune, and what it would do, are an error with `words`, and nothing at all is removed."""
+    """Check that prune fails with `words`, also as a dry run, and removes nothing."""
     before = catalogs.snapshot(root.parent)
     for dry_run in (True, False):
         with pytest.raises(RecordError, match=words):
@@ -92,8 +92,8 @@ def refused(catalog: Catalog, root: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_that_leads_elsewhere_is_no_entry(folder: str, root: Path, catalog: Catalog) -> None:
-    """Only read: a test that fails must not remove what such a folder names."""
+def test_an_entry_with_a_folder_outside_is_invalid(folder: str, root: Path, catalog: Catalog) -> None:
+    """Only read here: if this test fails, nothing may be removed."""
     data = json.loads((root / OWN).read_bytes()) | {"folder": folder}
     with pytest.raises(RecordError, match="not an entry"):
         entry_file.parse(json.dumps(data).encode(), source="x")
@@ -105,14 +105,14 @@ def test_a_folder_that_leads_elsewhere_is_no_entry(folder: str, root: Path, cata
 
 
 @pytest.mark.parametrize("folder", NEAR)
-def test_an_entry_whose_folder_leads_elsewhere(folder: str, root: Path, catalog: Catalog) -> None:
+def test_prune_refuses_an_entry_with_a_folder_outside(folder: str, root: Path, catalog: Catalog) -> None:
     edit(root / OWN, lambda data: data.update(folder=folder))
     refused(catalog, root, "1.0.0.json: not an entry")
 
 
 @pytest.mark.parametrize("folder", NEAR)
-def test_an_index_whose_folder_leads_elsewhere(folder: str, root: Path, catalog: Catalog) -> None:
-    """prune asks the entries; whoever reads the index says that it is wrong."""
+def test_prune_ignores_an_index_with_a_folder_outside(folder: str, root: Path, catalog: Catalog) -> None:
+    """prune reads the entries; reading the index is an error."""
     kept = catalog.entry("debian-13", "1.0.2").folder
 
     def change(data: Any) -> None:
@@ -128,7 +128,7 @@ def test_an_index_whose_folder_leads_elsewhere(folder: str, root: Path, catalog:
     assert [item.folder for item in catalog.entries()] == [kept]
 
 
-def test_an_index_that_calls_a_new_version_old(root: Path, catalog: Catalog) -> None:
+def test_prune_ignores_dates_in_the_index(root: Path, catalog: Catalog) -> None:
     def change(data: Any) -> None:
         versions = data["products"]["com.notebake:debian-13:amd64"]["versions"]
         versions["1.0.1"]["notebake"]["created"] = "2020-01-01T00:00:00Z"
@@ -138,14 +138,14 @@ def test_an_index_that_calls_a_new_version_old(root: Path, catalog: Catalog) -> 
     assert prune(catalog, now=now, older_than=2.5 * catalogs.WEEK) == ["debian-13@1.0.0"]
 
 
-def test_an_entry_that_names_the_files_of_another(root: Path, catalog: Catalog) -> None:
+def test_prune_refuses_entries_that_share_a_folder(root: Path, catalog: Catalog) -> None:
     kept = catalog.entry("debian-13", "1.0.2").folder
     edit(root / OWN, lambda data: data.update(folder=kept))
     refused(catalog, root, "debian-13@1.0.2 and debian-13@1.0.0: both use the folder")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "", "a\\b", "/x", "a\0", "%2e%2e/x"])
-def test_file_names_lead_nowhere(name: str, root: Path, catalog: Catalog) -> None:
+def test_an_entry_with_a_path_as_a_file_name_is_invalid(name: str, root: Path, catalog: Catalog) -> None:
     edit(root / OWN, lambda data: data["files"].update({name: data["files"]["debian-13.json"]}))
     with pytest.raises(RecordError, match="not an entry"):
         catalog.entry("debian-13", "1.0.0")
@@ -153,7 +153,7 @@ def test_file_names_lead_nowhere(name: str, root: Path, catalog: Catalog) -> Non
 
 @pytest.mark.parametrize("field", ["target", "version"])
 @pytest.mark.parametrize("value", ["../../victim", "a/b", "..", "", "/x", "1.0.0/../x", "1.0.\u0660"])
-def test_names_that_become_paths_lead_nowhere(field: str, value: str) -> None:
+def test_a_channel_change_with_a_path_as_a_name_is_invalid(field: str, value: str) -> None:
     move = {
         "number": 1, "target": "debian-13", "channel": "stable", "action": "promote", "version": "1.0.0",
         "disk": "0" * 64, "at": catalogs.START, "before": None,
@@ -164,26 +164,26 @@ def test_names_that_become_paths_lead_nowhere(field: str, value: str) -> None:
 
 
 def link(path: Path, to: Path) -> None:
-    """Put a link in the place of `path`, whose content goes to `to`."""
+    """Replace `path` by a link, and move its content to `to`."""
     if path.exists():
         shutil.move(path, to)
     path.symlink_to(to)
 
 
 @pytest.mark.parametrize("where", ["images", "images/debian-13", "VERSION", "entries", "entries/debian-13"])
-def test_nothing_behind_a_link_is_removed(where: str, root: Path, catalog: Catalog) -> None:
+def test_prune_refuses_links(where: str, root: Path, catalog: Catalog) -> None:
     path = catalog.entry("debian-13", "1.0.0").folder if where == "VERSION" else where
     link(root / path, root.parent / "elsewhere")
     refused(catalog, root, f"{path}: is a symbolic link")
 
 
 @pytest.mark.parametrize("where", ["images/evil", "images/debian-13/evil"])
-def test_a_link_among_the_leftovers(where: str, root: Path, catalog: Catalog) -> None:
+def test_prune_refuses_links_among_leftover_files(where: str, root: Path, catalog: Catalog) -> None:
     link(root / where, root.parent / "victim")
     refused(catalog, root, f"{where}: is a symbolic link")
 
 
-def test_a_link_inside_a_version_goes_and_what_it_points_to_stays(root: Path, catalog: Catalog) -> None:
+def test_prune_removes_a_link_in_a_version_but_not_its_target(root: Path, catalog: Catalog) -> None:
     folder = root / catalog.entry("debian-13", "1.0.0").folder
     (folder / "more").symlink_to(root.parent / "victim")
     assert prune(catalog) == ["debian-13@1.0.0", "debian-13@1.0.1"]
@@ -198,15 +198,15 @@ def test_a_catalog_may_itself_be_behind_a_link(root: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("path", ["", ".", "..", "/", "a/../..", "../victim", "/victim", "a//b", "a\0"])
 @pytest.mark.parametrize("url", ["catalog", "memory://catalog"])
-def test_a_path_outside_the_root_is_not_removable(path: str, url: str) -> None:
-    """The question only: a wrong answer must cost nobody a disk."""
+def test_a_path_outside_the_root_cannot_be_removed(path: str, url: str) -> None:
+    """Only the check is called: if this test fails, nothing may be removed."""
     with pytest.raises(RecordError, match="not a path in the catalog"):
         Catalog(url).storage.check_removable(path)
 
 
 @pytest.mark.parametrize("path", ["*", "images/*", "images/debian-1?", "images/[a-z]*/x"])
-def test_a_pattern_is_no_path(path: str, tmp_path: Path) -> None:
-    """A remote would remove all that matches it; in a folder these are names like others."""
+def test_a_pattern_cannot_be_removed(path: str, tmp_path: Path) -> None:
+    """A remote would remove everything that matches; in a folder a pattern is an ordinary name."""
     with pytest.raises(RecordError, match="not a path in the catalog"):
         Catalog("memory://catalog").storage.check_removable(path)
     (tmp_path / "images").mkdir()
@@ -214,7 +214,7 @@ def test_a_pattern_is_no_path(path: str, tmp_path: Path) -> None:
     assert (tmp_path / "images").is_dir()
 
 
-def test_the_command_says_it_with_exit_code_7(root: Path, run: Run) -> None:
+def test_the_command_reports_it_with_exit_code_7(root: Path, run: Run) -> None:
     edit(root / OWN, lambda data: data.update(folder="images/../../victim/data"))
     code, out, err = run("catalog", "prune", "--catalog", "catalog")
     assert (code, out) == (7, "") and "1.0.0.json" in err

@@ -1,4 +1,4 @@
-"""A catalog elsewhere than in a folder, remotes that go away, and writers at once."""
+"""Catalogs on remotes, remotes that fail, concurrent writers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from tests import catalogs
 from tests.loopback import Quiet, serving
 
@@ -24,18 +25,32 @@ from notebake.files import sha256
 from notebake.record import record
 
 
-class _Failing:
-    """The real remote, which goes away after some writes."""
+class Failing(MemoryFileSystem):
+    """failing://catalog has the files of memory://catalog, and fails after `writes` writes."""
 
-    def __init__(self, remote: Any, writes: int) -> None:
-        self._remote, self._left = remote, writes
+    protocol = "failing"
+    cachable = False
+    writes = 0
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("pipe_file", "put_file"):
-            self._left -= 1
-            if self._left < 0:
-                raise OSError(errno.ECONNRESET, "Connection reset by peer")
-        return getattr(self._remote, name)
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("failing://", "memory://")))
+
+    def _count(self) -> None:
+        type(self).writes -= 1
+        if self.writes < 0:
+            raise OSError(errno.ECONNRESET, "Connection reset by peer")
+
+    def pipe_file(self, *args: Any, **named: Any) -> None:
+        self._count()
+        super().pipe_file(*args, **named)
+
+    def put_file(self, *args: Any, **named: Any) -> None:
+        self._count()
+        super().put_file(*args, **named)
+
+
+fsspec.register_implementation("failing", Failing, clobber=True)
 
 
 @pytest.fixture
@@ -44,7 +59,7 @@ def remote() -> Iterator[str]:
     fsspec.filesystem("memory").store.clear()
 
 
-def test_a_remote_is_read_and_written_as_a_folder_is(remote: str, tmp_path: Path, signer: Signer) -> None:
+def test_a_remote_is_read_and_written_like_a_folder(remote: str, tmp_path: Path, signer: Signer) -> None:
     catalog = Catalog(remote)
     for week in range(3):
         name = catalogs.put(catalog, tmp_path / "baked", week, signer)
@@ -58,16 +73,15 @@ def test_a_remote_is_read_and_written_as_a_folder_is(remote: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("writes", range(7))
-def test_a_remote_that_goes_away_leaves_the_catalog_as_it_was(
+def test_a_failing_remote_leaves_no_incomplete_entry(
     writes: int, remote: str, tmp_path: Path, signer: Signer
 ) -> None:
     catalog = Catalog(remote)
     catalogs.put(catalog, tmp_path / "baked", 1, signer)
-    catalog.storage._remote = _Failing(catalog.storage._remote, writes)
+    Failing.writes = writes
     with pytest.raises(CommandFailed, match="Connection reset"):
-        catalogs.put(catalog, tmp_path / "baked", 2, signer)
-    catalog = Catalog(remote)
-    # disk, record, SBOM, sums, signature, entry: only with the last one is it there.
+        catalogs.put(Catalog("failing://catalog"), tmp_path / "baked", 2, signer)
+    # Disk, record, SBOM, sums, signature, entry: the version exists only with the last one.
     assert len(catalog.entries()) == (2 if writes > 5 else 1)
     assert [line for line in verify.problems(catalog, signer.verifier) if "streams" not in line] == []
 
@@ -82,7 +96,9 @@ def web(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def test_a_web_server_is_enough_to_read(web: str, catalog: Catalog, tmp_path: Path, signer: Signer) -> None:
+def test_a_catalog_is_readable_from_a_web_server(
+    web: str, catalog: Catalog, tmp_path: Path, signer: Signer
+) -> None:
     for week in range(2):
         name = catalogs.put(catalog, tmp_path / "baked", week, signer)
         promote.promote(
@@ -98,65 +114,58 @@ def test_a_web_server_is_enough_to_read(web: str, catalog: Catalog, tmp_path: Pa
     assert len(far.entries()) == 2
 
 
-def _promote(url: str, key: Path, name: str, barrier: Any, said: Any) -> None:
+def _promote(url: str, key: Path, name: str, barrier: Any, results: Any) -> None:
     catalog, signer = Catalog(url), signing.private_key(key)
     entry = catalog.find(name)
     real = channels.append
 
     def together(*args: Any) -> None:
-        barrier.wait()  # both have seen the same last move
+        barrier.wait()  # both processes have read the same last change
         real(*args)
 
     channels.append = together
     try:
         promote.promote(catalog, entry, "stable", signer=signer, now=catalogs.START + 9 * catalogs.WEEK)
-        said.put("moved")
+        results.put("promoted")
     except RecordError as error:
-        said.put(error.message)
+        results.put(error.message)
 
 
-def test_two_promotions_at_once(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_one_of_two_concurrent_promotions_fails(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     names = [catalogs.put(catalog, tmp_path / "baked", week, signer) for week in range(2)]
     context = multiprocessing.get_context("fork")
-    barrier, said = context.Barrier(2, timeout=60), context.Queue()
-    people = [
-        context.Process(target=_promote, args=(catalog.storage.url, tmp_path / "key", name, barrier, said))
-        for name in names
-    ]
-    for person in people:
-        person.start()
-    answers = sorted(said.get(timeout=60) for _ in people)
-    for person in people:
-        person.join()
-    assert answers[1] == "moved" and "at the same time" in answers[0]
+    barrier, results = context.Barrier(2, timeout=60), context.Queue()
+    url, key = catalog.storage.url, tmp_path / "key"
+    processes = [context.Process(target=_promote, args=(url, key, name, barrier, results)) for name in names]
+    for process in processes:
+        process.start()
+    outcomes = sorted(results.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert outcomes[1] == "promoted" and "at the same time" in outcomes[0]
     assert len(channels.moves(catalog.storage, "debian-13", signer.verifier)) == 1
 
 
-def _add(url: str, key: Path, image: Path, barrier: Any, said: Any) -> None:
+def _add(url: str, key: Path, image: Path, barrier: Any, results: Any) -> None:
     signer = signing.private_key(key)
     barrier.wait()
-    said.put(add.add(Catalog(url), image, signer=signer, now=catalogs.START, probe=None).entry.name)
+    results.put(add.add(Catalog(url), image, signer=signer, now=catalogs.START, probe=None).entry.name)
 
 
-def test_writers_at_once_each_get_a_version(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_concurrent_writers_get_different_versions(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     context = multiprocessing.get_context("fork")
-    barrier, said = context.Barrier(4, timeout=60), context.Queue()
-    people = [
-        context.Process(
-            target=_add,
-            args=(catalog.storage.url, tmp_path / "key", catalogs.write(tmp_path, number), barrier, said),
-        )
-        for number in range(4)
-    ]
-    for person in people:
-        person.start()
-    answers = sorted(said.get(timeout=60) for _ in people)
-    for person in people:
-        person.join()
-    assert answers == ["debian-13@1.0.0", "debian-13@1.0.1", "debian-13@1.0.2", "debian-13@1.0.3"]
+    barrier, results = context.Barrier(4, timeout=60), context.Queue()
+    url, key, images = catalog.storage.url, tmp_path / "key", [catalogs.write(tmp_path, n) for n in range(4)]
+    processes = [context.Process(target=_add, args=(url, key, image, barrier, results)) for image in images]
+    for process in processes:
+        process.start()
+    names = sorted(results.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert names == ["debian-13@1.0.0", "debian-13@1.0.1", "debian-13@1.0.2", "debian-13@1.0.3"]
     assert verify.problems(catalog, signer.verifier) == []
 
 
-def test_an_unknown_kind_of_url_is_named() -> None:
+def test_an_unknown_kind_of_url_is_an_error() -> None:
     with pytest.raises(Exception, match="nonsense"):
         Storage("nonsense://bucket/catalog")

@@ -1,4 +1,4 @@
-"""Every changed byte of a catalog is found by the public key alone."""
+"""The public key is enough to find every changed byte of a catalog."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_a_changed_entry_index_or_channel_is_found(tmp_path: Path, catalog: Cata
     assert any("does not follow" in line for line in verify.problems(catalog, key))
 
 
-def test_an_exchanged_disk_with_an_entry_to_match_is_found(
+def test_a_replaced_disk_with_a_matching_entry_is_found(
     tmp_path: Path, catalog: Catalog, signer: Signer
 ) -> None:
-    """Who can write to the catalog can make it agree with itself, but not with the signature."""
+    """Someone who can write to the catalog can make its files consistent, but cannot sign them."""
     entry = catalog.find(catalogs.put(catalog, tmp_path / "baked", 1, signer))
     disk = tmp_path / "catalog" / entry.folder / entry.disk
     disk.write_bytes(b"evil" * 10)
@@ -69,15 +69,15 @@ def test_an_exchanged_disk_with_an_entry_to_match_is_found(
     path.write_text(json.dumps(data))
     catalog.forget_index()
     catalog.write_index()
-    assert catalog.image(catalog.find("debian-13@1.0.0"), tmp_path)  # it agrees with itself
+    assert catalog.image(catalog.find("debian-13@1.0.0"), tmp_path)  # the catalog is consistent
     (problem,) = verify.problems(catalog, signer.verifier)
     assert problem == "debian-13@1.0.0: debian-13.qcow2 was changed after signing (SHA-256 mismatch)"
 
 
-def test_a_channel_that_another_image_of_that_version_was_promoted_to_is_found(
+def test_a_channel_change_of_another_catalog_is_found(
     tmp_path: Path, catalog: Catalog, signer: Signer
 ) -> None:
-    """Both are signed by the same signer, who promoted only one of them."""
+    """The same key signed both versions 1.0.0, and promoted only one of them here."""
     other = Catalog(str(tmp_path / "other"))
     for each, week in ((catalog, 1), (other, 2)):
         name = catalogs.put(each, tmp_path / "baked", week, signer)
@@ -91,7 +91,7 @@ def test_a_channel_that_another_image_of_that_version_was_promoted_to_is_found(
     assert problem == "debian-13@stable: 1.0.0 is not the image that was promoted"
 
 
-def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_a_wrong_or_missing_key_is_an_error(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     catalogs.put(catalog, tmp_path / "baked", 1, signer)
     signing.make_key(tmp_path / "other")
     stranger = signing.private_key(tmp_path / "other")
@@ -116,7 +116,7 @@ def test_a_wrong_or_missing_key(tmp_path: Path, catalog: Catalog, signer: Signer
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_an_incomplete_upload_is_found(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     entry = catalog.find(catalogs.put(catalog, tmp_path / "baked", 1, signer))
     disk = tmp_path / "catalog" / entry.folder / entry.disk
     disk.write_bytes(disk.read_bytes()[:10])
@@ -127,7 +127,7 @@ def test_a_half_uploaded_entry_is_named(tmp_path: Path, catalog: Catalog, signer
         catalog.image(entry, tmp_path / "cache")
 
 
-def test_a_path_out_of_the_catalog_is_refused(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
+def test_a_path_outside_the_catalog_is_refused(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     catalogs.put(catalog, tmp_path / "baked", 1, signer)
     path = tmp_path / "catalog/entries/debian-13/1.0.0.json"
     data = json.loads(path.read_bytes())

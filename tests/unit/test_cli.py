@@ -1,4 +1,4 @@
-"""The command line: one message, a hint, an exit code, no traceback, and nothing half-written."""
+"""The command line: one message, a hint, an exit code; no traceback and no partly written files."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import json
 import os
 from pathlib import Path
 
+import click
 import pytest
 from tests import catalogs
 from tests.conftest import Run
 
 from notebake import process
-from notebake.cli.main import SUMMARIES
+from notebake.cli.main import cli
 from notebake.errors import MissingTool
 from notebake.plan import spec
 from notebake.record import record
 
 
-@pytest.mark.parametrize("command", SUMMARIES)
+@pytest.mark.parametrize("command", cli.list_commands(click.Context(cli)))
 def test_every_command_has_help(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0 and out.startswith(f"Usage: notebake {command}")
 
 
-def test_init_keeps_only_a_hash_and_refuses_to_replace(run: Run, tmp_path: Path) -> None:
+def test_init_stores_only_a_hash_and_does_not_overwrite(run: Run, tmp_path: Path) -> None:
     assert run("init", "--password-stdin", stdin="hunter2\n")[0] == 0
     text = (tmp_path / "notebake.toml").read_text()
     assert "hunter2" not in text and spec.load(tmp_path / "notebake.toml").notebook.password
@@ -82,7 +83,7 @@ def test_render_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
         (["nonsense"], 2, "nonsense"),
     ],
 )  # fmt: skip
-def test_wrong_input_is_named(run: Run, args: list[str], code: int, says: str) -> None:
+def test_wrong_input_is_reported(run: Run, args: list[str], code: int, says: str) -> None:
     run("init", "--no-password")
     found, _, err = run(*args, stdin="token\n")
     assert (found, says in err) == (code, True), err
@@ -98,7 +99,9 @@ def test_a_changed_image_or_a_missing_record_is_refused(run: Run, tmp_path: Path
     assert "SHA-256 mismatch" in run("launch", "--image", "x.qcow2")[2]
 
 
-def test_a_missing_tool_is_named_with_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_is_reported_with_doctor_as_the_hint(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("init", "--no-password")
     monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
     code, _, err = run("bake", "debian-13")
@@ -107,7 +110,7 @@ def test_a_missing_tool_is_named_with_doctor(run: Run, monkeypatch: pytest.Monke
         process.which("packer")
 
 
-def test_a_full_disk_says_where_and_leaves_what_was_there(
+def test_a_full_disk_is_reported_and_the_file_is_unchanged(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("init", "--no-password")
@@ -123,7 +126,7 @@ def test_a_full_disk_says_where_and_leaves_what_was_there(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_targets_and_plan_speak_json(run: Run) -> None:
+def test_targets_plan_schema_and_ps_print_json(run: Run) -> None:
     run("init", "--no-password")
     rows = json.loads(run("targets", "--json")[1])
     assert {row["name"] for row in rows} >= {"debian-13", "windows-2025"}

@@ -1,4 +1,4 @@
-"""The commands about versions: a person's story, JSON, and each mistake by name."""
+"""The commands for versions: a user's story, JSON output, and errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from notebake.machines.request import Request
 from notebake.record import record
 
 
-def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:
-    """README's ten lines."""
+def test_add_promote_diff_and_rollback(run: Run, tmp_path: Path) -> None:
+    """The story of the tutorial."""
     assert run("catalog", "key", "notebake.key")[0] == 0
     (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
     key = ("--key", "notebake.key")
@@ -44,7 +44,9 @@ def test_from_key_to_rollback(run: Run, tmp_path: Path) -> None:
     assert "Changes since debian-13@1.0.0" in page and "made from a fixture" in page
 
 
-def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launch_uses_the_image_of_a_channel(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("catalog", "key", "k")
     (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
     image = str(catalogs.write(tmp_path / "baked", 1))
@@ -66,7 +68,7 @@ def test_launch_takes_the_channels_image(run: Run, tmp_path: Path, monkeypatch: 
     assert code == 7 and "SHA-256 mismatch" in err
 
 
-def test_plan_names_what_changed(run: Run, tmp_path: Path) -> None:
+def test_plan_lists_changed_inputs(run: Run, tmp_path: Path) -> None:
     run("init", "--no-password")
     found = json.loads(run("plan", "debian-13", "--json")[1])
     image = catalogs.write(tmp_path, 1)
@@ -79,7 +81,7 @@ def test_plan_names_what_changed(run: Run, tmp_path: Path) -> None:
     assert image.exists()
 
 
-def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
+def test_ci_does_not_overwrite_a_changed_workflow(run: Run, tmp_path: Path) -> None:
     assert run("ci", "github")[0] == 0 and run("ci", "github")[0] == 0
     path = tmp_path / ".github/workflows/images.yml"
     assert f'NOTEBAKE: "notebake=={version("notebake")}"' in path.read_text()
@@ -100,7 +102,8 @@ def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
         (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7, "not a valid probe report"),
         (["catalog", "add", "x.qcow2"], 2, "--key"),
         (["catalog", "verify", "--public-key", "k"], 2, "not an Ed25519 public key"),
-        (["catalog", "verify", "--public-key", "k.pub", "--catalog", "elsewhere"], 2, "no versions to verify"),
+        (["catalog", "verify", "--public-key", "k.pub", "--catalog", "elsewhere"], 2,
+         "no versions to verify"),
         (["catalog", "list", "--catalog", "nonsense://x"], 3, "nonsense"),
         (["promote", "debian-13", "--key", "k"], 2, "TARGET@CHANNEL"),
         (["promote", "debian-13@stable", "--key", "k"], 2, "no such channel"),
@@ -113,7 +116,7 @@ def test_a_workflow_is_not_written_over(run: Run, tmp_path: Path) -> None:
         (["ci", "jenkins"], 2, "jenkins"),
     ],
 )  # fmt: skip
-def test_wrong_input_is_named(run: Run, tmp_path: Path, args: list[str], code: int, says: str) -> None:
+def test_wrong_input_is_reported(run: Run, tmp_path: Path, args: list[str], code: int, says: str) -> None:
     run("init", "--no-password")
     run("catalog", "key", "k")
     (tmp_path / "broken.json").write_text('{"format": 2}')

@@ -1,4 +1,4 @@
-"""The documentation: the generator refuses what nobody described; what is quoted exists and prints what it says."""
+"""The documentation: undocumented options are errors; quoted commands exist and print what is quoted."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_exit_code_without_meaning_is_refused() -> None:
         assert f"| {code} |" in generate.exit_codes(errors.NotebakeError)
 
 
-def test_every_field_of_a_record_is_explained(run: Run) -> None:
+def test_every_field_of_a_record_is_documented(run: Run) -> None:
     schema = json.loads(run("schema", "--record")[1])
     page = (DOCS / "reference/record.md").read_text()
     for model in [schema, *schema["$defs"].values()]:
@@ -85,7 +85,7 @@ def test_every_field_of_a_record_is_explained(run: Run) -> None:
             assert f"`{name}`" in page, name
 
 
-def test_every_check_is_explained(run: Run) -> None:
+def test_every_check_is_documented(run: Run) -> None:
     _, _, err = run("probe", "https://127.0.0.1:1/", "--check", "none", "--token-stdin", stdin="token")
     names = re.findall(r"[a-z_]+", err.split("hint: the checks are")[1])
     page = (DOCS / "reference/checks.md").read_text()
@@ -103,7 +103,7 @@ def test_quoted_commands_exist() -> None:
 
 
 def _command(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The command that `words` name, and the words after it."""
+    """Return the command that `words` name, and the words after it."""
     command: click.Command = cli
     while isinstance(command, click.Group) and words:
         found = command.get_command(click.Context(command), words[0])
@@ -112,7 +112,7 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, words
 
 
-def test_readme_is_short_and_prints_what_it_says(run: Run, tmp_path: Path) -> None:
+def test_readme_is_short_and_quotes_real_output(run: Run, tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 120
     ran = 0
@@ -128,12 +128,12 @@ def test_readme_is_short_and_prints_what_it_says(run: Run, tmp_path: Path) -> No
 
 
 def _without_numbers(text: str) -> str:
-    """Sizes and content ids change with every change of a file; the words must be the real ones."""
+    """Return `text` without sizes and content ids, which change with every change of a file."""
     return re.sub(r"\b[0-9a-f]{12}\b|[0-9][0-9,]*", "N", text)
 
 
 def _quoted(text: str) -> Iterator[str]:
-    """The `notebake ...` commands in fences and in inline code."""
+    """Yield the `notebake ...` commands in code blocks and inline code."""
     for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             if found := re.search(r"(?:^|&& |do |\$ )\s*notebake (.*?)(?: [|&<>].*|; do.*)?$", line.strip()):

@@ -1,11 +1,13 @@
-"""The lock: only pinned lines with hashes get in, and a lock for other packages is refused."""
+"""The lock: only versions with hashes are accepted, and a lock for other packages is refused."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import tomlkit
 
+from notebake import process
 from notebake.errors import SpecError
 from notebake.plan import lock, spec, targets
 
@@ -13,7 +15,7 @@ UV = "# uv: uv-0.1-py3-none-any.whl sha256:" + "0" * 64
 GOOD = "six==1.17.0 --hash=sha256:" + "a" * 64
 
 
-def test_each_shipped_lock_is_for_the_default_packages_with_one_line_a_package(tmp_path: Path) -> None:
+def test_every_shipped_lock_is_for_the_default_packages_with_one_line_per_package(tmp_path: Path) -> None:
     for target in targets.all_targets():
         found = lock.load(spec.Spec(), target, tmp_path)
         names = [line.split("==")[0] for line in found.lines]
@@ -27,12 +29,12 @@ def test_each_shipped_lock_is_for_the_default_packages_with_one_line_a_package(t
     ["six==1.17.0", "six>=1 --hash=sha256:" + "a" * 64, "six==1.17.0 --hash=sha256:abc", "-r other.txt",
      "six==1.17.0 --hash=md5:" + "a" * 32, "https://example.com/six.whl --hash=sha256:" + "a" * 64],
 )  # fmt: skip
-def test_a_line_without_pin_or_hash_is_refused_by_number(line: str) -> None:
+def test_a_line_without_version_or_hash_is_refused_with_its_number(line: str) -> None:
     with pytest.raises(SpecError, match=r"^my\.txt:4: "):
         lock.parse(f"# for: x\n{UV}\n{GOOD}\n{line}\n", "my.txt")
 
 
-def test_a_lock_of_other_packages_says_to_lock_again(tmp_path: Path) -> None:
+def test_a_lock_for_other_packages_is_refused_with_a_hint(tmp_path: Path) -> None:
     target = targets.get("debian-13")
     wanted = spec.parse('packages = ["notebook", "polars"]', source="x")
     with pytest.raises(SpecError, match="not locked yet") as caught:
@@ -57,11 +59,23 @@ def test_the_order_of_packages_does_not_matter() -> None:
     assert lock.purpose(one, target) == lock.purpose(two, target)
 
 
-def test_of_a_packages_wheels_for_windows_the_one_that_pip_prefers() -> None:
-    target = targets.get("windows-2025")
-    order = ["x-1-cp313-cp313-win_amd64.whl", "x-1-cp311-abi3-win_amd64.whl", "x-1-cp39-abi3-win_amd64.whl",
-             "x-1-py3-none-win_amd64.whl", "x-1-py3-none-any.whl"]  # fmt: skip
-    wheels = [(name, name) for name in order]
-    for start in range(len(order)):
-        assert lock._best(wheels[start:][::-1], target) == [wheels[start]]
-    assert lock._best(wheels, targets.get("debian-13")) == wheels
+def test_a_lock_for_windows_has_the_wheel_that_pip_prefers(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = ["cp313-cp313-win_amd64", "cp311-abi3-win_amd64", "cp39-abi3-win_amd64", "py3-none-win_amd64"]
+    order.append("py3-none-any")
+    digests = {f"x-1-{tags}.whl": str(number) * 64 for number, tags in enumerate(order)}
+
+    def locked(target: str, *names: str) -> list[str]:
+        """Return the digests in the lock of a package with these wheels."""
+        wheels = [{"name": name, "hashes": {"sha256": digests[name]}} for name in names]
+        package = {"name": "x", "version": "1", "wheels": wheels}
+
+        def uv(argv: list[str | Path], timeout: float) -> None:
+            Path(argv[argv.index("-o") + 1]).write_text(tomlkit.dumps({"packages": [package]}))
+
+        monkeypatch.setattr(process, "run", uv)
+        (line,) = lock.make(spec.Spec(), targets.get(target), "https://index.example/simple").lines
+        return line.split(" --hash=sha256:")[1:]
+
+    for start, best in enumerate(digests):
+        assert locked("windows-2025", *reversed([*digests][start:])) == [digests[best]]
+    assert locked("debian-13", *digests) == sorted(digests.values())

@@ -1,4 +1,4 @@
-"""A certificate that browsers or the machine's server would refuse is refused at plan, with the reason."""
+"""`plan` refuses a certificate that browsers or the machine's server would refuse, with the reason."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def put(folder: Path, *chain: Pair, key: Pair | None = None) -> None:
 
 
 def weak(pair: Pair, digest: int) -> Pair:
-    """`pair`, signed with MD5 (4) or SHA-1 (5), says its text: nothing here signs with such any more."""
+    """Return `pair` with MD5 (4) or SHA-1 (5) named as its algorithm: the library signs with neither."""
     der = pair.certificate.public_bytes(serialization.Encoding.DER)
     sha256 = bytes.fromhex("2a864886f70d01010b")
     assert der.count(sha256) == 2
@@ -65,7 +65,7 @@ def weak(pair: Pair, digest: int) -> Pair:
 
 
 def pss(pair: Pair) -> Pair:
-    """`pair`, whose key (RSA) is for RSASSA-PSS only, with its default parameters."""
+    """Return `pair` (RSA) with a key for RSASSA-PSS only, with its default parameters."""
     plain, only_pss = bytes.fromhex("2a864886f70d0101010500"), bytes.fromhex("2a864886f70d01010a3000")
     der = pair.certificate.public_bytes(serialization.Encoding.DER)
     assert der.count(plain) == 1
@@ -80,7 +80,7 @@ def pss(pair: Pair) -> Pair:
         [issue(key=rsa_key(2048))],
         [issue(key=rsa_key(3072), names=("*.corp.example", "192.0.2.7"))],
         [issue(names=("192.0.2.7",), use=None, ca=None, signs=True)],
-        # What `openssl req -x509` makes unless it is told otherwise.
+        # What `openssl req -x509` makes by default.
         [issue(ca=True, use=None)],
         [issue(by=MIDDLE, end=3000 * DAY, digest=hashes.SHA512()), MIDDLE],
         [issue(by=MIDDLE), MIDDLE, ROOT],
@@ -88,7 +88,7 @@ def pss(pair: Pair) -> Pair:
         [issue(by=ROOT), ROOT],
     ],
 )  # fmt: skip
-def test_what_browsers_take(chain: list[Pair], make_plan: Make, tmp_path: Path) -> None:
+def test_certificates_that_browsers_accept(chain: list[Pair], make_plan: Make, tmp_path: Path) -> None:
     put(tmp_path, *chain)
     assert make_plan(SPEC, now=NOW).own_certificate == (tmp_path / "site.pem").read_bytes()
 
@@ -113,7 +113,7 @@ def test_what_browsers_take(chain: list[Pair], make_plan: Make, tmp_path: Path) 
         ([issue(signs=False)], "digitalSignature"),
         ([issue(by=MIDDLE, ca=True), MIDDLE], "a CA certificate"),
         ([issue(key=rsa_key(1024), names=())], "RSA 1024.*no subjectAltName"),
-        # Its issuers.
+        # Faults of its issuers.
         ([issue(by=(late := issue("Late", ca=True, end=-DAY, begin=-9 * DAY))), late],
          r"certificate 2 \(CN=Late\): it expired on 2026-11-22"),
         ([issue(by=(small := authority("Small", key=rsa_key(1024)))), small], "CN=Small.*RSA 1024"),
@@ -125,11 +125,13 @@ def test_what_browsers_take(chain: list[Pair], make_plan: Make, tmp_path: Path) 
         ([issue(by=MIDDLE), authority("Corp TLS", ROOT), ROOT], "certificate 1 .* was not issued by"),
         ([issue(by=MIDDLE), MIDDLE, OTHER], "certificate 2 .* was not issued by .*Other Root"),
         ([issue(by=MIDDLE)], "the chain is incomplete: .*CN=Corp TLS"),
-        # Named like its issuer, and still not its own one.
+        # Subject and issuer have the same name, but it is not self-signed.
         ([issue("Corp TLS", by=MIDDLE)], "the chain is incomplete"),
     ],
 )  # fmt: skip
-def test_what_they_refuse(chain: list[Pair], words: str, make_plan: Make, tmp_path: Path) -> None:
+def test_certificates_that_browsers_refuse(
+    chain: list[Pair], words: str, make_plan: Make, tmp_path: Path
+) -> None:
     put(tmp_path, *chain)
     with pytest.raises(SpecError) as caught:
         make_plan(SPEC, now=NOW)
@@ -137,7 +139,7 @@ def test_what_they_refuse(chain: list[Pair], words: str, make_plan: Make, tmp_pa
     assert caught.value.hint
 
 
-def test_nobody_verifies_the_signature_of_a_root(make_plan: Make, tmp_path: Path) -> None:
+def test_the_signature_of_a_root_is_not_checked(make_plan: Make, tmp_path: Path) -> None:
     key = serialization.load_pem_private_key(SHA1_KEY, None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     root = Pair(key=key, certificate=x509.load_pem_x509_certificate(SHA1_ROOT))
@@ -149,14 +151,14 @@ def test_nobody_verifies_the_signature_of_a_root(make_plan: Make, tmp_path: Path
         make_plan(SPEC, now=later)
 
 
-def test_the_hint_says_where_the_missing_issuer_is(make_plan: Make, tmp_path: Path) -> None:
+def test_the_hint_has_the_url_of_the_missing_issuer(make_plan: Make, tmp_path: Path) -> None:
     put(tmp_path, issue(by=MIDDLE, issuer_url="http://pki.corp.example/tls.crt"))
     with pytest.raises(SpecError) as caught:
         make_plan(SPEC, now=NOW)
     assert "http://pki.corp.example/tls.crt" in str(caught.value.hint)
 
 
-def test_the_servers_certificate_is_the_first(make_plan: Make, tmp_path: Path) -> None:
+def test_the_key_must_match_the_first_certificate(make_plan: Make, tmp_path: Path) -> None:
     leaf = issue(by=MIDDLE)
     put(tmp_path, MIDDLE, leaf, key=leaf)
     with pytest.raises(SpecError, match=r"site\.key matches certificate 2 of site\.pem.*wrong order"):
@@ -169,14 +171,14 @@ def test_the_servers_certificate_is_the_first(make_plan: Make, tmp_path: Path) -
 @pytest.mark.parametrize(
     "text", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_a_file_that_is_no_certificate(text: bytes, make_plan: Make, tmp_path: Path) -> None:
+def test_a_file_without_a_certificate_is_refused(text: bytes, make_plan: Make, tmp_path: Path) -> None:
     put(tmp_path, issue())
     (tmp_path / "site.pem").write_bytes(text)
     with pytest.raises(SpecError, match=r"certificate: "):
         make_plan(SPEC, now=NOW)
 
 
-def test_plan_says_it_with_exit_code_2(run: Run, tmp_path: Path) -> None:
+def test_plan_reports_it_with_exit_code_2(run: Run, tmp_path: Path) -> None:
     today = datetime.datetime.now(datetime.UTC)
     (tmp_path / "notebake.toml").write_text(SPEC)
     put(tmp_path, issue(now=today, begin=-9 * DAY, end=-DAY))

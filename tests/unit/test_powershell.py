@@ -1,4 +1,4 @@
-"""Every PowerShell script of ours passes the linter, and the linter refuses each kind of broken script."""
+"""All PowerShell scripts pass the linter, and the linter finds each kind of mistake."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ HEAD = "Set-StrictMode -Version Latest\n$ErrorActionPreference = 'Stop'\n"
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_our_scripts_pass(path: Path) -> None:
+def test_the_scripts_pass(path: Path) -> None:
     known = frozenset({"Archive"}) if path.name == "first-boot.ps1" else frozenset[str]()
     assert lint(path.read_text("utf-8"), known=known) == []
 
 
-def test_there_are_scripts_to_look_at() -> None:
+def test_all_scripts_are_found() -> None:
     assert {path.name for path in SCRIPTS} >= {"setup.ps1", "first-boot.ps1", "sysprep.ps1", "winrm.ps1"}
 
 
-def test_what_is_rendered_passes_too(make_plan: Callable[..., Plan]) -> None:
+def test_rendered_scripts_pass(make_plan: Callable[..., Plan]) -> None:
     made = user_data(make_plan(target="windows-2025")).clouds
     for form in made.values():
         text = form.decode("ascii")
@@ -101,24 +101,25 @@ def test_a_script_that_is_not_strict_is_refused() -> None:
 
 
 def test_sysprep_failures_are_recognized() -> None:
-    """The catalogue's patterns are regular expressions that Python and .NET read alike."""
+    """The patterns are regular expressions that Python and .NET read in the same way."""
     failures = json.loads((paths.data_folder("images") / "_shared/windows/sysprep-failures.json").read_text())
-    said = (
-        "SYSPRP Package Microsoft.Winget.Source_2025.1.1.0_neutral__8wekyb3d8bbwe was installed for a user, but "
-        "not provisioned for all users. This package will not function properly in the sysprep image.",
+    lines = (
+        "SYSPRP Package Microsoft.Winget.Source_2025.1.1.0_neutral__8wekyb3d8bbwe was installed for a user, "
+        "but not provisioned for all users. This package will not function properly in the sysprep image.",
         "SYSPRP BitLocker-Sysprep: BitLocker is on for the OS volume. Turn BitLocker off to run Sysprep.",
         "SYSPRP Failed to remove apps for the current user: 0x80073cf2.",
-        "SYSPRP ActionPlatform::LaunchModule: RunExternalDlls: An error occurred while running registry; failed",
+        "SYSPRP ActionPlatform::LaunchModule: RunExternalDlls: An error occurred while running registry; "
+        "failed",
         "Sysprep_Clean_Validate_Opk: reserved storage is in use by updates",
         "SYSPRP WinMain: the machine is in an invalid state or couldn't update the recorded state",
         "A fatal error occurred while trying to sysprep the machine",
     )
-    for failure, line in zip(failures, said, strict=True):
+    for failure, line in zip(failures, lines, strict=True):
         assert re.search(failure["pattern"], line) and failure["advice"].endswith(".")
         assert not re.search(failure["pattern"], "SYSPRP Sysprep_Generalize: all is well")
 
 
-def test_the_report_has_each_key_of_a_software_report() -> None:
+def test_the_inventory_script_writes_every_field() -> None:
     text = (paths.data_folder("images") / "_shared/windows/scripts/report.ps1").read_text()
     keys = re.findall(r"^  (\w+) +=", text[text.index("$report =") :], re.MULTILINE)
     assert keys == list(Software.model_fields)
@@ -127,11 +128,11 @@ def test_the_report_has_each_key_of_a_software_report() -> None:
     assert re.findall(r"(\w+) = ", system[1]) == list(System.model_fields)
 
 
-def test_the_report_looks_for_the_environment_where_set_up_makes_it() -> None:
+def test_the_inventory_script_finds_the_environment_of_set_up() -> None:
     scripts = paths.data_folder("images") / "_shared/windows/scripts"
     report, install = (scripts / "report.ps1").read_text(), (scripts / "install.ps1").read_text()
     set_up = (paths.data_folder("cloud-init") / "windows/setup.ps1").read_text()
-    # set-up's own folder is one below.
+    # setup.ps1 is in a folder below it.
     (root,) = re.findall(r"Join-Path \$env:ProgramFiles '(.*)\\guest'", install)
     (prefix,) = re.findall(r'Join-Path \$root "(.*?)\$\(', set_up)
     assert f"(Join-Path $env:ProgramFiles '{root}') -Directory -Filter '{prefix}*'" in report

@@ -1,4 +1,4 @@
-"""Addresses and fingerprints as people type them."""
+"""Addresses and fingerprints as users type them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from notebake.probe.subject import Subject, plain_fingerprint
         ("[fe80::2]:1", "fe80::2", 1, "[fe80::2]:1"),
     ],
 )
-def test_address(text: str, host: str, port: int, shown: str) -> None:
+def test_an_address_is_parsed(text: str, host: str, port: int, shown: str) -> None:
     address = Address.parse(text)
     assert (address.host, address.port, str(address)) == (host, port, shown)
     assert address.url == f"https://{shown}"
@@ -31,22 +31,23 @@ def test_address(text: str, host: str, port: int, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "https://", ":9999", "::1", "[::1", "[nb]:1", "[::1]x", "http://nb", "nb:0", "nb:65536", "nb:x", "nb:",
-     "nb/tree", "nb?x", "nb#x", "a b", "-nb", "nb..x", "1.2.3", "1.2.3.256", "n\u00f6b", "x" * 254, "nb:\u0661"],
+    ["", "https://", ":9999", "::1", "[::1", "[nb]:1", "[::1]x", "http://nb", "nb:0", "nb:65536", "nb:x",
+     "nb:", "nb/tree", "nb?x", "nb#x", "a b", "-nb", "nb..x", "1.2.3", "1.2.3.256", "n\u00f6b", "x" * 254,
+     "nb:\u0661"],
 )  # fmt: skip
-def test_nonsense(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         Address.parse(text)
     assert caught.value.hint
 
 
-def test_a_password_in_the_address_is_not_repeated() -> None:
+def test_a_password_in_the_address_is_not_printed() -> None:
     with pytest.raises(SpecError) as caught:
         Address.parse("https://me:hunter2@nb.example/")
     assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_fingerprints() -> None:
+def test_fingerprints_are_normalized() -> None:
     plain = "ab" * 32
     for text in (plain, plain.upper(), ":".join(["AB"] * 32), f" SHA256:{plain} "):
         assert plain_fingerprint(text) == plain
@@ -57,14 +58,14 @@ def test_fingerprints() -> None:
 
 
 @pytest.mark.parametrize("field", ["password", "token"])
-def test_a_subject_does_not_show_its_secrets(field: str) -> None:
+def test_a_subjects_repr_has_no_secrets(field: str) -> None:
     subject = Subject(address=Address(host="nb"), **{field: "hunter2"})  # type: ignore[arg-type]
     assert "hunter2" not in repr(subject)
     assert subject.secrets == ("hunter2",)
 
 
 @pytest.mark.parametrize("token", ["", "a\nb", "a ", "\u00e9"])
-def test_a_token_that_is_none(token: str) -> None:
+def test_an_invalid_token_is_refused(token: str) -> None:
     with pytest.raises(SpecError) as caught:
         Subject(address=Address(host="nb"), token=token)
     assert not token or token not in str(caught.value)

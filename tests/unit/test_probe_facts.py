@@ -1,4 +1,4 @@
-"""What the checks conclude from a certificate, a picture, and a machine's answers."""
+"""How checks judge a certificate, a picture, and the output of commands in a machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def found(made: Pair, *, own: bool = False) -> str:
     return "; ".join(faults(made.certificate, own=own, now=NOW))
 
 
-def test_a_good_certificate() -> None:
+def test_a_good_certificate_has_no_faults() -> None:
     assert found(issue()) == ""
     assert found(issue(), own=True) == ""
 
@@ -49,20 +49,20 @@ def test_a_good_certificate() -> None:
         ({"key": ec_key(ec.SECP384R1())}, "the key is EC P-384, not EC P-256"),
     ],
 )
-def test_one_fault_each(made: dict[str, Any], words: str) -> None:
+def test_each_fault_is_found(made: dict[str, Any], words: str) -> None:
     problem = found(issue(**made))
     assert words in problem
     assert ";" not in problem
 
 
-def test_an_own_certificate_may_be_any_that_browsers_take() -> None:
+def test_an_own_certificate_may_be_any_that_browsers_accept() -> None:
     for key in (rsa_key(2048), rsa_key(3072), ec_key(ec.SECP384R1())):
         assert found(issue(key=key, end=timedelta(days=3650), use=None, ca=True), own=True) == ""
     assert "the key is RSA 1024" in found(issue(key=rsa_key(1024)), own=True)
 
 
-def test_who_made_the_certificate() -> None:
-    """A launched machine's record knows; of an address the certificate itself tells."""
+def test_an_own_certificate_is_recognized() -> None:
+    """A launched machine's record says it; for an address the certificate decides."""
     _, pem = program.make(["nb-1", "10.0.2.15", "localhost", "127.0.0.1", "::1"], NOW)
     of_machine = x509.load_pem_x509_certificate(pem)
     same_names = ("nb.corp.example", "localhost", "127.0.0.1", "::1")
@@ -74,7 +74,7 @@ def test_who_made_the_certificate() -> None:
             assert is_own(made, Subject(address=Address(host="nb"), own_certificate=known)) is known
 
 
-def test_san() -> None:
+def test_a_name_is_covered_by_the_subject_alternative_names() -> None:
     names = x509.SubjectAlternativeName(
         [
             x509.DNSName("nb.example"),
@@ -103,7 +103,7 @@ def picture(width: int = 120, height: int = 90, *, blank: bool = False, colour: 
     return png.SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_png() -> None:
+def test_the_size_of_a_png_is_read() -> None:
     assert png.size(picture()) == (120, 90)
     assert png.size(picture(colour=2)) == (120, 90)
 
@@ -120,13 +120,13 @@ def test_png() -> None:
         (picture(blank=True), "it is blank"),
     ],
 )
-def test_no_png(data: bytes, words: str) -> None:
+def test_a_broken_or_blank_png_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         png.size(data)
 
 
 class Script:
-    """A machine whose commands give the listed outcomes, one after the other; the last one stays."""
+    """A machine whose commands have these outcomes in order: output or exit code; the last one repeats."""
 
     def __init__(self, *outcomes: bytes | int) -> None:
         self.outcomes = list(outcomes)
@@ -137,20 +137,20 @@ class Script:
         return Completed(argv=tuple(argv), returncode=code, stdout=text)
 
 
-def visit(*outcomes: bytes | int) -> Context:
+def context(*outcomes: bytes | int) -> Context:
     subject = Subject(address=Address(host="nb"), inside=Script(*outcomes), timeout_scale=0.001)
     return Context(subject=subject, now=NOW)
 
 
-def test_output_of_a_command_inside() -> None:
-    assert visit(b" 42\n").output("cat", "x") == "42"
+def test_the_output_of_a_command_inside_is_returned() -> None:
+    assert context(b" 42\n").output("cat", "x") == "42"
     with pytest.raises(CommandFailed, match="on the machine: cat: exit code 255"):
-        visit(255).output("cat", "x")
+        context(255).output("cat", "x")
 
 
-def test_waiting_ends_and_says_what_was_seen_last() -> None:
+def test_a_timeout_names_the_last_state() -> None:
     def never() -> None:
         raise NotReady("MainPID is 0")
 
     with pytest.raises(NotReady, match="the service: not within 0 s; last error: MainPID is 0"):
-        visit(0).wait("the service", 1.0, never)
+        context(0).wait("the service", 1.0, never)

@@ -1,4 +1,4 @@
-"""The report: its forms, its counts, and what is never in it."""
+"""The probe report: JSON, JUnit, table; its counts; no secrets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def quiet() -> Steps:
     return Steps(console=Console(file=io.StringIO(), width=300))
 
 
-def test_json() -> None:
+def test_the_report_as_json() -> None:
     data = json.loads(REPORT.to_json())
     assert data["address"] == "https://nb.example:9999"
     assert data["started"] == "2026-11-23T12:00:00+00:00"
@@ -46,7 +46,7 @@ def test_json() -> None:
     ]  # fmt: skip
 
 
-def test_junit_counts(tmp_path: Path) -> None:
+def test_the_report_as_junit_counts_its_results(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     path.write_bytes(REPORT.to_junit())
     (suite,) = JUnitXml.fromfile(str(path))
@@ -60,7 +60,7 @@ def test_junit_counts(tmp_path: Path) -> None:
     assert isinstance(skipped.result[0], Skipped)
 
 
-def test_table_shows_hostile_text_as_text(
+def test_the_table_shows_markup_and_control_characters_as_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -70,14 +70,14 @@ def test_table_shows_hostile_text_as_text(
     assert "\x1b[2J" not in out
 
 
-def test_passed() -> None:
+def test_a_report_passes_if_something_passed_and_nothing_failed() -> None:
     def made(*statuses: str) -> Report:
         results = tuple(Result(name="x", status=status) for status in statuses)  # type: ignore[arg-type]
         return Report(address="x", started=STARTED, results=results)
 
     assert made("passed", "skipped").passed
     assert not made("passed", "failed").passed
-    assert not made("skipped").passed, "nothing was proven"
+    assert not made("skipped").passed, "nothing was verified"
     assert not made().passed
     assert not made("passed").plus([Result(name="y", status="failed")]).passed
 
@@ -85,15 +85,15 @@ def test_passed() -> None:
 @pytest.mark.parametrize(
     "secret", ["hunter2", 'quo"te', "new\nline", "back\\slash", "sp ace", "\u00fcml\u00e4ut"]
 )
-def test_clean_takes_secrets_out(secret: str) -> None:
+def test_clean_removes_secrets(secret: str) -> None:
     for text in (f"no: {secret}", f"no: {secret!r}", f"no: {json.dumps(secret)}"):
         cleaned = clean(text, [secret])
         assert "***" in cleaned
         assert secret not in cleaned
 
 
-def test_secrets_stay_out_of_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a check raises, with the password in its message, the report and the screen lack it."""
+def test_a_failed_run_prints_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets in the message of an exception are neither in the report nor on the screen."""
 
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the server said: hunter2, T0ken")
@@ -105,13 +105,13 @@ def test_secrets_stay_out_of_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> No
     screen = steps.console.file
     assert isinstance(screen, io.StringIO)
     for text in (report.to_json(), report.to_junit().decode(), screen.getvalue()):
-        assert "RuntimeError" in text, "an unexpected exception is a failed check with its text"
+        assert "RuntimeError" in text, "an unexpected exception is a failed check with its message"
         assert "hunter2" not in text
         assert "T0ken" not in text
     assert not report.passed
 
 
-def test_one_fault_is_named_once_and_the_rest_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_is_reported_once_and_dependent_checks_refer_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
     def silent(address: Address, *, seconds: float) -> None:
@@ -121,7 +121,7 @@ def test_one_fault_is_named_once_and_the_rest_need_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(connection, "shake_hands", silent)
     subject = Subject(address=Address(host="nb.example"), password="hunter2", timeout_scale=0.1)
     report = run.run(subject, started=STARTED, steps=quiet())
-    assert tries == [2.0], "a machine that does not answer costs one time limit, not eight"
+    assert tries == [2.0], "a machine that does not answer takes one time limit, not one for each check"
     details = {result.name: result.detail for result in report.failed}
     assert details.pop("tls") == "nb.example:9999: no response within 2 s"
     assert details.keys() == {
@@ -137,7 +137,7 @@ def test_one_fault_is_named_once_and_the_rest_need_it(monkeypatch: pytest.Monkey
     assert all(detail.startswith("needs tls: ") for detail in details.values())
 
 
-def test_what_cannot_be_run_is_skipped_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_that_cannot_run_are_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*args: object, **kwargs: object) -> None:
         raise CheckFailed("no")
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_run_is_skipped_with_its_reason(monkeypatch: pytest.Monke
     assert all(skipped.values())
 
 
-def test_a_selection_runs_in_the_catalogues_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selected_checks_run_in_the_usual_order(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*args: object, **kwargs: object) -> None:
         raise CheckFailed("no")
 

@@ -1,4 +1,4 @@
-"""The spec: every wrong field gives one message that names it, and the right ones come through."""
+"""The spec: every wrong field is reported by its name; defaults are the documented ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def test_empty_spec_has_the_documented_defaults() -> None:
         ('[notebook]\nfolder = "/"', "notebook.folder"),
         ('[notebook]\npreload = ["a.txt"]', "notebook.preload"),
         ('[notebook]\npreload = ["a/x.ipynb", "b/x.ipynb"]', "same file name"),
-        ('[notebook]\npassword = "argon2:$argon2i$v=19$m=1,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"', "notebook.password"),
+        ('[notebook]\npassword = "argon2:$argon2i$v=19$m=1,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"',
+         "notebook.password"),
         ('[notebook]\npassword = "sha1:abc:def"', "notebook.password"),
         ('user = "root"', "user: must not be root"),
         ('user = "a b"', "user"),
@@ -57,7 +58,7 @@ def test_empty_spec_has_the_documented_defaults() -> None:
         ("packages = [", "not TOML"),
     ],
 )  # fmt: skip
-def test_a_wrong_field_is_named(text: str, names: str) -> None:
+def test_a_wrong_field_is_reported(text: str, names: str) -> None:
     with pytest.raises(SpecError) as caught:
         spec.parse(text, source="my.toml")
     assert caught.value.message.startswith("my.toml: ")
@@ -66,31 +67,31 @@ def test_a_wrong_field_is_named(text: str, names: str) -> None:
     assert "literal" not in caught.value.message and "Mirrors" not in caught.value.message
 
 
-def test_a_plain_password_in_the_spec_is_refused_and_not_repeated() -> None:
+def test_a_plain_password_in_the_spec_is_refused_and_not_printed() -> None:
     with pytest.raises(SpecError) as caught:
         spec.parse('[notebook]\npassword = "hunter2"', source="my.toml")
     assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_spec_is_reported_with_init_as_the_hint(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no such file") as caught:
         spec.load(tmp_path / "notebake.toml")
     assert "notebake init" in str(caught.value.hint)
 
 
-def test_password_hash_is_what_the_spec_takes() -> None:
+def test_the_spec_accepts_the_hash_of_a_password() -> None:
     hashed = password.password_hash("correct horse", salt=b"\0" * 16)
     assert spec.parse(f'[notebook]\npassword = "{hashed}"', source="x").notebook.password == hashed
     assert hashed.startswith("argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$")
     assert hashed != password.password_hash("correct horse", salt=b"\1" * 16)
 
 
-def test_what_init_writes_is_the_defaults() -> None:
+def test_init_writes_the_defaults() -> None:
     assert spec.parse(example.text(password=None, mirrors=None), source="x") == spec.Spec()
     assert spec.parse(example.text(password=None, mirrors="host"), source="x").mirrors == "host"
 
 
-def test_schema_names_every_field() -> None:
+def test_the_schema_has_every_field() -> None:
     found = spec.schema()
     assert set(found["properties"]) == set(spec.Spec.model_fields)
     assert found["additionalProperties"] is False

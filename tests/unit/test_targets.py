@@ -1,4 +1,4 @@
-"""Targets are data: adding a release is one folder."""
+"""Targets are data: a new release is one folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from notebake.plan.plan import Plan
 from notebake.render import output
 
 
-def test_the_targets_are_there() -> None:
+def test_all_targets_are_listed() -> None:
     assert [item.name for item in targets.all_targets()] == [
         "debian-13", "opensuse-leap-16.0", "opensuse-tumbleweed", "ubuntu-24.04", "ubuntu-26.04",
         "windows-2022", "windows-2025",
     ]  # fmt: skip
 
 
-def test_a_throw_away_target_is_one_folder(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
+def test_a_new_target_is_one_folder(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
     images = tmp_path / "images"
     shutil.copytree(paths.data_folder("images") / "ubuntu-24.04", images / "ubuntu-99.10")
     toml = images / "ubuntu-99.10/target.toml"
@@ -48,7 +48,7 @@ def test_unknown_targets_are_refused_with_a_hint() -> None:
     ("line", "names"),
     [("firewall = 'none'", "firewall"), ("colour = 'red'", "colour"), ("family = 'pacman'", "family")],
 )
-def test_a_broken_target_is_named(tmp_path: Path, line: str, names: str) -> None:
+def test_a_broken_target_is_reported(tmp_path: Path, line: str, names: str) -> None:
     (tmp_path / "x").mkdir()
     text = (paths.data_folder("images") / "ubuntu-24.04/target.toml").read_text()
     key = line.split(" ")[0]

@@ -1,4 +1,4 @@
-"""Values reach the screen as they are: rich reads no emoji code, no markup, and breaks no line in a file."""
+"""Values are printed unchanged: rich must not read emoji codes or markup, nor break lines in a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @pytest.fixture(params=["file", "terminal"])
 def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A file, which has no line length, or a terminal that is wide enough and takes colours."""
+    """Print to a file, or to a wide terminal with colours."""
     monkeypatch.setenv("COLUMNS", "80" if request.param == "file" else "400")
     if request.param == "terminal":
         monkeypatch.setenv("FORCE_COLOR", "1")
@@ -33,12 +33,14 @@ def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def read(text: str) -> str:
-    """`text` without the terminal's styles and cursor movements."""
+    """Return `text` without styles and cursor movements."""
     return _STYLE.sub("", text)
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_steps_and_notes(screen: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_and_notes_print_values_unchanged(
+    screen: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     steps = Steps()
     with steps.step(f"step {value} end"):
         steps.note(f"note {value} end")
@@ -49,14 +51,15 @@ def test_steps_and_notes(screen: str, value: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_tables(screen: str, value: str, run: Run) -> None:
+def test_tables_print_values_unchanged(screen: str, value: str, run: Run) -> None:
     folder = machine.folder("nb-1")
     address = Address(host=value, port=443)
     machine.save(
         machine.Machine(
             name="nb-1", platform="qemu", target="debian-13", source=value, sha256=None,
             process=identify(os.getpid()), address=address, notebook_port=9999, canary=address,
-            canary_inside=8765, fingerprint=None, created="2026-11-25T03:00:00+00:00", console=folder / "console.log",
+            canary_inside=8765, fingerprint=None, created="2026-11-25T03:00:00+00:00",
+            console=folder / "console.log",
             ssh=Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),
         )
     )  # fmt: skip
@@ -66,7 +69,7 @@ def test_tables(screen: str, value: str, run: Run) -> None:
     assert f" https://{value}/ " in read(out)
 
 
-# Clears the screen, sets the window's title, goes back to the line's begin, 8-bit CSI, DEL.
+# Clear the screen, set the window's title, carriage return, 8-bit CSI, DEL.
 CONTROLS = "\x1b[2J\x1b]0;owned\x07\r\x9b2J\x7f"
 
 
@@ -85,8 +88,8 @@ def test_control_characters_do_not_reach_the_screen(screen: str, capsys: pytest.
     assert not _STYLE.sub("", printed).replace("\r", "").count("\x1b")
 
 
-def test_nobody_else_makes_a_console_or_reads_markup() -> None:
-    """Only notebake.terminal makes what rich prints on: there markup and emoji codes are off."""
+def test_only_the_terminal_module_makes_consoles_and_tables() -> None:
+    """notebake.terminal turns markup and emoji codes off."""
     root = Path(paths.__file__).parent
     makers = set()
     for path in root.rglob("*.py"):

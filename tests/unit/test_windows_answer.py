@@ -1,4 +1,4 @@
-"""The answer files: well-formed, known to Windows Setup, complete, and data stays data in them."""
+"""The answer files: well-formed, complete, with elements that Windows Setup knows; values are escaped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ KNOWN = {
     ("windowsPE", "Microsoft-Windows-PnpCustomizationsWinPE"): """
         DriverPaths DriverPaths/PathAndCredentials DriverPaths/PathAndCredentials/Path""",
     ("windowsPE", "Microsoft-Windows-Setup"): """
-        DiskConfiguration DiskConfiguration/Disk DiskConfiguration/Disk/DiskID DiskConfiguration/Disk/WillWipeDisk
+        DiskConfiguration DiskConfiguration/Disk DiskConfiguration/Disk/DiskID
+        DiskConfiguration/Disk/WillWipeDisk
         DiskConfiguration/Disk/CreatePartitions DiskConfiguration/Disk/CreatePartitions/CreatePartition
         DiskConfiguration/Disk/CreatePartitions/CreatePartition/Order
         DiskConfiguration/Disk/CreatePartitions/CreatePartition/Type
@@ -43,9 +44,10 @@ KNOWN = {
         DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/Format
         DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/Label
         DiskConfiguration/Disk/ModifyPartitions/ModifyPartition/Letter
-        ImageInstall ImageInstall/OSImage ImageInstall/OSImage/InstallFrom ImageInstall/OSImage/InstallFrom/MetaData
-        ImageInstall/OSImage/InstallFrom/MetaData/Key ImageInstall/OSImage/InstallFrom/MetaData/Value
-        ImageInstall/OSImage/InstallTo ImageInstall/OSImage/InstallTo/DiskID ImageInstall/OSImage/InstallTo/PartitionID
+        ImageInstall ImageInstall/OSImage ImageInstall/OSImage/InstallFrom
+        ImageInstall/OSImage/InstallFrom/MetaData ImageInstall/OSImage/InstallFrom/MetaData/Key
+        ImageInstall/OSImage/InstallFrom/MetaData/Value ImageInstall/OSImage/InstallTo
+        ImageInstall/OSImage/InstallTo/DiskID ImageInstall/OSImage/InstallTo/PartitionID
         UserData UserData/AcceptEula""",
     ("specialize", "Microsoft-Windows-Shell-Setup"): "ComputerName TimeZone",
     ("specialize", "Microsoft-Windows-Deployment"): """
@@ -74,7 +76,7 @@ PASSES = [
 
 
 def problems(text: bytes) -> list[str]:
-    """What Windows Setup would stop at in an answer file, by our table."""
+    """Return what Windows Setup would refuse in an answer file, by the table above."""
     found = []
     root = ElementTree.fromstring(text)
     passes = [element.get("pass", "") for element in root.iter(f"{N}settings")]
@@ -108,15 +110,16 @@ FILES = {"Autounattend.xml": SHARED / "answer/Autounattend.xml", "sysprep.xml": 
 
 
 @pytest.mark.parametrize("path", FILES.values(), ids=FILES)
-def test_every_element_is_one_that_setup_knows(path: Path) -> None:
+def test_windows_setup_knows_every_element(path: Path) -> None:
     assert problems(path.read_bytes()) == []
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [("<TimeZone>UTC</TimeZone>", "<TimeZon>UTC</TimeZon>"), ('pass="specialize"', 'pass="oobeSystem"'),
-     ('"amd64"', '"x86"'), ("<Order>2</Order>", "<Order>1</Order>"), ("Microsoft-Windows-Setup", "Microsoft-Setup"),
-     ('<CreatePartition wcm:action="add">', "<CreatePartition>"), ("<Key>/IMAGE/NAME</Key>", "<Name>x</Name>")],
+     ('"amd64"', '"x86"'), ("<Order>2</Order>", "<Order>1</Order>"),
+     ("Microsoft-Windows-Setup", "Microsoft-Setup"), ("<Key>/IMAGE/NAME</Key>", "<Name>x</Name>"),
+     ('<CreatePartition wcm:action="add">', "<CreatePartition>")],
 )  # fmt: skip
 def test_a_broken_answer_file_is_refused(old: str, new: str) -> None:
     text = FILES["Autounattend.xml"].read_text()
@@ -124,7 +127,7 @@ def test_a_broken_answer_file_is_refused(old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["windows-2025", "windows-2022"])
-def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> None:
+def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Callable[..., Plan]) -> None:
     plan = make_plan(target=name)
     made = {item.path: item.data for item in packer_files(plan, sources=windows_packer.SOURCES)}
     text = made["answer/Autounattend.xml"].decode()
@@ -137,9 +140,9 @@ def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> No
     )
     values = [element.text for element in root.iter(f"{N}Value")]
     assert values == [base.image, None, None], "no password is rendered"
-    # Files on the CD are named with any drive letter: D: may be Setup's own.
+    # Files on the CD are searched on all drive letters: D: may be Setup's CD.
     assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in made
-    # C: is made before it is written to, and the image goes where C: is.
+    # Windows is installed on the partition that becomes C:.
     assert root.findtext(f".//{N}InstallTo/{N}PartitionID") == "3"
     sysprep = made["sysprep.xml"].decode()
     (conf,) = re.findall(r'--config-file "([^"]+)"', sysprep)
@@ -157,7 +160,7 @@ def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> No
     ):
         assert named in made or named == download, named
     assert f"\\{download}'" in made["scripts/report.ps1"].decode()
-    assert f"'{download}'" in made["scripts/seal.ps1"].decode(), "the report stays in the image"
+    assert f"'{download}'" in made["scripts/seal.ps1"].decode(), "the inventory is not removed"
 
 
 @given(
@@ -165,7 +168,7 @@ def test_what_it_names_is_there(name: str, make_plan: Callable[..., Plan]) -> No
         st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")
     )
 )
-def test_any_password_is_data_in_xml(value: str) -> None:
+def test_any_password_is_escaped_in_xml(value: str) -> None:
     plan = Plan(
         spec=None,
         target=targets.get("windows-2025"),
@@ -180,25 +183,19 @@ def test_any_password_is_data_in_xml(value: str) -> None:
     assert [element.tag for element in root.iter()] == [element.tag for element in clean.iter()]
 
 
-def test_a_builds_password_is_one_that_windows_takes() -> None:
+def test_the_build_password_meets_windows_rules() -> None:
     one, two = password(), password()
     assert one != two and len(one) == 32
     assert re.search("[a-z]", one) and re.search("[A-Z]", one) and re.search("[0-9]", one) and "-" in one
 
 
-def test_the_settings_pin_what_is_downloaded() -> None:
+def test_the_settings_pin_every_download() -> None:
     settings = json.loads((SHARED / "settings.json").read_text())
     for pin in (settings["cloudbase_init"], settings["virtio_win"]):
         assert re.fullmatch("[0-9a-f]{64}", pin["sha256"])
 
 
-def test_packers_archive_has_the_lock_and_user_data_its_digest(make_plan: Callable[..., Plan]) -> None:
+def test_packers_archive_has_the_lock_and_the_programs(make_plan: Callable[..., Plan]) -> None:
     names = {item.path for item in files.build(make_plan(target="windows-2025")).files}
-    assert {
-        "requirements.txt",
-        "setup.ps1",
-        "configure.py",
-        "service.py",
-        "certificate.py",
-        "serve.py",
-    } <= names
+    programs = {"setup.ps1", "configure.py", "service.py", "certificate.py", "serve.py"}
+    assert programs | {"requirements.txt"} <= names

@@ -1,4 +1,4 @@
-"""Bad input for Windows: one message, a hint, an exit code, nothing half-written. Hostile strings stay data."""
+"""Wrong input for Windows: one message, a hint, an exit code, no files. Hostile strings stay data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ IMAGES = ["Windows Server 2025 SERVERSTANDARDCORE", "Windows Server 2025 SERVERS
 
 
 def wim(images: list[str]) -> bytes:
-    """A WIM of nothing but a header and its XML."""
+    """Return a WIM that has only a header and its XML."""
     rows = "".join(f'<IMAGE INDEX="{n}"><NAME>{name}</NAME></IMAGE>' for n, name in enumerate(images, 1))
     text = f"<WIM>{rows}</WIM>".encode("utf-16")
     header = bytearray(208)
@@ -50,7 +50,7 @@ def wim(images: list[str]) -> bytes:
 
 
 def windows_iso(path: Path, content: bytes, name: str = "install.wim") -> str:
-    """A UDF volume as Microsoft's are, with /sources/`name`; returns its SHA-256."""
+    """Write a UDF volume like Microsoft's, with /sources/`name`; return its SHA-256."""
     volume = pycdlib.PyCdlib()
     volume.new(interchange_level=3, udf="2.60")
     volume.add_directory("/SOURCES", udf_path="/sources")
@@ -68,7 +68,7 @@ def test_the_images_of_an_iso_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"MSWIM\0\0\0", b"x" * 300, wim(IMAGES)[:-40], wim(IMAGES)[:220]])
-def test_a_broken_iso_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_iso_is_refused(tmp_path: Path, content: bytes) -> None:
     windows_iso(tmp_path / "x.iso", content)
     with pytest.raises(SpecError, match=r"windows\.iso: .*x\.iso: not a Windows ISO"):
         iso.images(tmp_path / "x.iso")
@@ -77,7 +77,7 @@ def test_a_broken_iso_is_named(tmp_path: Path, content: bytes) -> None:
         iso.images(tmp_path / "x.iso")
 
 
-def test_bake_asks_for_each_thing_in_turn(run: Run, tmp_path: Path) -> None:
+def test_bake_reports_each_missing_setting(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "notebake.toml"
 
     def bake(text: str) -> str:
@@ -103,13 +103,13 @@ def test_bake_asks_for_each_thing_in_turn(run: Run, tmp_path: Path) -> None:
     assert "its images are: Windows Server 2022 SERVERSTANDARD" in missing
 
 
-def test_a_file_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+def test_a_missing_iso_is_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notebake.toml").write_text(f'[windows]\niso = "w.iso"\niso_sha256 = "{"0" * 64}"')
     code, _, err = run("bake", "windows-2025")
     assert code == 2 and "w.iso: no such file" in err
 
 
-def test_doctor_looks_at_the_iso_of_a_spec(tmp_path: Path) -> None:
+def test_doctor_checks_the_isos_of_a_spec(tmp_path: Path) -> None:
     sha256 = windows_iso(tmp_path / "w.iso", wim(IMAGES))
     given = spec.Windows(iso="w.iso", iso_sha256=sha256)
     rows = {row.what: row for row in windows_doctor.examine(given, tmp_path)}
@@ -122,7 +122,7 @@ def test_doctor_looks_at_the_iso_of_a_spec(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("user", ["administrator", "guest", "con", "lpt1", "a" * 21, "system"])
-def test_a_user_that_windows_refuses(run: Run, tmp_path: Path, user: str) -> None:
+def test_a_user_name_that_windows_refuses(run: Run, tmp_path: Path, user: str) -> None:
     (tmp_path / "notebake.toml").write_text(f'user = "{user}"')
     code, _, err = run("render", "windows-2025")
     assert code == 2 and f"user '{user}': not a valid Windows user name" in err and "hint:" in err
@@ -131,7 +131,7 @@ def test_a_user_that_windows_refuses(run: Run, tmp_path: Path, user: str) -> Non
 
 
 @pytest.mark.parametrize("folder", ["/srv/notebooks", "a:b", "con", "x/nul.txt", "trailing.", "a?b", "a\\b"])
-def test_a_folder_that_windows_does_not_have(folder: str) -> None:
+def test_a_folder_name_that_windows_refuses(folder: str) -> None:
     found = spec.Spec.model_validate({"notebook": {"folder": folder}})
     with pytest.raises(SpecError, match="not a valid folder on Windows"):
         windows.check_spec(found)
@@ -144,7 +144,7 @@ def test_a_computer_name_that_windows_refuses(name: str) -> None:
     windows.check_computer("a" * 15)
 
 
-def test_render_takes_a_host_name_of_15_characters_and_no_more(run: Run, tmp_path: Path) -> None:
+def test_render_accepts_host_names_of_up_to_15_characters(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notebake.toml").write_text("")
     code, _, err = run("render", "windows-2025", "--hostname", "a" * 16)
     assert code == 2 and "computer name" in err and not (tmp_path / "rendered").exists()
@@ -152,7 +152,7 @@ def test_render_takes_a_host_name_of_15_characters_and_no_more(run: Run, tmp_pat
     assert f'local-hostname: "{"a" * 15}"' in (tmp_path / "rendered/windows-2025/meta-data").read_text()
 
 
-def test_a_script_over_a_clouds_limit(run: Run, tmp_path: Path) -> None:
+def test_too_large_user_data_is_refused(run: Run, tmp_path: Path) -> None:
     import random
 
     noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=6000))
@@ -164,7 +164,7 @@ def test_a_script_over_a_clouds_limit(run: Run, tmp_path: Path) -> None:
     assert run("render", "windows-2025", "--cloud", "azure", "--cloud", "gcp")[0] == 0
 
 
-def test_launch_says_that_it_starts_no_windows(run: Run, tmp_path: Path) -> None:
+def test_launch_refuses_windows(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notebake.toml").write_text("")
     code, _, err = run("launch", "windows-2025")
     assert code == 2 and "notebake render" in err
@@ -174,10 +174,7 @@ def test_launch_says_that_it_starts_no_windows(run: Run, tmp_path: Path) -> None
 def test_the_same_plan_gives_the_same_bytes_within_every_limit(
     target: str, make_plan: Callable[..., Plan]
 ) -> None:
-    first, second = (
-        output.render(make_plan(target=target)).files,
-        output.render(make_plan(target=target)).files,
-    )
+    first, second = (output.render(make_plan(target=target)).files for _ in range(2))
     assert first == second
     for size, limit in sizes(user_data(make_plan(target=target))).values():
         assert size <= limit
@@ -186,14 +183,15 @@ def test_the_same_plan_gives_the_same_bytes_within_every_limit(
 
 HOSTILE = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60),
-    st.sampled_from(["'", "''", '"', "`", "$(Stop-Computer)", "'; Stop-Computer #", "</powershell>", "\n", "\u2019", "]]>"]),
+    st.sampled_from(["'", "''", '"', "`", "$(Stop-Computer)", "'; Stop-Computer #", "</powershell>", "\n",
+                     "\u2019", "]]>"]),
 )  # fmt: skip
 
 
 @settings(deadline=None)
 @given(folder=HOSTILE, endpoint=HOSTILE, notebook=HOSTILE)
-def test_hostile_fields_are_data_in_powershell_and_json(folder: str, endpoint: str, notebook: str) -> None:
-    """In the archive alone, which is base64 between quotes; the script's own text is the same for all."""
+def test_hostile_fields_stay_data_in_powershell_and_json(folder: str, endpoint: str, notebook: str) -> None:
+    """Fields are only in the archive, which is base64 in quotes; the rest of the script never changes."""
     try:
         found = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
     except ValueError:
@@ -220,18 +218,18 @@ REFUSED = {"sh", "packer", "fcntl", "pwd", "grp", "termios", "resource"}
 
 @pytest.mark.parametrize(
     "words",
-    [("init", "--no-password", "other.toml"), ("render", "windows-2025"), ("plan", "windows-2025"), ("targets",),
-     ("render", "debian-13"), ("passwd", "--password-stdin"), ("schema",)],
+    [("init", "--no-password", "other.toml"), ("render", "windows-2025"), ("plan", "windows-2025"),
+     ("targets",), ("render", "debian-13"), ("passwd", "--password-stdin"), ("schema",)],
     ids=lambda words: " ".join(words),
 )  # fmt: skip
-def test_commands_for_a_windows_host_import_nothing_of_unix(
+def test_commands_for_a_windows_host_import_no_unix_modules(
     words: tuple[str, ...], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """sh and its kin do not import on Windows: nothing may ask for them before a bake."""
+    """sh and others cannot be imported on Windows: no command may import them before a bake."""
     (tmp_path / "notebake.toml").write_text("[notebook]\nport = 9999\n")
     monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
-    monkeypatch.setenv("PATH", str(tmp_path))  # and none of the programs that a bake needs
-    # From here on as on a fresh start: our modules are imported anew.
+    monkeypatch.setenv("PATH", str(tmp_path))  # without the programs that a bake needs
+    # Import the package again, as in a new process.
     for name in [name for name in sys.modules if name.split(".")[0] == "notebake" or name in REFUSED]:
         monkeypatch.delitem(sys.modules, name)
     whole, asked = builtins.__import__, []

@@ -1,4 +1,4 @@
-"""The certificate program, run here as the machine runs it."""
+"""The program that makes the machine's certificate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ensure(folder: Path, names: list[str] = NAMES, now: datetime.datetime = NOW)
     return found
 
 
-def test_it_is_what_browsers_take(tmp_path: Path) -> None:
+def test_a_new_certificate_has_what_browsers_require(tmp_path: Path) -> None:
     fingerprint, reason = ensure(tmp_path)
     made = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes())
     get = made.extensions.get_extension_for_class
@@ -41,19 +41,22 @@ def test_it_is_what_browsers_take(tmp_path: Path) -> None:
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
 
-def test_it_is_kept_while_it_is_good(tmp_path: Path) -> None:
+def test_a_good_certificate_is_kept(tmp_path: Path) -> None:
     first, _ = ensure(tmp_path)
     assert ensure(tmp_path) == (first, None)
-    assert ensure(tmp_path, NAMES[:2]) == (first, None)  # a name that went away changes nothing
+    assert ensure(tmp_path, NAMES[:2]) == (first, None)  # a name that is no longer used is no reason
     assert ensure(tmp_path, now=NOW + datetime.timedelta(days=366)) == (first, None)
 
 
 @pytest.mark.parametrize(
     ("names", "days", "why"),
-    [([*NAMES, "10.9.9.9"], 0, "it does not name 10.9.9.9"), ([*NAMES, "new.example"], 0, "it does not name new.example"),
+    [([*NAMES, "10.9.9.9"], 0, "it does not name 10.9.9.9"),
+     ([*NAMES, "new.example"], 0, "it does not name new.example"),
      (NAMES, 368, "it expires soon"), (NAMES, 500, "it expires soon"), (NAMES, -1000, "it is not valid yet")],
 )  # fmt: skip
-def test_it_is_renewed(tmp_path: Path, names: list[str], days: int, why: str) -> None:
+def test_a_certificate_is_renewed_when_it_must_be(
+    tmp_path: Path, names: list[str], days: int, why: str
+) -> None:
     first, _ = ensure(tmp_path)
     second, reason = ensure(tmp_path, names, NOW + datetime.timedelta(days=days))
     assert (second != first, reason) == (True, why)
@@ -61,7 +64,7 @@ def test_it_is_renewed(tmp_path: Path, names: list[str], days: int, why: str) ->
 
 @pytest.mark.parametrize("cut", ["key.pem", "cert.pem"])
 @pytest.mark.parametrize("keep", [0, 20, None])
-def test_a_power_loss_at_any_file_is_mended(tmp_path: Path, cut: str, keep: int | None) -> None:
+def test_a_damaged_or_missing_file_is_replaced(tmp_path: Path, cut: str, keep: int | None) -> None:
     first, _ = ensure(tmp_path)
     path = tmp_path / cut
     if keep is None:
@@ -73,7 +76,7 @@ def test_a_power_loss_at_any_file_is_mended(tmp_path: Path, cut: str, keep: int 
     assert ensure(tmp_path) == (second, None)
 
 
-def test_a_key_of_another_certificate_is_noticed(tmp_path: Path) -> None:
+def test_a_key_of_another_certificate_is_replaced(tmp_path: Path) -> None:
     ensure(tmp_path / "a")
     ensure(tmp_path / "b")
     (tmp_path / "a/key.pem").write_bytes((tmp_path / "b/key.pem").read_bytes())

@@ -1,4 +1,4 @@
-"""What a launched machine's record says of it becomes what it is probed for."""
+"""A launched machine's record becomes the subject of its probe."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def put(own_certificate: bool | None) -> None:
         machine.Machine(
             name="nb-1", platform="qemu", target="debian-13", source="user-data", sha256=None,
             process=identify(os.getpid()), address=here, notebook_port=9999, canary=here, canary_inside=8765,
-            fingerprint="AB:" * 31 + "AB", created="2026-11-25T03:00:00+00:00", console=folder / "console.log",
-            own_certificate=own_certificate,
+            fingerprint="AB:" * 31 + "AB", created="2026-11-25T03:00:00+00:00",
+            console=folder / "console.log", own_certificate=own_certificate,
             ssh=Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),
         )
     )  # fmt: skip
@@ -40,7 +40,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_the_certificate_of_a_launched_machine(own: bool) -> None:
+def test_the_kind_of_certificate_of_a_launched_machine_is_known(own: bool) -> None:
     put(own)
     found = subject("nb-1")
     assert found.own_certificate is own
@@ -48,6 +48,6 @@ def test_the_certificate_of_a_launched_machine(own: bool) -> None:
     assert found.fingerprint == "ab" * 32
 
 
-def test_an_address_does_not_say() -> None:
+def test_for_an_address_the_kind_of_certificate_is_unknown() -> None:
     found = subject("https://198.51.100.7/")
     assert (found.own_certificate, found.names) == (None, ())

@@ -1,4 +1,4 @@
-"""The parts of a launch that start nothing: console, records, pids, ports, subnets, command lines."""
+"""The parts of a launch that start no program: console, machine records, pids, ports, subnets, arguments."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ def a_machine(name: str = "one", **changes: object) -> Machine:
     return Machine(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_the_last_fingerprint_and_token_count_amid_escapes_and_crlf() -> None:
+def test_the_last_fingerprint_and_token_are_read_despite_escape_codes() -> None:
     text = (
-        f"[\x1b[0;32m  OK  \x1b[0m] x\r\nnotebake: certificate SHA256 {FIRST}\r\nnotebake: token {'1' * 32}\r\n"
+        f"[\x1b[0;32m  OK  \x1b[0m] x\r\nnotebake: certificate SHA256 {FIRST}\r\n"
+        f"notebake: token {'1' * 32}\r\n"
         f"[   9.1] notebake: certificate \x1b[1mSHA256 {LAST}\x1b[0m\r\nnotebake: token {'2' * 32}\r\n"
         "notebake: ready\r\n"
     )
@@ -75,20 +76,20 @@ def test_the_last_fingerprint_and_token_count_amid_escapes_and_crlf() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "notebake: certificate SHA256 AB:CD", f"certificate SHA256 {FIRST}"])
-def test_no_fingerprint_is_none(text: str) -> None:
+def test_without_a_fingerprint_the_console_gives_none(text: str) -> None:
     assert console.fingerprint(text) is None
     assert console.token(text) is None
 
 
-def test_a_token_still_being_written_is_not_taken() -> None:
+def test_an_incomplete_token_is_not_read() -> None:
     assert console.token(f"notebake: token {'a' * 20}") is None
 
 
-def test_the_tail_drops_empty_lines_and_keeps_the_last() -> None:
+def test_the_tail_has_the_last_lines_without_empty_ones() -> None:
     assert console.tail("a\r\n\r\nb\n\x1b[0mc\n", 2) == "b\nc"
 
 
-def test_a_record_comes_back_as_it_was_and_only_its_owner_reads_it() -> None:
+def test_a_machine_record_is_loaded_unchanged_and_only_its_owner_may_read_it() -> None:
     saved = machine.save(a_machine())
     path = saved.folder / machine.RECORD
     assert machine.load("one") == saved
@@ -101,7 +102,7 @@ def test_a_record_comes_back_as_it_was_and_only_its_owner_reads_it() -> None:
     assert [each.name for each in machine.every()] == ["two"]
 
 
-def test_a_broken_record_is_named_and_hides_no_other() -> None:
+def test_a_broken_machine_record_is_reported_and_others_are_listed() -> None:
     saved = machine.save(a_machine())
     broken = machine.folder("bad") / machine.RECORD
     broken.parent.mkdir()
@@ -112,7 +113,7 @@ def test_a_broken_record_is_named_and_hides_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "1a", "../x", "a_b", "a" * 42, "a\n"])
-def test_a_bad_name_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="name"):
         machine.folder(name)
 
@@ -141,7 +142,7 @@ def test_the_folder_of_a_killed_launch_is_swept() -> None:
     assert reserve.prepare("a").name == prepared.name
 
 
-def test_a_recycled_pid_is_neither_alive_nor_signalled() -> None:
+def test_a_reused_pid_is_neither_alive_nor_signalled() -> None:
     me = pids.identify(os.getpid())
     assert me is not None and me.alive()
     other = pids.Process(pid=me.pid, started=me.started + 1)
@@ -150,7 +151,7 @@ def test_a_recycled_pid_is_neither_alive_nor_signalled() -> None:
     assert other.kill(0)
 
 
-def test_ports_differ_and_a_used_one_is_named() -> None:
+def test_chosen_ports_differ_and_a_used_port_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         used = holder.getsockname()[1]
         chosen = ports.choose(wanted=None, endpoint=used, more=2, kept={})
@@ -237,7 +238,7 @@ def test_a_start_that_fails_keeps_the_machine_and_marks_it_unless_it_was_deleted
     assert lifecycle.machines() == [] and not machine.folder("one").exists()
 
 
-def test_a_subnet_overlaps_nothing() -> None:
+def test_a_new_subnet_overlaps_no_other() -> None:
     assert networks.free([]) == ("10.213.0.1", "10.213.0.2")
     assert networks.free(["10.213.0.0/30", "10.213.0.4"]) == ("10.213.0.9", "10.213.0.10")
     assert networks.free(["10.213.0.1/30"])[0] == "10.213.0.5", "a stopped machine's, as its record has it"
@@ -246,7 +247,7 @@ def test_a_subnet_overlaps_nothing() -> None:
         networks.free(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])
 
 
-def test_an_offline_machine_has_no_way_out() -> None:
+def test_an_offline_machine_has_no_outgoing_network() -> None:
     network = a_machine().network
     assert network is not None
     assert "masquerade" in networks.rules(network, public=443, inside=9999, offline=False)
@@ -297,7 +298,7 @@ def test_the_root_partition_is_the_largest_linux_one() -> None:
         rootfs.partition(empty, Path("x.qcow2"))
 
 
-def test_nspawn_without_root_is_a_missing_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nspawn_needs_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     request = Request(name="one", target="t", platform="nspawn", seed={}, user="u", root=tmp_path)
     with pytest.raises(MissingTool, match="needs root"):
@@ -316,12 +317,12 @@ def test_the_seed_never_follows_a_symlink_out_of_the_root(tmp_path: Path) -> Non
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_url_leaves_out_the_usual_port() -> None:
+def test_the_url_omits_port_443() -> None:
     assert a_machine().url == "https://10.213.0.2/"
     assert a_machine(address=Address(host="127.0.0.1", port=8443)).url == "https://127.0.0.1:8443/"
 
 
-def test_special_bits_are_read_from_debugfs_listings() -> None:
+def test_special_mode_bits_are_read_from_debugfs() -> None:
     listing = (
         'debugfs: ls -p "/"\n/2/040755/0/0/.//\n/9/041777/0/0/tmp//\n'
         'debugfs: ls -p "/usr/bin"\n/5/104755/0/0/su/72000/\n/6/100755/0/0/ls/1/\n\n'

@@ -1,4 +1,4 @@
-"""The guest's Windows programs, run here: what they write, the rights they ask for, the service's calls."""
+"""The provisioning programs for Windows, run on Linux: files, permissions, and calls of the service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODULES = ("paths", "access", "configure", "service", "wheels")
 
 
 class Windows:
-    """The guest unpacked into a folder, its modules, and the programs that they called."""
+    """The provisioning files in a folder, their modules, and the programs that they call."""
 
     def __init__(self, root: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[list[str]] = []
@@ -56,7 +56,7 @@ class Windows:
     def run(self, argv: list[str], **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
         self.calls.append([str(word) for word in argv])
         code = self.codes.get(" ".join(map(str, argv[:2])), 0)
-        return subprocess.CompletedProcess(argv, code, b"said\n")
+        return subprocess.CompletedProcess(argv, code, b"output\n")
 
     def rights(self) -> dict[str, list[str]]:
         return {Path(call[1]).name: call[4:-1] for call in self.calls if call[0] == "icacls.exe"}
@@ -74,9 +74,9 @@ def machine(
         sys.modules.pop(name, None)
 
 
-def test_set_up_writes_what_jupyter_reads_and_twice_is_once(machine: Callable[..., Windows]) -> None:
+def test_set_up_writes_jupyters_files_and_can_be_repeated(machine: Callable[..., Windows]) -> None:
     box = machine()
-    box.codes["sc.exe query"] = 1060  # there is no such service
+    box.codes["sc.exe query"] = 1060  # no such service
     box.configure.main(box.env)
     first = {path: path.read_bytes() for path in box.home.parent.parent.rglob("*") if path.is_file()}
     assert next(call[1] for call in box.calls if call[0].endswith("nssm.exe")) == "install"
@@ -106,7 +106,7 @@ def test_set_up_removes_the_environments_of_older_locks(machine: Callable[..., W
     assert list(box.home.glob("env-*")) == [box.env]
 
 
-def test_only_administrators_and_the_service_may_read(machine: Callable[..., Windows]) -> None:
+def test_only_administrators_and_the_service_have_access(machine: Callable[..., Windows]) -> None:
     box = machine()
     box.configure.main(box.env)
     admins = ["*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F"]
@@ -119,12 +119,12 @@ def test_only_administrators_and_the_service_may_read(machine: Callable[..., Win
     for call in box.calls:
         if call[0] == "icacls.exe":
             assert call[2:4] == ["/inheritance:r", "/grant:r"]
-    # The account is the service's: it is there before rights name it.
+    # Installing the service creates the account, so it comes before permissions.
     kinds = [call[0].rsplit("/", 1)[-1] for call in box.calls]
     assert max(n for n, kind in enumerate(kinds) if kind == "nssm.exe") < kinds.index("icacls.exe")
 
 
-def test_the_services_calls_with_windows_paths(machine: Callable[..., Windows]) -> None:
+def test_the_calls_that_configure_the_service(machine: Callable[..., Windows]) -> None:
     home = PureWindowsPath(r"C:\Program Files\notebake")
     env, log = home / "env-0123", PureWindowsPath(r"C:\ProgramData\notebake\logs\notebook.log")
     calls = machine().configure.service_commands(
@@ -138,14 +138,14 @@ def test_the_services_calls_with_windows_paths(machine: Callable[..., Windows]) 
     assert settings[("AppExit",)] == ["Default", "Restart"]
     assert settings[("Start",)] == ["SERVICE_AUTO_START"]
     assert ["sc.exe", "config", "notebake", "obj=", r"NT SERVICE\notebake"] in calls
-    # An argument with quotes or a trailing backslash would come out as another one.
+    # An argument with quotes or a trailing backslash would be changed.
     assert not any('"' in word or word.endswith("\\") for call in calls for word in call)
 
 
-def test_a_failing_program_ends_set_up_with_its_words(machine: Callable[..., Windows]) -> None:
+def test_set_up_fails_with_the_output_of_a_failing_program(machine: Callable[..., Windows]) -> None:
     box = machine()
     box.codes["sc.exe config"] = 5
-    with pytest.raises(SystemExit, match=r"sc\.exe config notebake .*: exit code 5: said"):
+    with pytest.raises(SystemExit, match=r"sc\.exe config notebake .*: exit code 5: output"):
         box.configure.main(box.env)
 
 
@@ -161,7 +161,7 @@ def test_the_services_first_start_makes_certificate_and_token(machine: Callable[
     assert len(fingerprint.split(":")) == 32
     token = box.paths.TOKEN.read_text()
     assert len(token) == 48
-    # Key and token get their rights before they get their names.
+    # Key and token get their permissions before their final names.
     assert {"key.pem.new", "cert.pem.new", "token.new"} == set(box.rights())
     assert box.rights()["key.pem.new"] == [
         "*S-1-5-18:F", "*S-1-5-32-544:F", r"NT SERVICE\notebake:M",
@@ -171,7 +171,7 @@ def test_the_services_first_start_makes_certificate_and_token(machine: Callable[
     assert (box.paths.READY.read_text(), box.paths.TOKEN.read_text(), box.calls) == (fingerprint, token, [])
 
 
-def test_a_certificate_that_cannot_be_made_is_said_and_tried_again(
+def test_a_failed_certificate_is_reported_and_retried(
     machine: Callable[..., Windows], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     box = machine()
@@ -191,14 +191,14 @@ def test_a_certificate_that_cannot_be_made_is_said_and_tried_again(
     assert len(tries) == 2 and "certificate failed: no" in capsys.readouterr().out
 
 
-def test_jupyters_folders_are_the_services_own(machine: Callable[..., Windows]) -> None:
+def test_jupyter_writes_only_in_the_services_folder(machine: Callable[..., Windows]) -> None:
     box = machine()
     found = box.service.environment()
     assert found.pop("JUPYTER_CONFIG_PATH") == str(box.paths.CONFIG)
     assert all(Path(path).is_relative_to(box.paths.DATA) for path in found.values())
 
 
-def test_the_lock_is_made_again_from_wheels_that_are_the_right_ones(
+def test_the_lock_is_restored_only_from_matching_wheels(
     machine: Callable[..., Windows], make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box = machine()
@@ -235,7 +235,7 @@ def test_the_lock_is_made_again_from_wheels_that_are_the_right_ones(
     assert not (box.folder / "requirements.txt").exists() and not box.wheels.FOLDER.exists()
 
 
-def test_the_digest_over_all_wheels_is_the_same_on_both_sides(
+def test_the_machine_and_notebake_compute_the_same_digest_of_all_wheels(
     machine: Callable[..., Windows], make_plan: Callable[..., Plan]
 ) -> None:
     plan = make_plan(target="windows-2025")
