@@ -1,4 +1,4 @@
-# Two commands for a fresh Debian machine: `make bake` and `make test`. Everything else serves them.
+# For a fresh Debian machine: `make bake` and `make test`. `make help` lists all targets.
 
 SHELL := /bin/bash
 VENV := .venv
@@ -10,7 +10,7 @@ DOCTOR := $(BIN)/notebake doctor --fix --yes
 .PHONY: help setup test-packages bake test test-unit test-integration test-e2e machines lint docs man golden \
 	bench lock clean
 
-# The first target is the default one.
+# The first target is the default.
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -26,7 +26,7 @@ $(BIN)/notebake: requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-# Bakes debian-13 and launches it: prints the address and, without a password, the token.
+# Prints the machine's address and token.
 bake: setup notebake.toml ## Bake debian-13 and launch it
 	$(BIN)/notebake doctor
 	$(BIN)/notebake bake debian-13
@@ -61,12 +61,12 @@ test-packages: $(BIN)/notebake
 test-integration: setup test-packages ## Tests with real tools (6 minutes)
 	$(BIN)/pytest tests/integration
 
-# The roots in Ubuntu's and openSUSE's shape; the tests make them too, when they are not in the cache.
+# The tests make them too, if they are not in the cache.
 machines: setup ## Make the test root file systems shaped like Ubuntu and openSUSE
 	$(BIN)/python -m tests.e2e.shapes
 
-# Real machines, TCG: about 35 minutes on two cores. Writes test-report/machines.html. Faults are many short
-# boots that wait for each other's disk and network: two at a time.
+# 35 minutes on two cores without KVM. Writes test-report/machines.html. test_faults.py has many short boots,
+# which mostly wait: two run at the same time.
 test-e2e: setup test-packages ## Tests on real machines (35 minutes)
 	$(BIN)/pytest tests/e2e --ignore tests/e2e/test_faults.py
 	$(BIN)/pytest tests/e2e/test_faults.py --numprocesses 2 --dist loadgroup
@@ -77,7 +77,7 @@ golden: setup ## Write the golden files again
 bench: setup ## Measure speed and memory
 	$(BIN)/python -m bench
 
-# Every pin is renewed here, and the difference is reviewed.
+# Review the difference afterwards.
 lock: setup ## Renew every pin
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --upgrade \
 		--no-header --no-annotate --quiet --output-file requirements.txt

@@ -1,4 +1,4 @@
-"""Sphinx builds the documentation: `make docs` (HTML) and `make man` (man pages)."""
+"""Sphinx configuration, for `make docs` (HTML) and `make man` (man pages)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ myst_enable_extensions = ["deflist"]
 # Links to headings of other pages: PAGE.md#HEADING.
 myst_heading_anchors = 3
 nitpicky = True
-# It would make a dash of each `--option` in a help text.
+# Otherwise `--option` in a help text would get a dash.
 smartquotes = False
 
 html_theme = "furo"

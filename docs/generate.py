@@ -1,7 +1,8 @@
-"""The generated part of the reference: commands, fields of notebake.toml, targets, exit codes.
+"""Generate a part of the reference: commands, fields of notebake.toml, targets, exit codes.
 
-Everything comes from what a user can ask the tool itself. `write` refuses what nobody has described: a
-command or option without help, a field without a description, an error without a docstring.
+Everything comes from the program itself: click's help, the JSON schema, `notebake targets`, the error
+classes. A command or option without help, a field without a description, or an error class without a
+docstring raises Undocumented.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from notebake.cli.main import cli
 
 COMMANDS = "reference/commands"
 NAME = "notebake"
-# What Markdown would read as markup in plain help texts.
+# Characters of help texts that Markdown would read as markup.
 _MARKUP = re.compile(r"([*<|])")
 
 
 class Undocumented(Exception):
-    """Something that users meet has no description."""
+    """A command, option, field or error has no description."""
 
 
 def pages() -> dict[str, str]:
-    """The generated pages: path below docs/ -> text. Raises Undocumented."""
+    """Return the generated pages: path below docs/ -> text. Raises Undocumented."""
     return {
         f"{COMMANDS}/index.md": command_index(cli),
         "reference/notebake-toml.md": fields(_printed("schema")),
@@ -42,19 +43,19 @@ def pages() -> dict[str, str]:
 
 def write(folder: Path) -> None:
     """Write the generated pages below `folder`, the documentation's source. Raises Undocumented."""
-    made = pages()
-    for stale in {*(folder / COMMANDS).glob("*.md")} - {folder / path for path in made}:
+    generated = pages()
+    for stale in {*(folder / COMMANDS).glob("*.md")} - {folder / path for path in generated}:
         stale.unlink()
-    for path, text in made.items():
+    for path, text in generated.items():
         page = folder / path
         page.parent.mkdir(parents=True, exist_ok=True)
-        # An unchanged page keeps its time, so that Sphinx does not read it again.
+        # Keep the time of an unchanged page, so that Sphinx does not read it again.
         if not page.exists() or page.read_text("utf-8") != text:
             page.write_text(text, "utf-8")
 
 
 def man_pages() -> list[tuple[str, str, str, list[str], int]]:
-    """Sphinx' man_pages: source, name, summary, authors, section."""
+    """Return Sphinx' man_pages: source, name, summary, authors, section."""
     return [
         (f"{COMMANDS}/index", NAME, "build, launch and verify Jupyter machines", [], 1),
         ("reference/notebake-toml", "notebake.toml", "describe a notebook machine", [], 5),
@@ -66,7 +67,7 @@ def man_pages() -> list[tuple[str, str, str, list[str], int]]:
 
 
 def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    """The visible commands of `group`, in the order of its help."""
+    """Yield the visible commands of `group`, in the order of its help."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -75,7 +76,7 @@ def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
 
 
 def command_index(group: click.Group) -> str:
-    """A page with the help of `group` and a link to each command."""
+    """Return a page with the help of `group` and a link to each command."""
     context = click.Context(group, info_name=NAME, terminal_width=88, **group.context_settings)
     names = [name for name, _ in subcommands(group)]
     tree = ["```{toctree}", ":maxdepth: 1", "", *names, "```"]
@@ -83,7 +84,7 @@ def command_index(group: click.Group) -> str:
 
 
 def command_page(command: click.Command, name: str) -> str:
-    """The page of one command, and of its own commands. Raises Undocumented."""
+    """Return the page of a command and its subcommands. Raises Undocumented."""
     return "\n".join([f"# {NAME} {name}", "", *_command(command, f"{NAME} {name}", "##")])
 
 
@@ -111,7 +112,7 @@ def _command(command: click.Command, name: str, heading: str) -> Iterator[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    r"""Paragraphs of a help text; one that begins with \b keeps its lines: a title and examples."""
+    r"""Yield the paragraphs of a help text; one that begins with \b is a title and lines of examples."""
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         if paragraph.startswith("\b"):
             title, *lines = paragraph.removeprefix("\b").strip("\n").splitlines()
@@ -129,7 +130,7 @@ def _text(text: str) -> str:
 
 
 def fields(schema: Mapping[str, Any]) -> str:
-    """The page of the fields of notebake.toml, from its JSON schema. Raises Undocumented."""
+    """Return the page of the fields of notebake.toml, from its JSON schema. Raises Undocumented."""
     lines = ["# notebake.toml", "", "Every field is optional. Paths are relative to the file's folder.", ""]
     tables = []
     rows: list[str] = []
@@ -166,7 +167,7 @@ def _field(name: str, field: Mapping[str, Any], schema: Mapping[str, Any], table
 
 
 def _kinds(field: Mapping[str, Any]) -> Iterator[str]:
-    """The types of a field in words; null only means that the field may be left out."""
+    """Yield the types of a field in words, without null: it only means that the field is optional."""
     if "$ref" in field:
         yield "table"
     elif "anyOf" in field:
@@ -183,7 +184,7 @@ def _kinds(field: Mapping[str, Any]) -> Iterator[str]:
 
 
 def exit_codes(base: type[errors.NotebakeError]) -> str:
-    """The page of exit codes, from the classes of errors. Raises Undocumented."""
+    """Return the page of exit codes, from the error classes. Raises Undocumented."""
     rows = {0: "Success."}
     for error in base.__subclasses__():
         if not error.__doc__:
@@ -195,7 +196,7 @@ def exit_codes(base: type[errors.NotebakeError]) -> str:
         [
             "# Exit codes",
             "",
-            "An error is printed on standard error as `error:` and what is wrong, then `hint:` and what to do.",
+            "An error is printed on standard error: `error:` and what is wrong, then `hint:` and what to do.",
             "",
             "| code | meaning |",
             "|---|---|",
@@ -208,7 +209,7 @@ def exit_codes(base: type[errors.NotebakeError]) -> str:
 
 
 def targets(rows: list[dict[str, Any]]) -> str:
-    """The page of the targets, from `notebake targets --json`."""
+    """Return the page of the targets, from `notebake targets --json`."""
     origin = {
         "mmdebstrap": "made on the host with mmdebstrap",
         "download": "the project's cloud image, downloaded",
@@ -229,13 +230,13 @@ def targets(rows: list[dict[str, Any]]) -> str:
             "|---|---|---|---|---|",
             *table,
             "",
-            "[What has been run on what](../explanation/what-has-been-run.md) says how far each one is tested.",
+            "[What has been run on what](../explanation/what-has-been-run.md) says what has been tested.",
             "",
         ]
     )
 
 
 def _printed(*args: str) -> Any:
-    """The JSON that `notebake ARGS` prints."""
+    """Return the JSON that `notebake ARGS` prints."""
     done = CliRunner().invoke(cli, args, catch_exceptions=False)
     return json.loads(done.stdout)
