@@ -107,8 +107,12 @@ def _command(command: click.Command, name: str, heading: str) -> Iterator[str]:
     if options:
         yield from [f"{heading} Options", "", *options]
     if isinstance(command, click.Group):
-        for word, item in subcommands(command):
-            yield from [f"{heading} {name} {word}", "", *_command(item, f"{name} {word}", f"{heading}#")]
+        for word, subcommand in subcommands(command):
+            yield from [
+                f"{heading} {name} {word}",
+                "",
+                *_command(subcommand, f"{name} {word}", f"{heading}#"),
+            ]
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -151,8 +155,8 @@ def fields(schema: Mapping[str, Any]) -> str:
 
 
 def _model(schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    found: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[-1]]
-    return found
+    model: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[-1]]
+    return model
 
 
 def _field(name: str, field: Mapping[str, Any], schema: Mapping[str, Any], table: str = "") -> list[str]:

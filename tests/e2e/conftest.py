@@ -90,11 +90,13 @@ def start(
     """Return a function that starts a machine, `golden` or with user-data only, until the test ends."""
     started: list[str] = []
 
-    def begin(platform: str, *, golden: bool = False, made: Plan | None = None, **settings: Any) -> Machine:
+    def begin(
+        platform: str, *, golden: bool = False, from_plan: Plan | None = None, **settings: Any
+    ) -> Machine:
         if golden:
             source = launch.from_image(request.getfixturevalue("baked").image, tmp_path / "none")
         else:
-            source = launch.from_plan(made or the_plan, platform, tmp_path, steps)
+            source = launch.from_plan(from_plan or the_plan, platform, tmp_path, steps)
         settings = {"platform": platform, "limit": 1200.0, **settings}
         machine = launch.launch_machine(source, name=None, steps=steps, settings=settings)
         started.append(machine.name)
@@ -153,9 +155,9 @@ def family_of(
     @functools.cache
     def find(name: str) -> Family:
         folder = tmp_path_factory.mktemp(name)
-        made = shapes.make(name, steps, folder / "log")
-        package_server.serve(made)
-        return Family(made=made, package_server=package_server, folder=folder, steps=steps)
+        shape = shapes.make(name, steps, folder / "log")
+        package_server.serve(shape)
+        return Family(made=shape, package_server=package_server, folder=folder, steps=steps)
 
     return find
 

@@ -51,7 +51,7 @@ def test_user_data_and_golden_image_give_the_same_machine_and_pass_the_same_prob
     for machine in (by_user_data, golden):
         report = look(machine)
         assert report.passed, report.to_json()
-        assert {item.status for item in report.results} == {"passed"}, report.to_json()
+        assert {result.status for result in report.results} == {"passed"}, report.to_json()
     # Font cache and bytecode are made after the notebook answers.
     tenacity.Retrying(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(300), reraise=True)(
         lambda: inside(by_user_data, "test", "-e", "/opt/notebake/env/warm")
@@ -150,7 +150,7 @@ def test_without_a_password_only_the_console_shows_the_token(
     bare = plan.make(
         spec.parse('mirrors = "host"', source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC)
     )
-    machine = start("nspawn", made=bare)
+    machine = start("nspawn", from_plan=bare)
     token = lifecycle.token(machine)
     assert token and len(token) == 48
     report = look(machine, "login_refused", "login", "plot", password=None, token=token)
@@ -169,7 +169,7 @@ def test_an_own_certificate_is_served_with_the_key_copied_over_ssh(
     (tmp_path / "site.pem").write_bytes(b"".join(pair.pem for pair in chain))
     text = 'mirrors = "host"\n[certificate]\ncertificate = "site.pem"\nkey = "site.key"\n'
     own = plan.make(spec.parse(text, source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC))
-    machine = start("nspawn", made=own)
+    machine = start("nspawn", from_plan=own)
     assert machine.fingerprint == chain[0].fingerprint
     report = look(machine, "tls", "fingerprint", "san", "login_refused")
     assert report.passed, report.to_json()

@@ -42,7 +42,7 @@ def test_the_golden_image_passes_the_probe_and_plots_in_a_browser(
     assert statuses == [(name, "passed") for name in browser.NAMES]
     report = look(machine)
     assert report.passed, report.to_json()
-    assert {item.status for item in report.results} == {"passed"}, report.to_json()
+    assert {result.status for result in report.results} == {"passed"}, report.to_json()
 
 
 def test_user_data_only_in_1_gib_survives_a_power_cut(

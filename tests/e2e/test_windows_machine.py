@@ -33,12 +33,12 @@ def test_packer_starts_the_machine_and_gives_up_after_its_timeout(
     process.run([*xorriso, "-o", tmp_path / "virtio.iso", tmp_path / "virtio"], timeout=60)
     (tmp_path / "windows.iso").write_bytes(bytes(1 << 20))
     text = f'[windows]\niso = "windows.iso"\niso_sha256 = "{sha256(tmp_path / "windows.iso")}"\n'
-    made = plan.make(
+    its_plan = plan.make(
         spec.parse(text, source="x"), targets.get("windows-2025"), tmp_path, now=datetime.now(UTC)
     )
     # This ISO is not the pinned release of virtio-win.
     monkeypatch.setattr(windows_media, "check_drivers", lambda given, folder: folder / "virtio.iso")
-    windows_media.check_tools(windows_packer.base(made))
+    windows_media.check_tools(windows_packer.base(its_plan))
     started: list[int] = []
     spawn = process.spawn
 
@@ -48,11 +48,11 @@ def test_packer_starts_the_machine_and_gives_up_after_its_timeout(
 
     monkeypatch.setattr(process, "spawn", noted)
     work, log, lines = tmp_path / "work", tmp_path / "log", list[str]()
-    template = packer_files(made)
+    template = packer_files(its_plan)
     write_folder(work / "packer", template)
     (tmp_path / "wheels").mkdir()
     accel = accelerator.choose("auto")
-    with windows.prepared(made, template, work, tmp_path, accel, 2, tmp_path / "wheels", log) as var_file:
+    with windows.prepared(its_plan, template, work, tmp_path, accel, 2, tmp_path / "wheels", log) as var_file:
         assert var_file.stat().st_mode & 0o777 == 0o600
         secret = json.loads(var_file.read_text())["winrm_password"]
         answer = work / "answer"

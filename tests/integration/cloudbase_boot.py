@@ -29,17 +29,17 @@ class Medium(drive_base.BaseConfigDriveManager):
         volume = pycdlib.PyCdlib()
         volume.open(sys.argv[2])
         label = volume.pvd.volume_identifier.decode().strip()
-        found = label.lower() == drive_label.lower() and "iso" in searched_types
-        if found:
+        matches = label.lower() == drive_label.lower() and "iso" in searched_types
+        if matches:
             for child in volume.list_children(joliet_path="/"):
                 if child.is_file():
                     name = child.file_identifier().decode("utf-16-be").removesuffix(";1")
                     content = io.BytesIO()
                     volume.get_file_from_iso_fp(content, joliet_path=f"/{name}")
                     (Path(self.target_path) / name).write_bytes(content.getvalue())
-            found = (Path(self.target_path) / metadata_file).exists()
+            matches = (Path(self.target_path) / metadata_file).exists()
         volume.close()
-        return found
+        return matches
 
 
 class Windows(os_base.BaseOSUtils):

@@ -58,7 +58,7 @@ def test_a_killed_writer_leaves_no_incomplete_entry(stop: int, tmp_path: Path) -
     assert child.stdout is not None and child.stdout.readline() == b"here\n"
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
-    assert [item.version for item in catalog.entries()] == (["1.0.0"] if stop < 6 else ["1.0.0", "1.0.1"])
+    assert [entry.version for entry in catalog.entries()] == (["1.0.0"] if stop < 6 else ["1.0.0", "1.0.1"])
     again = add.add(catalog, second, signer=signer, now=catalogs.START + catalogs.WEEK, probe=None)
     assert again.entry.version == "1.0.1" and again.is_new == (stop < 6)
     catalog.write_index()

@@ -25,16 +25,16 @@ class Machine:
 
     def __init__(self, plan: Plan, folder: Path, user_data: bytes, hostname: str | None, now: str) -> None:
         self.conf, self.medium, self.state = folder / "init.conf", folder / "seed.iso", folder / "state.json"
-        made = {item.path: item.data for item in packer_files(plan)}
-        self.conf.write_bytes(made["cloudbase-init.conf"])
+        files = {file.path: file.data for file in packer_files(plan)}
+        self.conf.write_bytes(files["cloudbase-init.conf"])
         meta = nocloud.meta_data(instance_id="box-1", hostname=hostname)
         self.medium.write_bytes(seed.iso({"user-data": user_data, "meta-data": meta}))
         self.state.write_text(json.dumps({"host": now, "registry": {}}))
 
     def boot(self) -> list[list[Any]]:
         done = process.run([sys.executable, DRIVER, self.conf, self.medium, self.state], timeout=60)
-        found: list[list[Any]] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        calls: list[list[Any]] = json.loads(done.stdout.splitlines()[-1])
+        return calls
 
 
 def names(calls: list[list[Any]]) -> list[str]:
@@ -67,14 +67,14 @@ def test_without_a_new_host_name_the_script_runs_at_the_first_boot(plan: Plan, t
 
 
 def test_user_data_for_openstack_and_aws_run_the_same_script(plan: Plan, tmp_path: Path) -> None:
-    made = user_data(plan).clouds
+    clouds = user_data(plan).clouds
     script = user_data(plan).clouds["gcp"].decode()
     for cloud, runs in (("openstack", f"#ps1_sysnative\n{script}"), ("aws", script.strip())):
-        calls = Machine(plan, tmp_path, made[cloud], None, "box").boot()
+        calls = Machine(plan, tmp_path, clouds[cloud], None, "box").boot()
         assert (calls[1][0], calls[1][2]) == ("powershell", runs)
     # Agents of Azure and Google run theirs: without a header cloudbase-init ignores them.
     for cloud in ("azure", "gcp"):
-        assert names(Machine(plan, tmp_path, made[cloud], None, "box").boot()) == ["boot", "terminate"]
+        assert names(Machine(plan, tmp_path, clouds[cloud], None, "box").boot()) == ["boot", "terminate"]
 
 
 def test_user_data_with_a_wrong_header_is_not_run(plan: Plan, tmp_path: Path) -> None:
@@ -124,16 +124,16 @@ print(json.dumps({
 
 
 def parsed(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
+    parsed: dict[str, Any] = json.loads(
         process.run([sys.executable, "-c", PARSE, path], timeout=60).stdout.splitlines()[-1]
     )
-    return found
+    return parsed
 
 
 def test_every_option_and_class_of_the_configuration_exists(plan: Plan, tmp_path: Path) -> None:
-    made = {item.path: item.data for item in packer_files(plan)}
+    files = {file.path: file.data for file in packer_files(plan)}
     path = tmp_path / "init.conf"
-    path.write_bytes(made["cloudbase-init.conf"])
+    path.write_bytes(files["cloudbase-init.conf"])
     main = parsed(path)
     assert (main["unknown"], main["missing"]) == ([], [])
     assert main["services"][0] == SERVICE and main["username"] == "azureuser"
@@ -142,13 +142,13 @@ def test_every_option_and_class_of_the_configuration_exists(plan: Plan, tmp_path
     assert order.index("SetHostNamePlugin") < order.index("UserDataPlugin")
     assert (main["reboot"], main["stop"]) == (True, True)
     assert main["media"] == [["iso", "vfat"], ["cdrom", "hdd", "partition"]]
-    path.write_bytes(made["cloudbase-init-unattend.conf"])
+    path.write_bytes(files["cloudbase-init-unattend.conf"])
     early = parsed(path)
     assert (early["unknown"], early["missing"]) == ([], [])
     # In sysprep's specialize pass nothing may reboot, and user-data does not run.
     assert (early["reboot"], early["stop"]) == (False, False)
     assert not any("userdata" in name for name in early["plugins"])
-    text = made["cloudbase-init.conf"].decode()
+    text = files["cloudbase-init.conf"].decode()
     path.write_text(text.replace("username", "user_name").replace("UserDataPlugin", "UserDatePlugin"))
     broken = parsed(path)
     assert broken["unknown"] == ["user_name"] and len(broken["missing"]) == 1

@@ -16,13 +16,13 @@ from notebake.plan import lock, mirrors, spec, targets
 
 def test_a_lock_installs_only_wheels_with_the_right_hash(tmp_path: Path) -> None:
     target = targets.get("ubuntu-24.04")
-    wanted = spec.parse('packages = ["notebook", "six"]', source="x")
+    six_spec = spec.parse('packages = ["notebook", "six"]', source="x")
     index = mirrors.resolve("host", tmp_path).python
-    made = lock.make(wanted, target, index)
-    lock.write(made, lock.path_for(target, tmp_path))
-    assert lock.load(wanted, target, tmp_path) == made
-    six = next(line for line in made.lines if line.startswith("six=="))
-    small = lock.Lock(made_for=made.made_for, uv_file=made.uv_file, uv_sha256=made.uv_sha256, lines=(six,))
+    new = lock.make(six_spec, target, index)
+    lock.write(new, lock.path_for(target, tmp_path))
+    assert lock.load(six_spec, target, tmp_path) == new
+    six = next(line for line in new.lines if line.startswith("six=="))
+    small = lock.Lock(made_for=new.made_for, uv_file=new.uv_file, uv_sha256=new.uv_sha256, lines=(six,))
     house = wheelhouse.fetch(small, target, index, tmp_path / "house", tmp_path / "log")
     assert sorted(path.name.split("-")[0] for path in house.iterdir()) == ["six", "uv"]
 
@@ -62,5 +62,5 @@ def test_pip_on_windows_downloads_exactly_the_wheels_of_the_lock(tmp_path: Path)
     argv += [word for abi in ("cp313", "abi3", "none") for word in ("--abi", abi)]
     argv += ["--index-url", mirrors.resolve("host", tmp_path).python, "-d", str(tmp_path / "wheels")]
     process.run([*argv, "-r", tmp_path / "names.txt"], timeout=300)
-    found = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "wheels").iterdir()}
-    assert found == {line.rsplit(":", 1)[1] for line in lines}
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "wheels").iterdir()}
+    assert digests == {line.rsplit(":", 1)[1] for line in lines}

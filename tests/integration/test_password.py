@@ -42,8 +42,8 @@ def converse(folder: Path, command: str, answers: list[tuple[str, str]]) -> tupl
 
 
 def kept(folder: Path) -> str | None:
-    found: str | None = tomllib.loads((folder / "notebake.toml").read_text())["notebook"].get("password")
-    return found
+    password: str | None = tomllib.loads((folder / "notebake.toml").read_text())["notebook"].get("password")
+    return password
 
 
 def is_hash_of(password: str, hashed: str | None) -> bool:

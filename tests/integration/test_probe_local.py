@@ -134,10 +134,10 @@ def test_an_own_certificate_passes(
 def test_a_bad_own_certificate_fails(
     good: Subject, jupyter: JupyterServers, wrong: dict[str, Any], check: str, words: str
 ) -> None:
-    made = issue(now=datetime.datetime.now(datetime.UTC), **wrong)
+    pair = issue(now=datetime.datetime.now(datetime.UTC), **wrong)
     with restored(jupyter.root / "good"):
-        put(jupyter.root / "good", made)
-        subject = replace(good, fingerprint=made.fingerprint, own_certificate=True)
+        put(jupyter.root / "good", pair)
+        subject = replace(good, fingerprint=pair.fingerprint, own_certificate=True)
         report = run(subject, "tls", "fingerprint", "san")
     assert failed(report).keys() == {check}
     assert words in failed(report)[check]

@@ -120,10 +120,10 @@ def test_systemd_accepts_the_units(make_plan: Callable[..., Plan], tmp_path: Pat
         (units / f"{name}.target").write_text(f"[Unit]\nDescription={name}\n")
     (units / "cloud-init-local.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/sh\n")
     names = []
-    for item in files.build(make_plan()).files:
-        if item.path.startswith("units/"):
-            names.append(item.path.removeprefix("units/"))
-            (units / names[-1]).write_bytes(item.data.replace(b"@user@", b"azureuser"))
+    for file in files.build(make_plan()).files:
+        if file.path.startswith("units/"):
+            names.append(file.path.removeprefix("units/"))
+            (units / names[-1]).write_bytes(file.data.replace(b"@user@", b"azureuser"))
 
     def verify() -> process.Completed:
         argv = ["systemd-analyze", "verify", f"--root={root}", "--man=no"]

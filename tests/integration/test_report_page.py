@@ -44,7 +44,7 @@ def test_the_page_shows_steps_difference_probe_and_screenshot(browser: Page, tmp
     bars = browser.locator("#steps rect")
     assert bars.count() == len(new.steps)
     widths = [bars.nth(number).bounding_box()["width"] for number in range(bars.count())]  # type: ignore[index]
-    seconds = [item.seconds for item in new.steps]
+    seconds = [step.seconds for step in new.steps]
     assert widths.index(max(widths)) == seconds.index(max(seconds)) and max(widths) > 100
     assert browser.locator("#difference").inner_text().split("\n") == ["python packages\t+ <b>new</b>\t1.0"]
     assert browser.locator("#probe .failed").all_inner_texts() == ["failed"]

@@ -57,14 +57,14 @@ class Project:
 @pytest.fixture
 def home() -> Iterator[Callable[[], Path]]:
     """Return a function that makes folders for gpg with short paths: its agent's socket allows 107 bytes."""
-    made = []
+    folders = []
 
     def make() -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix="nb-")))
-        return made[-1]
+        folders.append(Path(tempfile.mkdtemp(prefix="nb-")))
+        return folders[-1]
 
     yield make
-    for path in made:
+    for path in folders:
         process.run(["gpgconf", "--kill", "all"], timeout=60, env={"GNUPGHOME": str(path)})
         shutil.rmtree(path)
 
@@ -129,7 +129,7 @@ def test_an_image_that_is_not_signed_is_refused(
 
 
 def test_every_target_names_an_existing_key() -> None:
-    signed = {item.base.signed for item in targets.all_targets() if isinstance(item.base, Download)}
+    signed = {target.base.signed for target in targets.all_targets() if isinstance(target.base, Download)}
     assert len(signed) >= 4
     for of_target in signed:
         key = paths.data_folder("images") / "_keys" / of_target.key

@@ -29,14 +29,14 @@ def test_the_inventory_lists_this_hosts_packages(tmp_path: Path) -> None:
         [sys.executable, REPORT], timeout=120, env={"PATH": f"{stand_ins}:{os.environ['PATH']}"}
     )
     path.write_bytes(done.stdout)
-    found = software.load(path)
+    inventory = software.load(path)
     rows = process.run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package} ${Version}\n"], timeout=60)
     installed = [row.split() for row in rows.stdout.decode().splitlines() if row.startswith("ii")]
-    assert len(found.os_packages) == len(installed) > 50
+    assert len(inventory.os_packages) == len(installed) > 50
     for _, name, version in installed:
-        assert version in (found.os_packages[name], found.os_packages.get(f"{name}:amd64"))
-    assert found.system.packages == "deb" and found.users["root"].startswith("0 /")
-    assert found.setuid == {"/usr/bin/su": "4755 root:root"}
+        assert version in (inventory.os_packages[name], inventory.os_packages.get(f"{name}:amd64"))
+    assert inventory.system.packages == "deb" and inventory.users["root"].startswith("0 /")
+    assert inventory.setuid == {"/usr/bin/su": "4755 root:root"}
 
 
 _RPM = """#!/bin/sh
@@ -75,26 +75,28 @@ def test_the_inventory_of_windows_is_read_and_compared(tmp_path: Path) -> None:
     path = tmp_path / "software.json"
     path.write_text(_WINDOWS)
     old = catalogs.real().model_copy(update={"target": "windows-2025", "software": software.load(path)})
-    made = sbom.render(old)
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made.decode()) is None
-    purls = {row["purl"] for row in json.loads(made)["components"]}
+    document = sbom.render(old)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document.decode()) is None
+    purls = {row["purl"] for row in json.loads(document)["components"]}
     assert "pkg:generic/windows/KB5044284@Security%20Update?distro=windows-10.0.26100" in purls
     path.write_text(_WINDOWS.replace("26100.2894", "26100.3194").replace("KB5044284", "KB5051987"))
     new = old.model_copy(update={"software": software.load(path)})
-    found = diff.difference(old, new)
-    assert found.level == "minor" and "KB5051987" in diff.text(found)
+    difference = diff.difference(old, new)
+    assert difference.level == "minor" and "KB5051987" in diff.text(difference)
 
 
 def test_the_sbom_is_valid_cyclonedx_1_6_and_reproducible() -> None:
     record = catalogs.real()
-    made = sbom.render(record)
-    assert made == sbom.render(record)
+    document = sbom.render(record)
+    assert document == sbom.render(record)
     validator = JsonStrictValidator(SchemaVersion.V1_6)
-    assert validator.validate_str(made.decode()) is None
-    assert validator.validate_str(made.decode().replace('"library"', '"libary"')) is not None
-    found = json.loads(made)
-    assert len(found["components"]) == len(record.software.os_packages) + len(record.software.python_packages)
-    purls = {row["purl"] for row in found["components"]}
+    assert validator.validate_str(document.decode()) is None
+    assert validator.validate_str(document.decode().replace('"library"', '"libary"')) is not None
+    parsed = json.loads(document)
+    assert len(parsed["components"]) == len(record.software.os_packages) + len(
+        record.software.python_packages
+    )
+    purls = {row["purl"] for row in parsed["components"]}
     assert f"pkg:pypi/numpy@{record.software.python_packages['numpy']}" in purls
     assert any(purl.startswith("pkg:deb/debian/openssh-server@") for purl in purls)
-    assert found["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": record.image.sha256}]
+    assert parsed["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": record.image.sha256}]

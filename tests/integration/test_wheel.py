@@ -30,10 +30,10 @@ def test_the_wheel_works_from_any_folder(tmp_path: Path) -> None:
     for path, output in ((tmp_path / "site", "wheel"), (CHECKOUT / "builder", "checkout")):
         notebake(path, "render", "opensuse-leap-16.0", "-o", output)
     files = sorted(
-        item.relative_to(tmp_path / "empty/wheel") for item in (tmp_path / "empty/wheel").rglob("*")
+        path.relative_to(tmp_path / "empty/wheel") for path in (tmp_path / "empty/wheel").rglob("*")
     )
     assert Path("packer/linux.pkr.hcl") in files
-    for item in files:
-        if (tmp_path / "empty/wheel" / item).is_file():
-            one, two = ((tmp_path / "empty" / name / item).read_bytes() for name in ("wheel", "checkout"))
-            assert one == two, item
+    for file in files:
+        if (tmp_path / "empty/wheel" / file).is_file():
+            one, two = ((tmp_path / "empty" / side / file).read_bytes() for side in ("wheel", "checkout"))
+            assert one == two, file

@@ -49,10 +49,10 @@ def box(root: Path, make_plan: Callable[..., Plan]) -> tuple[Path, dict[str, str
         port = free.getsockname()[1]
     plan = make_plan(f'[notebook]\nport = {port}\npassword = "{HASH}"', target="windows-2025")
     home = root / "Program Files/notebake"
-    for item in files.build(plan).files:
-        path = home / "guest" / item.path
+    for file in files.build(plan).files:
+        path = home / "guest" / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(item.data)
+        path.write_bytes(file.data)
     env, tool = home / "env-0123", uv.find_uv_bin()
     base = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     process.run([tool, "venv", "--quiet", "--no-project", "--python", str(base), env], timeout=120)

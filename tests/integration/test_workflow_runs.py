@@ -138,8 +138,8 @@ def changed(runner: Runner) -> str:
 def test_gitlab_comments_with_the_difference(
     runner: Runner, changed: str, comments: Comments, tmp_path: Path
 ) -> None:
-    made = yaml.safe_load(written("gitlab", tmp_path).read_text())
-    script = "\n".join(made["difference"]["script"])
+    pipeline = yaml.safe_load(written("gitlab", tmp_path).read_text())
+    script = "\n".join(pipeline["difference"]["script"])
     env = {
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": changed, "CI_API_V4_URL": f"{comments.url}/api/v4",
         "CI_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "3",
@@ -157,8 +157,8 @@ def test_gitlab_comments_with_the_difference(
 def test_azure_pipelines_comments_with_the_difference(
     runner: Runner, changed: str, comments: Comments, tmp_path: Path
 ) -> None:
-    made = yaml.safe_load(written("azure-pipelines", tmp_path).read_text())
-    named = {step.get("displayName"): step for step in made["jobs"][0]["steps"]}
+    pipeline = yaml.safe_load(written("azure-pipelines", tmp_path).read_text())
+    named = {step.get("displayName"): step for step in pipeline["jobs"][0]["steps"]}
     git = ["git", "-C", tmp_path / "repository", "update-ref", "refs/remotes/origin/main", changed]
     process.run(git, timeout=60)
     values = {
@@ -168,7 +168,7 @@ def test_azure_pipelines_comments_with_the_difference(
     }  # fmt: skip
     step = named["Comment with the diff"]
     env = {
-        name: re.sub(r"\$\(([\w.]+)\)", lambda found: values[found[1]], value)
+        name: re.sub(r"\$\(([\w.]+)\)", lambda match: values[match[1]], value)
         for name, value in step["env"].items()
     }
     for script in (

@@ -49,7 +49,7 @@ def expression(text: str, contexts: dict[str, Any]) -> Any:
 
 def filled(text: str, contexts: dict[str, Any]) -> str:
     """Return `text` with its expressions replaced by their values."""
-    return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(expression(found[1], contexts)), str(text))
+    return re.sub(r"\$\{\{(.*?)\}\}", lambda match: str(expression(match[1], contexts)), str(text))
 
 
 class Runner:
@@ -62,10 +62,10 @@ class Runner:
 
     def bash(self, script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """Run a script as all three services do, with this host's linters and the stand-ins."""
-        found = f"{self.stand_ins}:{env.get('PATH', '')}:{os.environ['PATH']}:{Path(sys.executable).parent}"
+        path = f"{self.stand_ins}:{env.get('PATH', '')}:{os.environ['PATH']}:{Path(sys.executable).parent}"
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
-            cwd=self.folder / "repository", env={"HOME": str(self.folder / "home")} | env | {"PATH": found},
+            cwd=self.folder / "repository", env={"HOME": str(self.folder / "home")} | env | {"PATH": path},
             capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
@@ -136,8 +136,8 @@ def prepare(folder: Path, *, keyless: bool) -> Runner:
     sudo.write_text('#!/bin/sh\ncase $1 in\nchmod | apt-get) ;;\n*) exec "$@" ;;\nesac\n')
     apt = folder / "stand-ins/apt-get"
     apt.write_text("#!/bin/sh\n")
-    for item in (stand_in, gh, sudo, apt):
-        item.chmod(0o755)
+    for program in (stand_in, gh, sudo, apt):
+        program.chmod(0o755)
     git = ["git", "-C", folder / "repository", "-c", "user.name=A", "-c", "user.email=a@example.com"]
     (folder / "repository/notebake.toml").write_text('[notebook]\nprofile = "old"\n')
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "One"]):

@@ -58,8 +58,8 @@ def _variable(node: Node) -> str:
 
 
 def _name(command: Node) -> str:
-    found = next(_all(command, "command_name", "command_name_expr"), None)
-    return _text(found).strip("\"' ") if found else ""
+    name = next(_all(command, "command_name", "command_name_expr"), None)
+    return _text(name).strip("\"' ") if name else ""
 
 
 def _is_native(command: Node) -> bool:
@@ -76,7 +76,7 @@ def _statement(node: Node) -> Node:
 
 def _tables(root: Node) -> dict[str, set[str]]:
     """Return the keys of each variable that gets a hash literal: variable -> keys."""
-    found: dict[str, set[str]] = {}
+    tables: dict[str, set[str]] = {}
     for assignment in _all(root, "assignment_expression"):
         target = next(_all(assignment.children[0], "variable"), None)
         value = assignment.children[-1]
@@ -84,10 +84,10 @@ def _tables(root: Node) -> dict[str, set[str]]:
         if target is not None and literal is not None and _text(value).strip() == _text(literal):
             body = next((child for child in literal.children if child.type == "hash_literal_body"), None)
             entries = [child for child in body.children if child.type == "hash_entry"] if body else []
-            found[_variable(target)] = {
+            tables[_variable(target)] = {
                 _text(next(_all(entry, "key_expression"))).strip().lower() for entry in entries
             }
-    return found
+    return tables
 
 
 def _commands(root: Node) -> Iterator[tuple[Node, str, str]]:
@@ -181,20 +181,22 @@ def lint(text: str, *, known: frozenset[str] = frozenset(), part: bool = False) 
     `known`: variables that are set before it. `part`: the script is part of a command line.
     """
     root = _PARSER.parse(text.encode()).root_node
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.isascii():
-            found.append(Problem(number, "not-ascii", line))
+            problems.append(Problem(number, "not-ascii", line))
     if root.has_error:
         broken = next((node for node in _all(root, "ERROR") if node.is_error), root)
-        return [*found, Problem(broken.start_point.row + 1, "syntax", _text(broken)[:60])]
+        return [*problems, Problem(broken.start_point.row + 1, "syntax", _text(broken)[:60])]
     head = [_text(node).strip() for node in _all(root, "pipeline") if _statement(node).parent is not None]
     if not part:
         for required in ("Set-StrictMode -Version Latest", "$ErrorActionPreference = 'Stop'"):
             if required not in head[:2]:
-                found.append(Problem(1, "not-strict", required))
+                problems.append(Problem(1, "not-strict", required))
     rules = (_commands(root), _variables(root, known), _strings(root), _blocks(root))
-    found += [
-        Problem(node.start_point.row + 1, rule, text) for problems in rules for node, rule, text in problems
+    problems += [
+        Problem(node.start_point.row + 1, rule, text)
+        for broken_rules in rules
+        for node, rule, text in broken_rules
     ]
-    return sorted(found, key=lambda problem: problem.line)
+    return sorted(problems, key=lambda problem: problem.line)

@@ -45,7 +45,7 @@ def test_versions_channels_and_pruning_over_a_year_of_bakes(
     numbers = [name.split("@")[1] for name in names]
     assert numbers[:6] == ["1.0.0", "1.1.0", "1.1.1", "1.1.2", "1.2.0", "1.2.1"]
     assert numbers[20] == "2.0.0" and numbers[40] == "3.0.0" and numbers == sorted(numbers, key=semver.number)
-    assert {item.made_from for item in catalog.entries()} == {"fixture"}
+    assert {entry.made_from for entry in catalog.entries()} == {"fixture"}
     assert catalog.pointers("debian-13") == {
         "candidate": numbers[51], "stable": numbers[51], "previous": numbers[50],
     }  # fmt: skip
@@ -145,7 +145,7 @@ def test_files_of_a_killed_writer_are_ignored_and_pruned_later(
     half.parent.mkdir()
     half.write_bytes(b"half a di")
     (tmp_path / "catalog/entries/debian-13/.tmp1").write_bytes(b'{"form')
-    assert [item.name for item in catalog.entries()] == ["debian-13@1.0.0"]
+    assert [entry.name for entry in catalog.entries()] == ["debian-13@1.0.0"]
     assert verify.problems(catalog, signer.verifier) == []
     now = datetime.now(UTC)
     prune.prune(catalog, older_than=timedelta(days=36500), now=now, dry_run=False)

@@ -73,7 +73,7 @@ def root(tmp_path: Path, three: Path) -> Path:
 
 def prune(catalog: Catalog, **more: Any) -> list[str]:
     settings = {"older_than": timedelta(days=1), "now": catalogs.START + 60 * catalogs.WEEK, "dry_run": False}
-    return [item.name for item in prunes.prune(catalog, **{**settings, **more})]
+    return [entry.name for entry in prunes.prune(catalog, **{**settings, **more})]
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
@@ -125,7 +125,7 @@ def test_prune_ignores_an_index_with_a_folder_outside(folder: str, root: Path, c
     assert prune(catalog) == ["debian-13@1.0.0", "debian-13@1.0.1"]
     assert (root.parent / "victim/data/thesis").read_text() == "precious"
     assert (root / kept).is_dir()
-    assert [item.folder for item in catalog.entries()] == [kept]
+    assert [entry.folder for entry in catalog.entries()] == [kept]
 
 
 def test_prune_ignores_dates_in_the_index(root: Path, catalog: Catalog) -> None:

@@ -79,12 +79,10 @@ def test_a_channel_change_of_another_catalog_is_found(
 ) -> None:
     """The same key signed both versions 1.0.0, and promoted only one of them here."""
     other = Catalog(str(tmp_path / "other"))
-    for each, week in ((catalog, 1), (other, 2)):
-        name = catalogs.put(each, tmp_path / "baked", week, signer)
-        promote.promote(
-            each, each.find(name), "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK
-        )
-        assert verify.problems(each, signer.verifier) == []
+    for one, week in ((catalog, 1), (other, 2)):
+        name = catalogs.put(one, tmp_path / "baked", week, signer)
+        promote.promote(one, one.find(name), "stable", signer=signer, now=catalogs.START + 3 * catalogs.WEEK)
+        assert verify.problems(one, signer.verifier) == []
     shutil.rmtree(tmp_path / "catalog/channels")
     shutil.copytree(tmp_path / "other/channels", tmp_path / "catalog/channels")
     (problem,) = verify.problems(catalog, signer.verifier)

@@ -85,8 +85,8 @@ def test_render_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_wrong_input_is_reported(run: Run, args: list[str], code: int, says: str) -> None:
     run("init", "--no-password")
-    found, _, err = run(*args, stdin="token\n")
-    assert (found, says in err) == (code, True), err
+    actual, _, err = run(*args, stdin="token\n")
+    assert (actual, says in err) == (code, True), err
 
 
 def test_a_changed_image_or_a_missing_record_is_refused(run: Run, tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_targets_plan_schema_and_ps_print_json(run: Run) -> None:
     run("init", "--no-password")
     rows = json.loads(run("targets", "--json")[1])
     assert {row["name"] for row in rows} >= {"debian-13", "windows-2025"}
-    found = json.loads(run("plan", "debian-13", "--json")[1])
-    assert found["user_data"]["aws"]["fits"] is True and found["image_is_current"] is False
+    plan = json.loads(run("plan", "debian-13", "--json")[1])
+    assert plan["user_data"]["aws"]["fits"] is True and plan["image_is_current"] is False
     assert json.loads(run("schema")[1])["additionalProperties"] is False
     assert json.loads(run("ps", "--json")[1]) == []
 

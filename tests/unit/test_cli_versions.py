@@ -21,11 +21,11 @@ def test_add_promote_diff_and_rollback(run: Run, tmp_path: Path) -> None:
     assert run("catalog", "key", "notebake.key")[0] == 0
     (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
     key = ("--key", "notebake.key")
-    for number, made in ((1, "1.0.0"), (2, "1.0.1")):
+    for number, expected in ((1, "1.0.0"), (2, "1.0.1")):
         image = str(catalogs.write(tmp_path / "baked", number))
         code, out, _ = run("catalog", "add", image, "--probe", "probe.json", *key)
-        assert (code, out) == (0, f"debian-13@{made}: added\n")
-        assert run("promote", "debian-13@candidate", *key)[1] == f"debian-13@stable is {made}\n"
+        assert (code, out) == (0, f"debian-13@{expected}: added\n")
+        assert run("promote", "debian-13@candidate", *key)[1] == f"debian-13@stable is {expected}\n"
     assert "the same software" in run("diff", "debian-13@previous", "debian-13@stable")[1]
     assert run("rollback", "debian-13", *key)[1] == "debian-13@stable is 1.0.0 again\n"
     rows = json.loads(run("catalog", "list", "--json")[1])
@@ -70,13 +70,13 @@ def test_launch_uses_the_image_of_a_channel(
 
 def test_plan_lists_changed_inputs(run: Run, tmp_path: Path) -> None:
     run("init", "--no-password")
-    found = json.loads(run("plan", "debian-13", "--json")[1])
+    plan = json.loads(run("plan", "debian-13", "--json")[1])
     image = catalogs.write(tmp_path, 1)
     known = catalogs.real().model_copy(update={"inputs": {}})
     (tmp_path / "baked").mkdir()
     (tmp_path / "baked/debian-13.json").write_bytes(known.to_json())
     rows = json.loads(run("plan", "debian-13", "--diff", "--json")[1])["changes"]
-    assert {row["how"] for row in rows} == {"added"} and found["content_id"] != known.content_id
+    assert {row["how"] for row in rows} == {"added"} and plan["content_id"] != known.content_id
     assert "packer/linux.pkr.hcl" in run("plan", "debian-13", "--diff")[1]
     assert image.exists()
 
@@ -99,7 +99,8 @@ def test_ci_does_not_overwrite_a_changed_workflow(run: Run, tmp_path: Path) -> N
         (["diff", "debian-13@1.0.0", "debian-13@1.0.1"], 2, "not in the catalog"),
         (["diff", "broken.json", "broken.json"], 7, "not a valid record"),
         (["catalog", "add", "x.qcow2", "--key", "none"], 2, "catalog key"),
-        (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7, "not a valid probe report"),
+        (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7,
+         "not a valid probe report"),
         (["catalog", "add", "x.qcow2"], 2, "--key"),
         (["catalog", "verify", "--public-key", "k"], 2, "not an Ed25519 public key"),
         (["catalog", "verify", "--public-key", "k.pub", "--catalog", "elsewhere"], 2,
@@ -121,6 +122,6 @@ def test_wrong_input_is_reported(run: Run, tmp_path: Path, args: list[str], code
     run("catalog", "key", "k")
     (tmp_path / "broken.json").write_text('{"format": 2}')
     before = {path.name for path in tmp_path.iterdir()}
-    found, _, err = run(*args)
-    assert (found, says in err) == (code, True), err
+    actual, _, err = run(*args)
+    assert (actual, says in err) == (code, True), err
     assert {path.name for path in tmp_path.iterdir()} == before

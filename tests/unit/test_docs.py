@@ -106,9 +106,9 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     """Return the command that `words` name, and the words after it."""
     command: click.Command = cli
     while isinstance(command, click.Group) and words:
-        found = command.get_command(click.Context(command), words[0])
-        assert found is not None, f"no such command: {' '.join(words)}"
-        command, words = found, words[1:]
+        subcommand = command.get_command(click.Context(command), words[0])
+        assert subcommand is not None, f"no such command: {' '.join(words)}"
+        command, words = subcommand, words[1:]
     return command, words
 
 
@@ -136,8 +136,8 @@ def _quoted(text: str) -> Iterator[str]:
     """Yield the `notebake ...` commands in code blocks and inline code."""
     for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            if found := re.search(r"(?:^|&& |do |\$ )\s*notebake (.*?)(?: [|&<>].*|; do.*)?$", line.strip()):
-                yield found[1]
+            if match := re.search(r"(?:^|&& |do |\$ )\s*notebake (.*?)(?: [|&<>].*|; do.*)?$", line.strip()):
+                yield match[1]
     yield from re.findall(r"`notebake ([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
 
 

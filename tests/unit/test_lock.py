@@ -17,11 +17,11 @@ GOOD = "six==1.17.0 --hash=sha256:" + "a" * 64
 
 def test_every_shipped_lock_is_for_the_default_packages_with_one_line_per_package(tmp_path: Path) -> None:
     for target in targets.all_targets():
-        found = lock.load(spec.Spec(), target, tmp_path)
-        names = [line.split("==")[0] for line in found.lines]
+        shipped = lock.load(spec.Spec(), target, tmp_path)
+        names = [line.split("==")[0] for line in shipped.lines]
         assert {"notebook", "ipykernel", "cryptography", "numpy"} <= set(names)
         assert len(names) == len(set(names))
-        assert lock.parse(found.text(), "x") == found
+        assert lock.parse(shipped.text(), "x") == shipped
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_a_lock_for_other_packages_is_refused_with_a_hint(tmp_path: Path) -> Non
     with pytest.raises(SpecError, match="not locked yet") as caught:
         lock.load(wanted, target, tmp_path)
     assert caught.value.hint == "run `notebake lock debian-13`"
-    made = lock.Lock(
+    new = lock.Lock(
         made_for=lock.purpose(wanted, target),
         uv_file="uv-0.1-py3-none-any.whl",
         uv_sha256="0" * 64,
         lines=(GOOD,),
     )
-    lock.write(made, lock.path_for(target, tmp_path))
-    assert lock.load(wanted, target, tmp_path) == made
+    lock.write(new, lock.path_for(target, tmp_path))
+    assert lock.load(wanted, target, tmp_path) == new
     with pytest.raises(SpecError, match="older than the spec"):
         lock.load(spec.Spec(), target, tmp_path)
 

@@ -16,27 +16,27 @@ NAMES = ["box", "localhost", "127.0.0.1", "::1", "10.0.2.15"]
 
 
 def ensure(folder: Path, names: list[str] = NAMES, now: datetime.datetime = NOW) -> tuple[str, str | None]:
-    found: tuple[str, str | None] = certificate.ensure(folder, names, now, lambda path: None)
-    return found
+    result: tuple[str, str | None] = certificate.ensure(folder, names, now, lambda path: None)
+    return result
 
 
 def test_a_new_certificate_has_what_browsers_require(tmp_path: Path) -> None:
     fingerprint, reason = ensure(tmp_path)
-    made = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes())
-    get = made.extensions.get_extension_for_class
+    new = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes())
+    get = new.extensions.get_extension_for_class
     assert reason == "no certificate yet"
-    assert isinstance(made.public_key(), ec.EllipticCurvePublicKey)
-    assert isinstance(made.public_key().curve, ec.SECP256R1)
+    assert isinstance(new.public_key(), ec.EllipticCurvePublicKey)
+    assert isinstance(new.public_key().curve, ec.SECP256R1)
     assert get(x509.BasicConstraints).value.ca is False
     assert list(get(x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.SERVER_AUTH]
     san = get(x509.SubjectAlternativeName).value
     assert set(san.get_values_for_type(x509.DNSName)) == {"box", "localhost"}
-    assert {str(item) for item in san.get_values_for_type(x509.IPAddress)} == {
+    assert {str(address) for address in san.get_values_for_type(x509.IPAddress)} == {
         "127.0.0.1",
         "::1",
         "10.0.2.15",
     }
-    assert made.not_valid_after_utc - made.not_valid_before_utc <= datetime.timedelta(days=398)
+    assert new.not_valid_after_utc - new.not_valid_before_utc <= datetime.timedelta(days=398)
     assert len(fingerprint.split(":")) == 32 and fingerprint == fingerprint.upper()
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 

@@ -99,7 +99,7 @@ def test_a_machine_record_is_loaded_unchanged_and_only_its_owner_may_read_it() -
     assert machine.load("two").network is None
     machine.delete("one")
     machine.delete("one")
-    assert [each.name for each in machine.every()] == ["two"]
+    assert [listed.name for listed in machine.every()] == ["two"]
 
 
 def test_a_broken_machine_record_is_reported_and_others_are_listed() -> None:

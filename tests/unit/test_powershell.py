@@ -32,8 +32,8 @@ def test_all_scripts_are_found() -> None:
 
 
 def test_rendered_scripts_pass(make_plan: Callable[..., Plan]) -> None:
-    made = user_data(make_plan(target="windows-2025")).clouds
-    for form in made.values():
+    clouds = user_data(make_plan(target="windows-2025")).clouds
+    for form in clouds.values():
         text = form.decode("ascii")
         script = re.sub(r"</?powershell>\n", "", text).removeprefix("#ps1_sysnative\n")
         archive, _, rest = script.partition("\n")

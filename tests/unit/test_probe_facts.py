@@ -27,8 +27,8 @@ from notebake.probe.subject import Subject
 from notebake.process import Completed
 
 
-def found(made: Pair, *, own: bool = False) -> str:
-    return "; ".join(faults(made.certificate, own=own, now=NOW))
+def found(pair: Pair, *, own: bool = False) -> str:
+    return "; ".join(faults(pair.certificate, own=own, now=NOW))
 
 
 def test_a_good_certificate_has_no_faults() -> None:
@@ -37,7 +37,7 @@ def test_a_good_certificate_has_no_faults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "words"),
+    ("wrong", "words"),
     [
         ({"ca": True}, "CA:TRUE"),
         ({"use": None}, "no serverAuth"),
@@ -49,8 +49,8 @@ def test_a_good_certificate_has_no_faults() -> None:
         ({"key": ec_key(ec.SECP384R1())}, "the key is EC P-384, not EC P-256"),
     ],
 )
-def test_each_fault_is_found(made: dict[str, Any], words: str) -> None:
-    problem = found(issue(**made))
+def test_each_fault_is_found(wrong: dict[str, Any], words: str) -> None:
+    problem = found(issue(**wrong))
     assert words in problem
     assert ";" not in problem
 
@@ -68,10 +68,10 @@ def test_an_own_certificate_is_recognized() -> None:
     same_names = ("nb.corp.example", "localhost", "127.0.0.1", "::1")
     own = issue().certificate
     issued = issue(by=authority("Corp Root"), names=same_names).certificate
-    for made, expected in ((of_machine, False), (own, True), (issued, True)):
-        assert is_own(made, Subject(address=Address(host="nb"))) is expected
+    for served, expected in ((of_machine, False), (own, True), (issued, True)):
+        assert is_own(served, Subject(address=Address(host="nb"))) is expected
         for known in (True, False):
-            assert is_own(made, Subject(address=Address(host="nb"), own_certificate=known)) is known
+            assert is_own(served, Subject(address=Address(host="nb"), own_certificate=known)) is known
 
 
 def test_a_name_is_covered_by_the_subject_alternative_names() -> None:

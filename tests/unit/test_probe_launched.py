@@ -42,12 +42,12 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("own", [True, False])
 def test_the_kind_of_certificate_of_a_launched_machine_is_known(own: bool) -> None:
     put(own)
-    found = subject("nb-1")
-    assert found.own_certificate is own
-    assert found.names == ("nb-1", "10.213.0.2")
-    assert found.fingerprint == "ab" * 32
+    launched_subject = subject("nb-1")
+    assert launched_subject.own_certificate is own
+    assert launched_subject.names == ("nb-1", "10.213.0.2")
+    assert launched_subject.fingerprint == "ab" * 32
 
 
 def test_for_an_address_the_kind_of_certificate_is_unknown() -> None:
-    found = subject("https://198.51.100.7/")
-    assert (found.own_certificate, found.names) == (None, ())
+    address_subject = subject("https://198.51.100.7/")
+    assert (address_subject.own_certificate, address_subject.names) == (None, ())

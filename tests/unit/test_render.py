@@ -50,13 +50,13 @@ def test_rendered_files_are_the_golden_files(
     target: str, make_plan: Callable[..., Plan], request: pytest.FixtureRequest
 ) -> None:
     """`make golden` writes them again; review the difference like code."""
-    made = {item.path: item.data for item in output.render(make_plan(target=target)).files}
+    rendered = {file.path: file.data for file in output.render(make_plan(target=target)).files}
     for path in GOLDEN_FILES[target]:
         golden = GOLDEN / target / path
         if request.config.getoption("--golden"):
             golden.parent.mkdir(parents=True, exist_ok=True)
-            golden.write_bytes(made[path])
-        assert made[path].decode() == golden.read_text("utf-8")
+            golden.write_bytes(rendered[path])
+        assert rendered[path].decode() == golden.read_text("utf-8")
 
 
 @pytest.mark.parametrize("target", LINUX)
@@ -65,31 +65,31 @@ def test_the_same_plan_gives_the_same_bytes_within_ec2s_limit(
 ) -> None:
     first, second = (output.render(make_plan(target=target)).files for _ in range(2))
     assert first == second
-    packed = next(item.data for item in first if item.path == "user-data")
+    packed = next(file.data for file in first if file.path == "user-data")
     assert len(packed) <= 16384
-    assert gzip.decompress(packed) == next(item.data for item in first if item.path == "user-data.yaml")
+    assert gzip.decompress(packed) == next(file.data for file in first if file.path == "user-data.yaml")
 
 
 def test_the_seed_is_a_volume_labelled_cidata_with_both_files(make_plan: Callable[..., Plan]) -> None:
-    made = {item.path: item.data for item in output.render(make_plan()).files}
+    rendered = {file.path: file.data for file in output.render(make_plan()).files}
     volume = pycdlib.PyCdlib()
-    volume.open_fp(io.BytesIO(made["seed.iso"]))
+    volume.open_fp(io.BytesIO(rendered["seed.iso"]))
     assert volume.pvd.volume_identifier.decode().strip() == seed.VOLUME
     for name in ("user-data", "meta-data"):
         content = io.BytesIO()
         volume.get_file_from_iso_fp(content, rr_path=f"/{name}")
-        assert content.getvalue() == made[name]
+        assert content.getvalue() == rendered[name]
     volume.close()
 
 
 def test_user_data_and_packers_archive_have_the_same_provisioning_files(
     make_plan: Callable[..., Plan],
 ) -> None:
-    made = {item.path: item.data for item in output.render(make_plan()).files}
-    command = yaml.safe_load(made["user-data.yaml"])["bootcmd"][0]
+    rendered = {file.path: file.data for file in output.render(make_plan()).files}
+    command = yaml.safe_load(rendered["user-data.yaml"])["bootcmd"][0]
     by_user_data = dict(zip(command[4::2], command[5::2], strict=True))
-    with tarfile.open(fileobj=io.BytesIO(made["packer/guest.tar.gz"])) as tar:
-        by_packer = {item.name: tar.extractfile(item).read().decode() for item in tar}  # type: ignore[union-attr]
+    with tarfile.open(fileobj=io.BytesIO(rendered["packer/guest.tar.gz"])) as tar:
+        by_packer = {file.name: tar.extractfile(file).read().decode() for file in tar}  # type: ignore[union-attr]
     assert by_packer.pop("digest").strip() == command[3]
     assert by_user_data == by_packer
     programs = {"setup.py", "certificate.py", "identity.py", "serve.py"}
@@ -137,9 +137,9 @@ def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -
     key, chain = certificate.make(["site.example"], NOW)
     (tmp_path / "site.pem").write_bytes(chain)
     (tmp_path / "site.key").write_bytes(key)
-    made = output.render(make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')).files
-    everything = b"".join(item.data for item in made)
-    readable = next(item.data for item in made if item.path == "user-data.yaml")
+    rendered = output.render(make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')).files
+    everything = b"".join(file.data for file in rendered)
+    readable = next(file.data for file in rendered if file.path == "user-data.yaml")
     assert chain.splitlines()[1] in readable
     assert b"PRIVATE KEY" not in everything and key.splitlines()[1] not in everything
     (tmp_path / "site.pem").write_bytes(chain + key)
@@ -181,24 +181,24 @@ def test_any_string_is_data_in_yaml(text: str) -> None:
 def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: str) -> None:
     """Fields are only in YAML and in JSON, in no unit and no script."""
     try:
-        found = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
+        hostile = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
     except ValueError:
         return
     base = plan.make(spec.Spec(), targets.get("debian-13"), Path("/nonexistent"), now=NOW)
     content = json.dumps({"cells": [notebook]}, ensure_ascii=False)
-    made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content.encode()),)})
-    clean = {item.path: item.data for item in files.build(base).files}
-    items = {item.path: item.data for item in files.build(made).files}
+    hostile_plan = Plan(**{**vars(base), "spec": hostile, "notebooks": (("x.ipynb", content.encode()),)})
+    clean = {file.path: file.data for file in files.build(base).files}
+    items = {file.path: file.data for file in files.build(hostile_plan).files}
     config = json.loads(items["config.json"])
     assert (config["folder"], config["endpoint"]["name"]) == (folder, endpoint)
     for path, data in clean.items():
         if path != "config.json":
             assert items[path] == data, path
-    document = yaml.safe_load(user_data(made).clouds["gcp"])
+    document = yaml.safe_load(user_data(hostile_plan).clouds["gcp"])
     command = document["bootcmd"][0]
     assert set(document) == {"ssh_genkeytypes", "user", "bootcmd"}
     assert dict(zip(command[4::2], command[5::2], strict=True)) == {
         path: data.decode() for path, data in items.items()
     }
     assert command[2] == yaml.safe_load(user_data(base).clouds["gcp"])["bootcmd"][0][2]
-    assert json.loads(linux.packer_variables(made)) == json.loads(linux.packer_variables(base))
+    assert json.loads(linux.packer_variables(hostile_plan)) == json.loads(linux.packer_variables(base))

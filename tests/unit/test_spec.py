@@ -11,17 +11,21 @@ from notebake.plan import example, password, spec
 
 
 def test_empty_spec_has_the_documented_defaults() -> None:
-    found = spec.parse("", source="x")
-    assert found.packages == (
+    defaults = spec.parse("", source="x")
+    assert defaults.packages == (
         "notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "matplotlib", "pandas",
     )  # fmt: skip
-    assert (found.user, found.notebook.port, found.notebook.profile) == ("azureuser", 9999, "nbserver")
-    assert (found.notebook.pylab, found.notebook.folder, found.notebook.password) == (
+    assert (defaults.user, defaults.notebook.port, defaults.notebook.profile) == (
+        "azureuser",
+        9999,
+        "nbserver",
+    )
+    assert (defaults.notebook.pylab, defaults.notebook.folder, defaults.notebook.password) == (
         "inline",
         "notebooks",
         None,
     )
-    assert (found.endpoint.name, found.endpoint.public_port) == ("ipython_nb", 443)
+    assert (defaults.endpoint.name, defaults.endpoint.public_port) == ("ipython_nb", 443)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,6 @@ def test_init_writes_the_defaults() -> None:
 
 
 def test_the_schema_has_every_field() -> None:
-    found = spec.schema()
-    assert set(found["properties"]) == set(spec.Spec.model_fields)
-    assert found["additionalProperties"] is False
+    schema = spec.schema()
+    assert set(schema["properties"]) == set(spec.Spec.model_fields)
+    assert schema["additionalProperties"] is False

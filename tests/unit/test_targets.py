@@ -18,7 +18,7 @@ from notebake.render import output
 
 
 def test_all_targets_are_listed() -> None:
-    assert [item.name for item in targets.all_targets()] == [
+    assert [target.name for target in targets.all_targets()] == [
         "debian-13", "opensuse-leap-16.0", "opensuse-tumbleweed", "ubuntu-24.04", "ubuntu-26.04",
         "windows-2022", "windows-2025",
     ]  # fmt: skip
@@ -31,9 +31,9 @@ def test_a_new_target_is_one_folder(tmp_path: Path, make_plan: Callable[..., Pla
     toml.write_text(toml.read_text().replace("24.04", "99.10"))
     added = targets.get("ubuntu-99.10", images)
     rendered = output.render(plan.make(make_plan().spec, added, tmp_path, now=NOW)).files
-    variables = next(item.data for item in rendered if item.path == "packer/variables.pkrvars.json")
+    variables = next(file.data for file in rendered if file.path == "packer/variables.pkrvars.json")
     assert json.loads(variables)["target"] == "ubuntu-99.10"
-    assert b"ubuntu-99.10" in next(item.data for item in rendered if item.path == "user-data.yaml")
+    assert b"ubuntu-99.10" in next(file.data for file in rendered if file.path == "user-data.yaml")
 
 
 def test_unknown_targets_are_refused_with_a_hint() -> None:

@@ -65,8 +65,10 @@ def test_the_version_bump_follows_from_the_changes(
 def test_another_notebook_port_is_a_major_change() -> None:
     old = catalogs.real()
     machine = old.machine.model_copy(update={"port": 8888})
-    found = diff.difference(old, old.model_copy(update={"machine": machine}))
-    assert found.level == "major" and found.categories["ports"].changed == {"notebook": ("9999", "8888")}
+    difference = diff.difference(old, old.model_copy(update={"machine": machine}))
+    assert difference.level == "major" and difference.categories["ports"].changed == {
+        "notebook": ("9999", "8888")
+    }
 
 
 @pytest.mark.parametrize(("level", "expected"), [("major", "2.0.0"), ("minor", "1.5.0"), ("patch", "1.4.8")])
@@ -83,15 +85,17 @@ def test_an_invalid_version_is_refused(version: str) -> None:
 def test_a_diff_as_text_markdown_and_json() -> None:
     old = catalogs.real()
     new = catalogs.changed(old, _set("setuid", "/usr/bin/e|vil", "4755 root:root"))
-    found = diff.difference(old, new, names=("1.0.0", "new"))
-    assert "+ /usr/bin/e|vil 4755 root:root" in diff.text(found)
-    assert r"| /usr/bin/e\|vil |  | 4755 root:root |" in diff.markdown(found)
-    assert json.loads(json.dumps(found.to_dict()))["setuid"]["added"] == {"/usr/bin/e|vil": "4755 root:root"}
+    difference = diff.difference(old, new, names=("1.0.0", "new"))
+    assert "+ /usr/bin/e|vil 4755 root:root" in diff.text(difference)
+    assert r"| /usr/bin/e\|vil |  | 4755 root:root |" in diff.markdown(difference)
+    assert json.loads(json.dumps(difference.to_dict()))["setuid"]["added"] == {
+        "/usr/bin/e|vil": "4755 root:root"
+    }
     assert "the same software" in diff.text(diff.difference(old, old))
 
 
-def image_inputs(made: Plan) -> dict[str, str]:
-    return inputs.inputs(made, files.build(made))
+def image_inputs(of_plan: Plan) -> dict[str, str]:
+    return inputs.inputs(of_plan, files.build(of_plan))
 
 
 def test_the_content_id_depends_on_all_inputs(
@@ -101,7 +105,7 @@ def test_the_content_id_depends_on_all_inputs(
     assert inputs.identify(one) == inputs.identify(again) and inputs.changes(one, again) == []
     other = image_inputs(make_plan('[notebook]\nprofile = "other"\n'))
     assert inputs.identify(other) != inputs.identify(one)
-    assert "guest/config.json" in {item.name for item in inputs.changes(one, other)}
+    assert "guest/config.json" in {change.name for change in inputs.changes(one, other)}
     monkeypatch.setattr(inputs, "tool_versions", lambda plan: {"mke2fs": "1.0", "qemu-img": "2.0"})
     newer = image_inputs(make_plan())
     assert [change.name for change in inputs.changes(one, newer)] == ["tool/qemu-img"]

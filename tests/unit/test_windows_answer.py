@@ -77,33 +77,33 @@ PASSES = [
 
 def problems(text: bytes) -> list[str]:
     """Return what Windows Setup would refuse in an answer file, by the table above."""
-    found = []
+    faults = []
     root = ElementTree.fromstring(text)
     passes = [element.get("pass", "") for element in root.iter(f"{N}settings")]
     if passes != sorted(passes, key=PASSES.index):
-        found.append("passes out of order")
+        faults.append("passes out of order")
     for settings in root:
         for component in settings:
             where = (settings.get("pass", ""), component.get("name", ""))
             if component.get("processorArchitecture") != "amd64":
-                found.append(f"{where}: architecture {component.get('processorArchitecture')}")
+                faults.append(f"{where}: architecture {component.get('processorArchitecture')}")
             known = set(KNOWN.get(where, "").split())
-            found += [f"{where}: {path}" for path in walk(component, "") if path not in known]
+            faults += [f"{where}: {path}" for path in walk(component, "") if path not in known]
     for parent in root.iter():
         orders = [child.findtext(f"{N}Order") for child in parent if child.find(f"{N}Order") is not None]
         if orders and orders != [str(n) for n in range(1, len(orders) + 1)]:
-            found.append(f"{parent.tag}: order {orders}")
+            faults.append(f"{parent.tag}: order {orders}")
         if orders and any(child.get(f"{STATE}action") != "add" for child in parent):
-            found.append(f"{parent.tag}: wcm:action missing")
-    return found
+            faults.append(f"{parent.tag}: wcm:action missing")
+    return faults
 
 
 def walk(element: ElementTree.Element, at: str) -> list[str]:
-    found = []
+    elements = []
     for child in element:
         path = f"{at}/{child.tag.removeprefix(N)}".lstrip("/")
-        found += [path, *walk(child, path)]
-    return found
+        elements += [path, *walk(child, path)]
+    return elements
 
 
 FILES = {"Autounattend.xml": SHARED / "answer/Autounattend.xml", "sysprep.xml": SHARED / "sysprep.xml"}
@@ -141,13 +141,13 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
     values = [element.text for element in root.iter(f"{N}Value")]
     assert values == [base.image, None, None], "no password is rendered"
     # Files on the CD are searched on all drive letters: D: may be Setup's CD.
-    assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in made
+    assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in rendered
     # Windows is installed on the partition that becomes C:.
     assert root.findtext(f".//{N}InstallTo/{N}PartitionID") == "3"
-    sysprep = made["sysprep.xml"].decode()
+    sysprep = rendered["sysprep.xml"].decode()
     (conf,) = re.findall(r'--config-file "([^"]+)"', sysprep)
-    assert conf.rsplit("\\", 1)[1] in made
-    install = made["scripts/cloudbase-init.ps1"].decode()
+    assert conf.rsplit("\\", 1)[1] in rendered
+    install = rendered["scripts/cloudbase-init.ps1"].decode()
     assert "'cloudbase-init.conf', 'cloudbase-init-unattend.conf'" in install
     template = made["windows.pkr.hcl"].decode()
     sources = "".join(made[f"{name}.pkr.hcl"].decode() for name in windows_packer.SOURCES)
@@ -156,11 +156,11 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
     (download,) = re.findall(r'direction += "download"\n +source += "C:/Windows/Temp/([\w.]+)"', template)
     for named in re.findall(
         r"C:\\Windows\\Temp\\([\w-]+\.(?:json|xml))",
-        "".join(data.decode() for path, data in made.items() if path.endswith(".ps1")),
+        "".join(data.decode() for path, data in rendered.items() if path.endswith(".ps1")),
     ):
-        assert named in made or named == download, named
-    assert f"\\{download}'" in made["scripts/report.ps1"].decode()
-    assert f"'{download}'" in made["scripts/seal.ps1"].decode(), "the inventory is not removed"
+        assert named in rendered or named == download, named
+    assert f"\\{download}'" in rendered["scripts/report.ps1"].decode()
+    assert f"'{download}'" in rendered["scripts/seal.ps1"].decode(), "the inventory is not removed"
 
 
 @given(
@@ -196,6 +196,6 @@ def test_the_settings_pin_every_download() -> None:
 
 
 def test_packers_archive_has_the_lock_and_the_programs(make_plan: Callable[..., Plan]) -> None:
-    names = {item.path for item in files.build(make_plan(target="windows-2025")).files}
+    names = {file.path for file in files.build(make_plan(target="windows-2025")).files}
     programs = {"setup.ps1", "configure.py", "service.py", "certificate.py", "serve.py"}
     assert programs | {"requirements.txt"} <= names

@@ -132,9 +132,9 @@ def test_a_user_name_that_windows_refuses(run: Run, tmp_path: Path, user: str) -
 
 @pytest.mark.parametrize("folder", ["/srv/notebooks", "a:b", "con", "x/nul.txt", "trailing.", "a?b", "a\\b"])
 def test_a_folder_name_that_windows_refuses(folder: str) -> None:
-    found = spec.Spec.model_validate({"notebook": {"folder": folder}})
+    wrong = spec.Spec.model_validate({"notebook": {"folder": folder}})
     with pytest.raises(SpecError, match="not a valid folder on Windows"):
-        windows.check_spec(found)
+        windows.check_spec(wrong)
 
 
 @pytest.mark.parametrize("name", ["a" * 16, "1234", "-box", "box_1", "box.example", ""])
@@ -178,7 +178,7 @@ def test_the_same_plan_gives_the_same_bytes_within_every_limit(
     assert first == second
     for size, limit in sizes(user_data(make_plan(target=target))).values():
         assert size <= limit
-    assert len(next(item.data for item in first if item.path == "aws/user-data")) < 15_000
+    assert len(next(file.data for file in first if file.path == "aws/user-data")) < 15_000
 
 
 HOSTILE = st.one_of(
@@ -193,22 +193,22 @@ HOSTILE = st.one_of(
 def test_hostile_fields_stay_data_in_powershell_and_json(folder: str, endpoint: str, notebook: str) -> None:
     """Fields are only in the archive, which is base64 in quotes; the rest of the script never changes."""
     try:
-        found = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
+        hostile = spec.Spec.model_validate({"notebook": {"folder": folder}, "endpoint": {"name": endpoint}})
     except ValueError:
         return
     base = plan.make(spec.Spec(), targets.get("windows-2025"), Path("/nonexistent"), now=NOW)
     content = json.dumps({"cells": [notebook]}, ensure_ascii=False).encode()
-    made = Plan(**{**vars(base), "spec": found, "notebooks": (("x.ipynb", content),)})
-    first, rest = user_data(made).clouds["gcp"].decode().split("\n", 1)
+    hostile_plan = Plan(**{**vars(base), "spec": hostile, "notebooks": (("x.ipynb", content),)})
+    first, rest = user_data(hostile_plan).clouds["gcp"].decode().split("\n", 1)
     assert rest == user_data(base).clouds["gcp"].decode().split("\n", 1)[1]
     packed = re.fullmatch(r"\$Archive = '([A-Za-z0-9+/=]+)'", first)
     assert packed is not None
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed[1]))) as tar:
-        items = {item.name: tar.extractfile(item).read() for item in tar}  # type: ignore[union-attr]
+        items = {file.name: tar.extractfile(file).read() for file in tar}  # type: ignore[union-attr]
     config = items.pop("config.json")
     assert config.isascii() and json.loads(config)["folder"] == folder
     assert items.pop("notebooks/x.ipynb") == content
-    clean = {item.path: item.data for item in files.build(base).files}
+    clean = {file.path: file.data for file in files.build(base).files}
     for path in ("setup.ps1", "configure.py", "service.py", "certificate.py"):
         assert items[path] == clean[path]
 

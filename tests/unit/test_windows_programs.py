@@ -30,10 +30,10 @@ class Windows:
         self.calls: list[list[str]] = []
         self.codes: dict[str, int] = {}
         self.home, self.folder = root / "Program Files/notebake", root / "Program Files/notebake/guest"
-        for item in files.build(plan).files:
-            path = self.folder / item.path
+        for file in files.build(plan).files:
+            path = self.folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(item.data)
+            path.write_bytes(file.data)
         self.env = self.home / "env-0123"
         (self.env / "Scripts").mkdir(parents=True)
         (self.env / "Scripts/nssm.exe").write_bytes(b"MZ")
@@ -154,8 +154,8 @@ def test_the_services_first_start_makes_certificate_and_token(machine: Callable[
     config = json.loads((box.folder / "config.json").read_text())
     box.paths.TLS.mkdir(parents=True)
     box.service.identity(config)
-    made = x509.load_pem_x509_certificate((box.paths.TLS / "cert.pem").read_bytes())
-    san = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    new = x509.load_pem_x509_certificate((box.paths.TLS / "cert.pem").read_bytes())
+    san = new.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {"lab.example", "localhost"} <= set(san.get_values_for_type(x509.DNSName))
     fingerprint = box.paths.READY.read_text()
     assert len(fingerprint.split(":")) == 32
@@ -193,9 +193,9 @@ def test_a_failed_certificate_is_reported_and_retried(
 
 def test_jupyter_writes_only_in_the_services_folder(machine: Callable[..., Windows]) -> None:
     box = machine()
-    found = box.service.environment()
-    assert found.pop("JUPYTER_CONFIG_PATH") == str(box.paths.CONFIG)
-    assert all(Path(path).is_relative_to(box.paths.DATA) for path in found.values())
+    environment = box.service.environment()
+    assert environment.pop("JUPYTER_CONFIG_PATH") == str(box.paths.CONFIG)
+    assert all(Path(path).is_relative_to(box.paths.DATA) for path in environment.values())
 
 
 def test_the_lock_is_restored_only_from_matching_wheels(
@@ -222,11 +222,11 @@ def test_the_lock_is_restored_only_from_matching_wheels(
 
     monkeypatch.setattr(box.wheels, "fetch", fetch)
     box.wheels.main()
-    made = (box.folder / "requirements.txt").read_text().splitlines()
-    assert sorted(line.split(" ")[0] for line in made) == sorted(
+    restored = (box.folder / "requirements.txt").read_text().splitlines()
+    assert sorted(line.split(" ")[0] for line in restored) == sorted(
         line.split(" ")[0] for line in plan.lock.lines
     )
-    assert all(line.endswith(digests[name]) for line, name in zip(made, sorted(contents), strict=True))
+    assert all(line.endswith(digests[name]) for line, name in zip(restored, sorted(contents), strict=True))
     (box.folder / "requirements.txt").unlink()
     shutil.rmtree(box.wheels.FOLDER)
     contents[next(iter(contents))] = b"another"

@@ -12,6 +12,6 @@ from notebake.progress import Steps
 for name in shapes.NAMES:
     with tempfile.NamedTemporaryFile(prefix="notebake-shape-", suffix=".log", delete=False) as log:
         path = Path(log.name)
-    made = shapes.make(name, Steps(), path)
+    shape = shapes.make(name, Steps(), path)
     path.unlink()  # not after a failure: the error message names it
-    print(f"{name}: {made.root}")
+    print(f"{name}: {shape.root}")

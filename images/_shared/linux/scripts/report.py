@@ -50,13 +50,13 @@ def os_packages(kind):
     if kind == "deb":
         rows = run("dpkg-query", "-W", "-f=${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n")
         # ii: installed. A removed package whose configuration is left has another status.
-        found = [row.split("\t")[1:] for row in rows.splitlines() if row.startswith("ii")]
+        installed = [row.split("\t")[1:] for row in rows.splitlines() if row.startswith("ii")]
     else:
         rows = run("rpm", "-qa", "--qf", "%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n")
         # rpm lists its keys as packages.
-        found = [row.split("\t") for row in rows.splitlines() if not row.startswith("gpg-pubkey\t")]
+        installed = [row.split("\t") for row in rows.splitlines() if not row.startswith("gpg-pubkey\t")]
     packages = {}
-    for name, arch, version in sorted(found):
+    for name, arch, version in sorted(installed):
         if name not in packages:
             packages[name] = version
         elif kind == "deb":
@@ -68,9 +68,9 @@ def os_packages(kind):
 
 def python():
     for config in ENVIRONMENT.glob("pyvenv.cfg"):
-        found = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+(?:\.\d+)?)", config.read_text("utf-8"), re.M)
-        if found:
-            return found[1]
+        match = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+(?:\.\d+)?)", config.read_text("utf-8"), re.M)
+        if match:
+            return match[1]
     return ".".join(map(str, sys.version_info[:3]))
 
 
@@ -91,7 +91,7 @@ def units():
 
 def ports():
     """Return what listens, from the kernel's tables: not every machine has `ss`."""
-    found = set()
+    listening = set()
     for protocol, state in LISTENING.items():
         for family, name in ((socket.AF_INET, protocol), (socket.AF_INET6, f"{protocol}6")):
             path = Path("/proc/net") / name
@@ -104,12 +104,12 @@ def ports():
                 raw = b"".join(
                     struct.pack("=I", int(address[at : at + 8], 16)) for at in range(0, len(address), 8)
                 )
-                found.add((protocol, socket.inet_ntop(family, raw), int(port, 16)))
+                listening.add((protocol, socket.inet_ntop(family, raw), int(port, 16)))
     # Other machines have other addresses from DHCP.
     wide = {"0.0.0.0", "::", "127.0.0.1", "::1"}
     return [
         f"{protocol} {address if address in wide or address.startswith('127.') else '*'} {port}"
-        for protocol, address, port in sorted(found)
+        for protocol, address, port in sorted(listening)
     ]
 
 
@@ -123,8 +123,8 @@ def users():
 
 def setuid():
     rows = run("find", "/", "-xdev", "-type", "f", "-perm", "/6000", "-printf", "%m %u:%g\t%p\n")
-    found = (row.split("\t", 1) for row in rows.splitlines())
-    return {path: mode for mode, path in found if not path.startswith(f"/home/{BUILD_USER}/")}
+    files = (row.split("\t", 1) for row in rows.splitlines())
+    return {path: mode for mode, path in files if not path.startswith(f"/home/{BUILD_USER}/")}
 
 
 def firewall():
