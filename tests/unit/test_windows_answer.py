@@ -141,13 +141,13 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
     values = [element.text for element in root.iter(f"{N}Value")]
     assert values == [base.image, None, None], "no password is rendered"
     # Files on the CD are searched on all drive letters: D: may be Setup's CD.
-    assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in rendered
+    assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in made
     # Windows is installed on the partition that becomes C:.
     assert root.findtext(f".//{N}InstallTo/{N}PartitionID") == "3"
-    sysprep = rendered["sysprep.xml"].decode()
+    sysprep = made["sysprep.xml"].decode()
     (conf,) = re.findall(r'--config-file "([^"]+)"', sysprep)
-    assert conf.rsplit("\\", 1)[1] in rendered
-    install = rendered["scripts/cloudbase-init.ps1"].decode()
+    assert conf.rsplit("\\", 1)[1] in made
+    install = made["scripts/cloudbase-init.ps1"].decode()
     assert "'cloudbase-init.conf', 'cloudbase-init-unattend.conf'" in install
     template = made["windows.pkr.hcl"].decode()
     sources = "".join(made[f"{name}.pkr.hcl"].decode() for name in windows_packer.SOURCES)
@@ -156,11 +156,11 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
     (download,) = re.findall(r'direction += "download"\n +source += "C:/Windows/Temp/([\w.]+)"', template)
     for named in re.findall(
         r"C:\\Windows\\Temp\\([\w-]+\.(?:json|xml))",
-        "".join(data.decode() for path, data in rendered.items() if path.endswith(".ps1")),
+        "".join(data.decode() for path, data in made.items() if path.endswith(".ps1")),
     ):
-        assert named in rendered or named == download, named
-    assert f"\\{download}'" in rendered["scripts/report.ps1"].decode()
-    assert f"'{download}'" in rendered["scripts/seal.ps1"].decode(), "the inventory is not removed"
+        assert named in made or named == download, named
+    assert f"\\{download}'" in made["scripts/report.ps1"].decode()
+    assert f"'{download}'" in made["scripts/seal.ps1"].decode(), "the inventory is not removed"
 
 
 @given(
