@@ -51,7 +51,7 @@ def is_hash_of(password: str, hashed: str | None) -> bool:
     return hashed == passwords.password_hash(password, salt=base64.b64decode(hashed.split("$")[-2] + "=="))
 
 
-def test_init_and_passwd_ask_twice_and_show_nothing(tmp_path: Path) -> None:
+def test_init_and_passwd_ask_twice_and_show_no_password(tmp_path: Path) -> None:
     wrong = [("Password", "hunter2"), ("Repeat", "hunter3"), ("Password", "hunter2"), ("Repeat", "hunter2")]
     code, seen = converse(tmp_path, "init", wrong)
     assert code == 0 and "do not match" in seen and "hunter" not in seen

@@ -54,14 +54,12 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("target", ["windows-2025", "windows-2022"])
-def test_packer_takes_the_template_of_every_platform(validate: Callable[..., None], target: str) -> None:
+def test_packer_accepts_the_template_of_all_platforms(validate: Callable[..., None], target: str) -> None:
     validate(target, *SOURCES)
 
 
 @pytest.mark.parametrize("platform", SOURCES)
-def test_packer_takes_the_template_of_one_platform_alone(
-    validate: Callable[..., None], platform: str
-) -> None:
+def test_packer_accepts_the_template_of_each_platform(validate: Callable[..., None], platform: str) -> None:
     validate("windows-2025", platform)
 
 

@@ -95,7 +95,7 @@ class Runner:
         return {key: filled(value, contexts) for key, value in job.get("outputs", {}).items()}
 
 
-# No machine is started here: bake, launch, probe and delete are stand-ins, every other command is the real one.
+# bake, launch, probe, delete and doctor are stand-ins: no machine is started. Other commands are real.
 _STAND_IN = """#!{python}
 import os, shutil, sys
 if sys.argv[1] == "bake":

@@ -24,7 +24,7 @@ def other(system: str, machine: str = "x86_64", hvf: bool = False) -> Facts:
 
 @pytest.mark.parametrize("cpuinfo", [INTEL, AMD])
 @pytest.mark.parametrize("wanted", ["auto", "kvm"])
-def test_kvm_where_it_can_work(wanted: Choice, cpuinfo: str) -> None:
+def test_kvm_is_chosen_where_it_works(wanted: Choice, cpuinfo: str) -> None:
     chosen = decide(wanted, linux(cpuinfo, version=(7, 2)))
     assert chosen == Accelerator(name="kvm", machine="q35", cpu="host")
 
@@ -73,7 +73,7 @@ def test_hardware_is_refused_with_the_reason(wanted: Choice, facts: Facts, reaso
     assert "--accel tcg" in caught.value.hint
 
 
-def test_tcg_is_kept_where_kvm_would_work() -> None:
+def test_tcg_is_used_when_asked_for() -> None:
     chosen = decide("tcg", linux(INTEL))
     assert (chosen.name, chosen.why_tcg) == ("tcg", "asked for")
 

@@ -123,7 +123,7 @@ def test_an_unknown_machine_is_a_user_error() -> None:
         lifecycle.find(["ghost"])
 
 
-def test_names_are_counted_up_and_a_used_one_is_refused() -> None:
+def test_default_names_are_numbered_and_a_used_name_is_refused() -> None:
     first, second = reserve.prepare("Ubuntu-24.04"), reserve.prepare("Ubuntu-24.04")
     assert (first.name, second.name) == ("ubuntu-24-04-1", "ubuntu-24-04-2")
     assert first.folder.stat().st_mode & 0o777 == 0o700
@@ -135,7 +135,7 @@ def test_names_are_counted_up_and_a_used_one_is_refused() -> None:
     assert reserve.prepare("Ubuntu-24.04").name == second.name
 
 
-def test_the_folder_of_a_killed_launch_is_swept() -> None:
+def test_the_folder_of_a_killed_launch_is_removed() -> None:
     prepared = reserve.prepare("a")
     # This pid, but another process.
     (prepared.folder / "owner").write_text(json.dumps({"pid": os.getpid(), "started": 1}))
@@ -269,7 +269,7 @@ def test_forwarding_is_left_on_when_another_engine_needs_it(
     assert (tmp_path / "conf/eth0/forwarding").read_text() == left
 
 
-def test_the_qemu_command_line_keeps_to_loopback_and_doubles_commas(tmp_path: Path) -> None:
+def test_qemu_listens_on_loopback_only_and_commas_in_paths_are_escaped(tmp_path: Path) -> None:
     request = Request(
         name="one", target="debian-13", platform="qemu", seed={}, user="u", offline=True, memory_mib=1024
     )

@@ -129,8 +129,8 @@ def test_a_broken_answer_file_is_refused(old: str, new: str) -> None:
 @pytest.mark.parametrize("name", ["windows-2025", "windows-2022"])
 def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Callable[..., Plan]) -> None:
     plan = make_plan(target=name)
-    made = {item.path: item.data for item in packer_files(plan, sources=windows_packer.SOURCES)}
-    text = made["answer/Autounattend.xml"].decode()
+    rendered = {file.path: file.data for file in packer_files(plan, sources=windows_packer.SOURCES)}
+    text = rendered["answer/Autounattend.xml"].decode()
     root = ElementTree.fromstring(text)
     base = targets.get(name).base
     assert (
@@ -141,26 +141,26 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
     values = [element.text for element in root.iter(f"{N}Value")]
     assert values == [base.image, None, None], "no password is rendered"
     # Files on the CD are searched on all drive letters: D: may be Setup's CD.
-    assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in made
+    assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in rendered
     # Windows is installed on the partition that becomes C:.
     assert root.findtext(f".//{N}InstallTo/{N}PartitionID") == "3"
-    sysprep = made["sysprep.xml"].decode()
+    sysprep = rendered["sysprep.xml"].decode()
     (conf,) = re.findall(r'--config-file "([^"]+)"', sysprep)
-    assert conf.rsplit("\\", 1)[1] in made
-    install = made["scripts/cloudbase-init.ps1"].decode()
+    assert conf.rsplit("\\", 1)[1] in rendered
+    install = rendered["scripts/cloudbase-init.ps1"].decode()
     assert "'cloudbase-init.conf', 'cloudbase-init-unattend.conf'" in install
-    template = made["windows.pkr.hcl"].decode()
-    sources = "".join(made[f"{name}.pkr.hcl"].decode() for name in windows_packer.SOURCES)
+    template = rendered["windows.pkr.hcl"].decode()
+    sources = "".join(rendered[f"{name}.pkr.hcl"].decode() for name in windows_packer.SOURCES)
     for path in re.findall(r"\$\{path\.root\}/([\w./-]+)", template + sources):
-        assert path in made, path
+        assert path in rendered, path
     (download,) = re.findall(r'direction += "download"\n +source += "C:/Windows/Temp/([\w.]+)"', template)
     for named in re.findall(
         r"C:\\Windows\\Temp\\([\w-]+\.(?:json|xml))",
-        "".join(data.decode() for path, data in made.items() if path.endswith(".ps1")),
+        "".join(data.decode() for path, data in rendered.items() if path.endswith(".ps1")),
     ):
-        assert named in made or named == download, named
-    assert f"\\{download}'" in made["scripts/report.ps1"].decode()
-    assert f"'{download}'" in made["scripts/seal.ps1"].decode(), "the inventory is not removed"
+        assert named in rendered or named == download, named
+    assert f"\\{download}'" in rendered["scripts/report.ps1"].decode()
+    assert f"'{download}'" in rendered["scripts/seal.ps1"].decode(), "the inventory is not removed"
 
 
 @given(
