@@ -56,3 +56,12 @@ def test_a_broken_target_is_reported(tmp_path: Path, line: str, names: str) -> N
     (tmp_path / "x/target.toml").write_text(f"{line}\n{kept}\n")
     with pytest.raises(SpecError, match=names):
         targets.get("x", tmp_path)
+
+
+def test_a_comment_of_a_built_in_grub_configuration_has_no_quote() -> None:
+    """GRUB's rescue parser finds quotes in comments too: an odd one takes the commands below it with it."""
+    configurations = sorted(paths.data_folder("images").glob("*/base/grub-early.cfg"))
+    assert configurations
+    for path in configurations:
+        comments = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
+        assert not [line for line in comments if "'" in line or '"' in line], path
