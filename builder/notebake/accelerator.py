@@ -99,8 +99,10 @@ def decide(choice: Choice, facts: Facts) -> Accelerator:
         )
     if facts.version < _FIRST_CORRECT_TCG:
         raise MissingTool(
-            f"{QEMU} {facts.version[0]}.{facts.version[1]}: too old to emulate the processor that NumPy requires",
-            "without KVM, QEMU 8.1 or later is required; on Debian 12 `notebake doctor --fix` installs it from backports",
+            f"{QEMU} {facts.version[0]}.{facts.version[1]}: too old to emulate the processor "
+            "that NumPy requires",
+            "without KVM, QEMU 8.1 or later is required; on Debian 12 `notebake doctor --fix` "
+            "installs it from backports",
         )
     why = "asked for" if choice == "tcg" else f"{name}: {reason}"
     return Accelerator(name="tcg", machine="q35", cpu="max", why_tcg=why)

@@ -68,5 +68,5 @@ class Ssh:
     def run(
         self, argv: Sequence[str], timeout: float, *, stdin: bytes | None = None, check: bool = False
     ) -> process.Completed:
-        """Run `argv` in the machine, each word as it is, at most `timeout` seconds; 255 is ssh's own failure."""
+        """Run `argv` as it is in the machine, for at most `timeout` seconds; 255: ssh itself failed."""
         return process.run(self.argv(shlex.join(argv)), timeout=timeout, stdin=stdin, check=check)

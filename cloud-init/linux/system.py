@@ -109,7 +109,7 @@ def labels(config):
 
 
 def cloud(config):
-    """Configure cloud-init in clones of a golden image as user-data does: user, locale, sources left as they are."""
+    """Configure cloud-init in clones of a golden image as user-data does: keep user, locale and sources."""
     write(Path("/etc/cloud/cloud.cfg.d/90-notebake.cfg"), json.dumps(config["cloud"]) + "\n")
 
 

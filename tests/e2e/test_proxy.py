@@ -54,7 +54,8 @@ def behind(proxy: str, folder: Path, more: str) -> Plan:
     """A plan with the host's index and certificates, the release's own archive, and the proxy."""
     host = mirrors.resolve("host", folder)
     (folder / "host-ca.pem").write_text("".join(host.ca_certificates))
-    text = f'[mirrors]\napt = "http://deb.debian.org/debian"\npython = "{host.python}"\nproxy = "{proxy}"\n{more}\n'
+    text = f'[mirrors]\napt = "http://deb.debian.org/debian"\npython = "{host.python}"\n'
+    text += f'proxy = "{proxy}"\n{more}\n'
     text += 'ca_certificates = ["host-ca.pem"]\n' if host.ca_certificates else ""
     text += f'[notebook]\npassword = "{HASH}"\n'
     return plan.make(spec.parse(text, source="x"), targets.get("debian-13"), folder, now=datetime.now(UTC))

@@ -25,14 +25,19 @@ echo "$PACKER_PLUGIN_PATH|$*" >> {log}
 case "$1" in
   version) echo "Packer v{version}" ;;
   init) cat "$2"/*.pkr.hcl > {log}.init; [ -z "{offline}" ] || {{ echo "could not get releases"; exit 1; }} ;;
-  plugins) echo "/home/me/.config/packer/plugins/github.com/hashicorp/qemu/packer-plugin-qemu_v{plugin}_x5.0_linux_amd64" ;;
+  plugins)
+    folder=/home/me/.config/packer/plugins/github.com/hashicorp/qemu
+    echo "$folder/packer-plugin-qemu_v{plugin}_x5.0_linux_amd64" ;;
 esac
 """
 
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[[], list[str]]]:
-    """Puts a Packer of a version on PATH; returns what gives its calls, `PACKER_PLUGIN_PATH|arguments` each."""
+    """Return a function that puts a Packer on PATH and returns a function that returns its calls.
+
+    A call is `PACKER_PLUGIN_PATH|arguments`.
+    """
 
     def make(version: str, *, offline: bool = False, plugin: str = "1.1.4") -> Callable[[], list[str]]:
         log, path = tmp_path / "calls", tmp_path / "bin/packer"
@@ -153,7 +158,7 @@ def test_the_command_names_a_wrong_folder_once(
 
 
 def test_the_installed_packer_reads_past_the_plugins(make_plan: Callable[..., Plan], tmp_path: Path) -> None:
-    """The real one. Debian's 1.6.6 refuses the block where it reads it, so the folder is what keeps it away."""
+    """The real Packer. Debian's 1.6.6 refuses the block if it reads it; a folder of its own prevents that."""
     assert shutil.which("packer")
     made = packer_files(make_plan())
     write_folder(tmp_path / "apart", made)

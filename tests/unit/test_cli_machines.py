@@ -1,4 +1,4 @@
-"""The commands on machines: several names and patterns, deletion asks, what is handed out and who can read it."""
+"""The commands on machines: names and patterns, deletion asks, what is handed out, who can read it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def launching(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
         return a_machine(request.name, token="1" * 48 if request.name == "class-1" else None)
 
     source = launch.Source(
-        target="debian-13", source="user-data", user="u", port=9999, public_port=443, user_data=b"", identity="i"
+        target="debian-13", source="user-data", user="u", port=9999, public_port=443,
+        user_data=b"", identity="i",
     )  # fmt: skip
     monkeypatch.setattr(launch, "from_plan", lambda *args: source)
     monkeypatch.setattr(lifecycle, "launch", start)

@@ -21,8 +21,10 @@ from notebake.errors import CommandFailed
 RELEASES = {
     "debian-12": {"ID": "debian", "VERSION_ID": "12", "PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)"},
     "debian-13": {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"},
-    "ubuntu-24.04": {"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_ID": "24.04", "PRETTY_NAME": "Ubuntu 24.04.3 LTS"},
-    "ubuntu-26.04": {"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_ID": "26.04", "PRETTY_NAME": "Ubuntu 26.04 LTS"},
+    "ubuntu-24.04": {"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_ID": "24.04",
+                     "PRETTY_NAME": "Ubuntu 24.04.3 LTS"},
+    "ubuntu-26.04": {"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_ID": "26.04",
+                     "PRETTY_NAME": "Ubuntu 26.04 LTS"},
     "fedora": {"ID": "fedora", "VERSION_ID": "43", "PRETTY_NAME": "Fedora Linux 43 (Server Edition)"},
     "opensuse-leap": {"ID": "opensuse-leap", "ID_LIKE": "suse opensuse", "VERSION_ID": "16.0"},
     "opensuse-tumbleweed": {"ID": "opensuse-tumbleweed", "VERSION_ID": "20261120"},
@@ -83,12 +85,12 @@ def test_each_host_has_a_package_or_is_told_what_to_do(need: Need, key: str) -> 
 @pytest.mark.parametrize(
     ("key", "packages"),
     [
-        ("debian-12", {"packer", "xorriso", "qemu-system-x86", "qemu-utils", "gpgv", "mmdebstrap", "e2fsprogs", "fdisk",
-                       "grub-common", "zstd", "grub-pc-bin", "debian-archive-keyring"}),
-        ("debian-13", {"packer", "xorriso", "qemu-system-x86", "qemu-utils", "gpgv", "mmdebstrap", "e2fsprogs", "fdisk",
-                       "grub-common", "zstd", "grub-pc-bin", "debian-archive-keyring"}),
-        ("ubuntu-24.04", {"xorriso", "qemu-system-x86", "qemu-utils", "gpgv", "mmdebstrap", "e2fsprogs", "fdisk",
-                          "grub-common", "zstd", "grub-pc-bin", "debian-archive-keyring"}),
+        ("debian-12", {"packer", "xorriso", "qemu-system-x86", "qemu-utils", "gpgv", "mmdebstrap",
+                       "e2fsprogs", "fdisk", "grub-common", "zstd", "grub-pc-bin", "debian-archive-keyring"}),
+        ("debian-13", {"packer", "xorriso", "qemu-system-x86", "qemu-utils", "gpgv", "mmdebstrap",
+                       "e2fsprogs", "fdisk", "grub-common", "zstd", "grub-pc-bin", "debian-archive-keyring"}),
+        ("ubuntu-24.04", {"xorriso", "qemu-system-x86", "qemu-utils", "gpgv", "mmdebstrap", "e2fsprogs",
+                          "fdisk", "grub-common", "zstd", "grub-pc-bin", "debian-archive-keyring"}),
         ("fedora", {"xorriso", "qemu-system-x86-core", "qemu-img", "gnupg2-verify"}),
         ("opensuse-leap", {"xorriso", "qemu-x86", "qemu-img", "gpg2"}),
         ("macos", {"xorriso", "qemu", "gnupg"}),
@@ -171,7 +173,8 @@ def test_nothing_missing_runs_nothing() -> None:
 @pytest.mark.parametrize(
     ("listed", "url"),
     [
-        ("Packages|Debian-Security|trixie-security|http://s.example/\nPackages|Debian|trixie|http://d.example/", "d"),
+        ("Packages|Debian-Security|trixie-security|http://s.example/\n"
+         "Packages|Debian|trixie|http://d.example/", "d"),
         ("Packages|Docker|trixie|http://x.example/\nPackages|Debian|trixie|http://d.example/", "d"),
         ("Packages||trixie-security|http://s.example/\nPackages||trixie|http://d.example/", "d"),
         ("Translation-en|Debian|trixie|http://t.example/\nPackages|$(LABEL)|trixie|http://d.example/", "d"),

@@ -22,10 +22,10 @@ DOCKER = (
     "Signed-By: /etc/apt/keyrings/docker.asc\n"
 )
 MIRROR_FILE = (
-    "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: bookworm bookworm-updates\n"
-    "Components: main\n\n"
-    "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian-security.list\nSuites: bookworm-security\n"
-    "Components: main\n"
+    "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian.list\n"
+    "Suites: bookworm bookworm-updates\nComponents: main\n\n"
+    "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian-security.list\n"
+    "Suites: bookworm-security\nComponents: main\n"
 )
 INLINE_KEY = (
     "Types: deb\nURIs: https://vendor.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n"
@@ -43,7 +43,8 @@ OWN = "deb http://ftp.example/debian bookworm main\n"
                 "sources.list.d/debian.sources": "# Debian's own\nTypes: deb\nURIs: http://ftp.example/debian\n"
                 "Suites: bookworm bookworm-updates\nComponents: main contrib\n"
                 "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
-                "Types: deb\nURIs: http://sec.example/debian-security\nSuites: bookworm-security\nComponents: main\n"
+                "Types: deb\nURIs: http://sec.example/debian-security\nSuites: bookworm-security\n"
+                "Components: main\n"
             },
             "http://ftp.example/debian",
             "http://sec.example/debian-security",
@@ -72,7 +73,10 @@ OWN = "deb http://ftp.example/debian bookworm main\n"
             id="a vendor's repository that looks alike",
         ),
         pytest.param(
-            {"sources.list": "deb [arch=amd64 signed-by=/etc/apt/keyrings/v.gpg] https://v.example/debian bookworm main\n"},
+            {
+                "sources.list": "deb [arch=amd64 signed-by=/etc/apt/keyrings/v.gpg] "
+                "https://v.example/debian bookworm main\n"
+            },
             None,
             None,
             id="a vendor's key",
@@ -98,7 +102,12 @@ OWN = "deb http://ftp.example/debian bookworm main\n"
             "https://deb.example/debian-security",
             id="a file of mirrors",
         ),
-        pytest.param({"sources.list.d/debian.sources": MIRROR_FILE}, None, None, id="a file of mirrors that is missing"),
+        pytest.param(
+            {"sources.list.d/debian.sources": MIRROR_FILE},
+            None,
+            None,
+            id="a file of mirrors that is missing",
+        ),
         pytest.param(
             {
                 "sources.list.d/debian.sources": MIRROR_FILE,
@@ -109,7 +118,10 @@ OWN = "deb http://ftp.example/debian bookworm main\n"
             id="a file of mirrors that no machine can reach",
         ),
         pytest.param(
-            {"sources.list": "deb cdrom:[Debian_12]/ bookworm main\ndeb file:/srv/debian bookworm main\n" + OWN},
+            {
+                "sources.list": "deb cdrom:[Debian_12]/ bookworm main\n"
+                "deb file:/srv/debian bookworm main\n" + OWN
+            },
             "http://ftp.example/debian",
             None,
             id="a CD and a folder",
@@ -125,13 +137,19 @@ OWN = "deb http://ftp.example/debian bookworm main\n"
             id="switched off",
         ),
         pytest.param(
-            {"sources.list": "deb http://ftp.example/debian stable main\ndeb http://s.example stable-security main\n"},
+            {
+                "sources.list": "deb http://ftp.example/debian stable main\n"
+                "deb http://s.example stable-security main\n"
+            },
             "http://ftp.example/debian",
             "http://s.example",
             id="by the suite's other name",
         ),
         pytest.param(
-            {"sources.list": "deb http://ftp.example/debian bookworm-backports main\n"}, None, None, id="backports"
+            {"sources.list": "deb http://ftp.example/debian bookworm-backports main\n"},
+            None,
+            None,
+            id="backports",
         ),
         pytest.param({}, None, None, id="none"),
     ],

@@ -24,7 +24,8 @@ from notebake.cli.main import SECTIONS, SUMMARIES
         (["launch", "--accel", "fast"], "invalid value for '--accel'", "see `notebake launch --help`"),
         (["diff", "a", "b", "--markdown", "--json"], "cannot be used together", "see `notebake diff --help`"),
         (["bake", "debian-14"], "target 'debian-14': no such target", "the targets are: debian-13"),
-        (["stop"], "give the names of machines, a pattern such as 'class-*', or --all", "`notebake ps` lists the machines"),
+        (["stop"], "give the names of machines, a pattern such as 'class-*', or --all",
+         "`notebake ps` lists the machines"),
     ],
 )  # fmt: skip
 def test_a_usage_error_is_one_error_and_one_hint(run: Run, args: list[str], problem: str, hint: str) -> None:

@@ -49,7 +49,7 @@ _MILESTONES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Baked:
-    """The outcome: the image, its record, and whether it was created just now."""
+    """The outcome of a bake: the image, its record, and whether it was created just now."""
 
     image: Path
     record: Record
@@ -156,7 +156,8 @@ def bake(
     """Bake `plan` into `output`/<target>.qcow2 with its record.
 
     Return the existing image if no input has changed, unless `force` is set. `now` (UTC) and the git state
-    of the spec's `folder` go into the record. `plugins` is a folder of Packer's plugins. Raises MissingTool, CommandFailed, SpecError, RecordError.
+    of the spec's `folder` go into the record. `plugins` is a folder of Packer's plugins. Raises
+    MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"

@@ -1,4 +1,4 @@
-"""The Python environment of an image, built on the host in the base image's root file system.
+"""The Python environment of an image, built on the host in the base image's root filesystem.
 
 The provisioning code itself builds it, in a chroot at the host's speed; the machine under Packer unpacks it.
 Emulated, the same work is most of a bake.
@@ -32,8 +32,8 @@ mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
 exec chroot "$@"
 """
-# Bytecode depends on what its process compiled before: hence one process for each package. A package may carry a
-# file that is not for this Python.
+# Bytecode depends on what its process compiled before: hence one process for each package. A package may
+# contain a file that is not for this Python.
 _MAKE = """\
 import json, os, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +51,7 @@ with ThreadPoolExecutor(os.cpu_count()) as pool:
 
 
 def folder(plan: Plan, payload: Payload) -> Path:
-    """Return the cache folder of the environment of `plan`, named by its inputs: lock, base, building code."""
+    """Return the cache folder of the environment of `plan`, named by its inputs: lock, base, build code."""
     total = hashlib.sha256(base.base_id(plan).encode() + Path(__file__).read_bytes())
     for item in payload.files:
         if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt", "ca.pem"):
@@ -62,7 +62,7 @@ def folder(plan: Plan, payload: Payload) -> Path:
 def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) -> Path:
     """Return the folder with ARCHIVE, the content of the image's /opt/notebake, building it if needed.
 
-    The folder is complete or absent. `root` is the base's root file system as a tar. Needs root.
+    The folder is complete or absent. `root` is the base's root filesystem as a tar. Requires root.
     Raises MissingTool or CommandFailed.
     """
     cached = folder(plan, payload)
@@ -108,8 +108,9 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
 def _remove_times(home: Path) -> None:
     """Remove from `home` what depends on when it was made.
 
-    Bytecode gets the time that its source has in the archive. Its header is: magic number, flags, the source's time
-    and size, 4 bytes each (PEP 552). uv notes the time of each wheel that it installs from a file.
+    Bytecode gets the time that its source has in the archive. Its header is: magic number, flags, the
+    source's time and size, 4 bytes each (PEP 552). uv notes the time of each wheel that it installs from
+    a file.
     """
     for path in home.rglob("*.pyc"):
         with open(path, "r+b") as file:

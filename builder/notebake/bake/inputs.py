@@ -55,8 +55,8 @@ def inputs(plan: Plan, payload: Payload) -> dict[str, str]:
 
     It holds no secret: config.json, which could hold one, is there as a digest.
     """
-    # guest.tar.gz is left out: its bytes follow from the payload and the host's zlib. So are the plugins, which are
-    # Packer's.
+    # guest.tar.gz is left out: its bytes follow from the payload and the host's zlib. So are the plugins,
+    # which are Packer's.
     parts = {
         f"packer/{item.path}": item.data
         for item in output.packer_files(plan, payload)

@@ -1,6 +1,7 @@
 """The installed Packer: its version, and the plugins that it needs from outside.
 
-Packer 1.6 has every plugin built in and knows no others; 1.7 brought `packer init`; from 1.10 on none is built in.
+Packer 1.6 has every plugin built in and knows no others; 1.7 brought `packer init`; from 1.10 on none is
+built in.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """A plugin that a template requires: `source` as in github.com/hashicorp/qemu, and its first good version."""
+    """A plugin that a template requires: `source` as in github.com/hashicorp/qemu, its minimum version."""
 
     source: str
     oldest: Version
 
     @property
     def name(self) -> str:
-        """The last part of `source`."""
+        """Return the last part of `source`."""
         return self.source.rsplit("/", 1)[1]
 
 
@@ -67,7 +68,7 @@ def parse_version(text: str) -> Version:
 def version() -> Version:
     """Return the version of the installed Packer.
 
-    Raises MissingTool for one that is not installed or too old, CommandFailed for a program that is no Packer.
+    Raises MissingTool if it is not installed or too old, CommandFailed if the program is not Packer.
     """
     printed = process.run(["packer", "version"], timeout=60, env=settings()).stdout
     found = parse_version(printed.decode("utf-8", "replace"))
@@ -129,9 +130,12 @@ def _init(files: tuple[RenderedFile, ...]) -> None:
 
 
 def check(folder: Path, plugin: Plugin) -> None:
-    """SpecError where `folder` has no whole and new enough `plugin` for this host."""
+    """Raise SpecError if `folder` has no complete `plugin` for this host that is new enough."""
     system = f"{sys.platform}_{_ARCHITECTURES.get(platform.machine(), platform.machine())}"
-    hint = f"packer plugins install --path FILE {plugin.source} writes a plugin with its checksum into that folder"
+    hint = (
+        f"packer plugins install --path FILE {plugin.source} writes a plugin with its checksum "
+        "into that folder"
+    )
     problems = []
     for path in sorted((folder / plugin.source).glob(f"packer-plugin-{plugin.name}_v*_{system}")):
         problem = _problem(path, plugin)
@@ -160,7 +164,7 @@ def _problem(path: Path, plugin: Plugin) -> str | None:
 
 
 def installed(plugin: Plugin) -> Version | None:
-    """Return the newest version of `plugin` that Packer has for this user, good enough or not; None without one.
+    """Return the newest version of `plugin` that Packer has for this user, or None. It may be too old.
 
     For a Packer without built-in plugins only.
     """

@@ -17,7 +17,7 @@ from notebake.plan.targets import Target
 
 
 def platform_tags(platform: str) -> list[str]:
-    """Return pip's platform tags for uv's `x86_64-manylinux_2_28`: that glibc and all older ones (PEP 600)."""
+    """Return pip's platform tags for uv's `x86_64-manylinux_2_28`: that glibc and all older (PEP 600)."""
     if platform == "x86_64-pc-windows-msvc":
         return ["win_amd64"]
     match = re.fullmatch(r"(\w+?)-manylinux_2_(\d+)", platform)

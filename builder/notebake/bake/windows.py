@@ -77,7 +77,8 @@ def prepared(
             state = stack.enter_context(tempfile.TemporaryDirectory(prefix="nb-tpm-"))
             socket = Path(state) / "socket"
             pid = process.spawn(
-                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={socket}"],
+                ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}",
+                 "--ctrl", f"type=unixio,path={socket}"],
                 log=log,
             )  # fmt: skip
             stack.callback(process.kill_session, pid)

@@ -29,7 +29,8 @@ def check_medium(given: Windows, base: WindowsMedia, folder: Path) -> None:
         missing = "iso" if given.iso is None else "iso_sha256"
         raise SpecError(
             f"windows.{missing}: not set: baking Windows needs Microsoft's ISO and its SHA-256",
-            'in notebake.toml: [windows] iso = "FILE or URL" and iso_sha256 = "...", as Microsoft publishes it',
+            'in notebake.toml: [windows] iso = "FILE or URL" and iso_sha256 = "...", '
+            "as Microsoft publishes it",
         )
     if is_url(given.iso):
         return

@@ -51,9 +51,10 @@ def make_root(
     """Build a bootable Debian root filesystem as a tar. Requires mmdebstrap and root permission.
 
     `sources`: lines of sources.list; empty is mmdebstrap's default for the suite. `customize`: folder with
-    `before-packages.sh` and `after-packages.sh`, each run with the root's path. `destination` ends in `.tar`, or
-    in `.tar.zst` to compress. Two builds from the same mirror state on the same day (UTC) are identical: no
-    timestamp is after midnight of that day. Raises MissingTool or CommandFailed; `destination` then does not exist.
+    `before-packages.sh` and `after-packages.sh`, each run with the root's path. `destination` ends in
+    `.tar`, or in `.tar.zst` to compress. Two builds from the same mirror state on the same day (UTC) are
+    identical: no timestamp is after midnight of that day. Raises MissingTool or CommandFailed;
+    `destination` then does not exist.
     """
     if os.geteuid() != 0:
         raise MissingTool("mmdebstrap: building a base image requires root", "run the same command with sudo")

@@ -25,8 +25,9 @@ _DEFAULT = ("bake", "launch", "probe")
 @click.option(
     "--for", "jobs", multiple=True, metavar="JOB",
     type=click.Choice(["bake", "launch", "probe", "windows", "ci", "test"]),
-    help="Only what JOB needs: bake, launch, probe, windows (its bake), ci (workflows) or test (this project's "
-    "tests). Can be repeated. Without it: bake, launch and probe, and windows where the spec names its ISO.",
+    help="Only what JOB needs: bake, launch, probe, windows (its bake), ci (workflows) or test "
+    "(this project's tests). Can be repeated. Without it: bake, launch and probe, and windows where the spec "
+    "names its ISO.",
 )  # fmt: skip
 @click.option("--fix", is_flag=True, help="Install what is missing; shows the commands and asks first.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask, and print nothing if nothing is missing.")
@@ -34,9 +35,9 @@ _DEFAULT = ("bake", "launch", "probe")
 def command(spec_path: Path, jobs: tuple[str, ...], fix: bool, yes: bool, as_json: bool) -> int:
     """Exit code 3 if a tool is missing. If [windows] in the spec names an ISO, it is checked too.
 
-    --fix installs by the host's own package manager. On Debian two programs
-    come from another suite, which --fix adds to apt, for these alone: Packer on Debian 13 from bookworm, QEMU on
-    Debian 12 from bookworm-backports.
+    --fix installs by the host's own package manager. On Debian two programs come from another suite, which
+    --fix adds to apt, for these alone: Packer on Debian 13 from bookworm, QEMU on Debian 12 from
+    bookworm-backports.
 
     \b
     Examples:

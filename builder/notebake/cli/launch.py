@@ -89,8 +89,8 @@ def command(
     """TARGET boots the base image with user-data only; --image boots a golden image. The command waits for
     the notebook server, pins the certificate that the machine prints on its console, and prints the address.
 
-    With --count several machines boot at the same time, as many as the host has processors and free memory. If
-    one fails, it is named and the others stay.
+    With --count several machines boot at the same time, as many as the host has processors and free
+    memory. If one fails, it is named and the others stay.
 
     \b
     Examples:

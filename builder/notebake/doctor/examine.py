@@ -1,4 +1,4 @@
-"""What this host has and lacks of what notebake's jobs need."""
+"""Check which of the programs and files that notebake's jobs need this host has."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ _FREE_GIB = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing checked. `package`: what to install where it is missing; `suite`: the only suite of Debian
-    that has it, where the host's own has not. `possible`: no for what this kind of host cannot do at all, which is
-    no fault of it: `ok`, and `detail` says what to do instead.
+    """The result of one check.
+
+    `package`: what to install if it is missing. `suite`: the only Debian suite that has it, if the host's
+    own does not. `possible`: False for what this kind of host cannot do at all; that is no fault, so `ok`
+    is True, and `detail` says what to do instead.
     """
 
     what: str
@@ -33,7 +35,7 @@ class Finding:
 
 
 def examine(jobs: Collection[str], host: Host | None, cache: Path) -> list[Finding]:
-    """Return every finding, the good ones too; starts QEMU and Packer for their versions, and no other program."""
+    """Return all findings, the good ones too. Starts only QEMU and Packer, for their versions."""
     found = [_need(need, host) for need in all_needs(jobs)]
     if not {"bake", "launch"}.isdisjoint(jobs):
         found.append(_root())
@@ -83,7 +85,7 @@ def _disk(cache: Path) -> Finding:
 
 
 def _acceleration(emulator: Need, host: Host | None) -> Finding:
-    """Return how QEMU runs machines here; one that is too old is installed again where a suite has a newer."""
+    """Return how QEMU runs machines here. A QEMU that is too old is replaced if a suite has a newer one."""
     suite = emulator.suites.get(host.key) if host else None
     try:
         chosen = accelerator.choose("auto")

@@ -22,7 +22,7 @@ class Command:
     stdin: str | None = None
 
     def shell(self) -> str:
-        """Return the same as a line for a shell."""
+        """Return the command as a line for a shell."""
         line = shlex.join(self.argv)
         return line if self.stdin is None else f"printf %s {shlex.quote(self.stdin)} | {line} >/dev/null"
 
@@ -35,10 +35,10 @@ def suites(findings: Sequence[Finding]) -> list[str]:
 def commands(
     host: Host, findings: Sequence[Finding], *, sudo: bool, mirror: Callable[[str], str | None]
 ) -> list[Command]:
-    """Return what installs the packages of the findings that are not ok; empty when there are none.
+    """Return the commands that install the packages of the findings that are not ok; empty if all are.
 
-    `sudo`: the user is not root. `mirror` returns the URL of the mirror of Debian that a suite has to be added
-    from, None for a suite that apt knows; it is asked only for `suites`.
+    `sudo`: the user is not root. `mirror` returns the URL of the Debian mirror that a suite must be added
+    from, or None for a suite that apt knows; it is called only for `suites`.
     """
     programs = manager(host.manager)
     before = ("sudo",) if sudo and programs["sudo"] else ()
@@ -114,5 +114,5 @@ def run(made: Sequence[Command]) -> None:
 
 
 def is_root() -> bool:
-    """Whether this user may install packages without sudo."""
+    """Return whether this user may install packages without sudo."""
     return os.geteuid() == 0

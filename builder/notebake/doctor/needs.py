@@ -1,4 +1,4 @@
-"""What a host needs, from needs.toml, and which of the hosts there this one is."""
+"""What a host needs, from needs.toml, and which of the hosts in it this one is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Need:
     instead: str | None
 
     def package(self, host: Host) -> str | None:
-        """Return the package that has it on `host`; None where none has it."""
+        """Return the package that contains it on `host`, or None."""
         return self.packages.get(host.key) or self.packages.get(host.manager)
 
 
@@ -93,7 +93,7 @@ def identify(release: Mapping[str, str]) -> Host | None:
 
 
 def this_release() -> dict[str, str]:
-    """Return what this host's os-release says; macOS, which has none, gets an ID. Empty: there is no such file."""
+    """Return the values in this host's os-release; an ID on macOS, which has none; empty without a file."""
     if sys.platform == "darwin":
         return {"ID": "macos", "PRETTY_NAME": "macOS"}
     try:

@@ -14,7 +14,7 @@ from notebake.plan.targets import WindowsMedia
 
 
 def names_medium(given: Windows) -> bool:
-    """Whether the spec's [windows] names an ISO."""
+    """Return whether the spec's [windows] names an ISO."""
     return given.iso is not None or given.virtio_win is not None
 
 

@@ -1,4 +1,4 @@
-"""Launches machines on this host, watches them until the notebook answers, lists, stops, starts and deletes them.
+"""Launch, list, stop, start and delete machines on this host; wait until their notebook answers.
 
 prepared = reserve.prepare("debian-13")            # a name, a folder, an ssh key for the seed
 machine = lifecycle.launch(Request(name=prepared.name, ...), steps=Steps())
@@ -90,12 +90,12 @@ def start(name: str, *, steps: Steps, limit: float = LIMIT, watch: type[Watch] =
 
 
 def machines() -> list[Machine]:
-    """All machines, running or not, sorted by name."""
+    """Return all machines, running or not, sorted by name."""
     return record.every()
 
 
 def find(patterns: Iterable[str]) -> list[Machine]:
-    """The machines with these names or shell patterns (`class-*`), each once, sorted by name.
+    """Return the machines with these names or shell patterns (`class-*`), each once, sorted by name.
 
     Raises SpecError for one that matches no machine.
     """
@@ -128,7 +128,7 @@ def stop(name: str, *, seconds: float = STOP_SECONDS) -> bool:
 
 
 def delete(name: str) -> None:
-    """End the machine at once and remove all of it, with its disk. Raises SpecError or CommandFailed."""
+    """Kill the machine and remove all of it, with its disk. Raises SpecError or CommandFailed."""
     machine = record.load(name)
     with lock():
         _end(machine)
@@ -138,14 +138,14 @@ def delete(name: str) -> None:
 
 
 def token(machine: Machine) -> str | None:
-    """The one-time token that the console showed, or None for a machine with a password."""
+    """Return the one-time token from the console, or None for a machine with a password."""
     found = console.token(console.read(machine.console))
     kept = machine.folder / record.TOKEN
     return kept.read_text(encoding="ascii") if found is None and kept.exists() else found
 
 
 def _put_console_away(machine: Machine) -> None:
-    """Make room for the console of a new boot, whose fingerprint is to be pinned; keep the token."""
+    """Move the console log away before a new boot, whose fingerprint is to be pinned; keep the token."""
     if (found := console.token(console.read(machine.console))) is not None:
         files.write_whole(machine.folder / record.TOKEN, found.encode(), 0o600)
     with suppress(FileNotFoundError):

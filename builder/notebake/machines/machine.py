@@ -35,7 +35,7 @@ CANARY_PORT = 8765  # where a probe's test listener waits inside: the guest's fi
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What nspawn made on the host: names, the two ends of a /30, interfaces set to forward."""
+    """What nspawn created on the host: names, the two ends of a /30, interfaces set to forward."""
 
     netns: str
     veth: str
@@ -82,29 +82,29 @@ class Machine:
 
     @property
     def folder(self) -> Path:
-        """The machine's own folder (0700)."""
+        """Return the machine's own folder (0700)."""
         return self.console.parent
 
     @property
     def url(self) -> str:
-        """The notebook's address for a browser."""
+        """Return the notebook's address for a browser."""
         port = "" if self.address.port == 443 else f":{self.address.port}"
         return f"https://{self.address.host}{port}/"
 
     def alive(self) -> bool:
-        """Whether its process runs."""
+        """Return whether its process runs."""
         return self.process is not None and self.process.alive()
 
     @property
     def state(self) -> State:
-        """`failed` when its notebook did not answer after the last boot, else whether its process runs."""
+        """Return `failed` if its notebook did not answer after the last boot, else `running` or `stopped`."""
         if self.failed:
             return "failed"
         return "running" if self.alive() else "stopped"
 
 
 def folder(name: str) -> Path:
-    """The folder of the machine `name`; raises SpecError for a name that could not be one."""
+    """Return the folder of the machine `name`; raises SpecError for a name that could not be one."""
     if not NAME.fullmatch(name):
         raise SpecError(
             f"name: {name!r} is not a machine's name", "use a small letter, then up to 40 of a-z, 0-9 and -"
@@ -113,14 +113,14 @@ def folder(name: str) -> Path:
 
 
 def save(machine: Machine) -> Machine:
-    """Write the record whole or not at all; returns `machine`. Raises CommandFailed."""
+    """Write the machine record atomically and return `machine`. Raises CommandFailed."""
     text = json.dumps(dataclasses.asdict(machine), indent=2, default=str) + "\n"
     files.write_whole(machine.folder / RECORD, text.encode(), 0o600)
     return machine
 
 
 def load(name: str) -> Machine:
-    """The machine `name`; raises SpecError when there is none, CommandFailed for a broken record."""
+    """Return the machine `name`. Raises SpecError if there is none, CommandFailed for a broken record."""
     path = folder(name) / RECORD
     try:
         return _decode(json.loads(path.read_text(encoding="utf-8")))
@@ -132,7 +132,7 @@ def load(name: str) -> Machine:
 
 
 def every() -> list[Machine]:
-    """All machines with a readable record, sorted by name (class-2 before class-10); running or not."""
+    """Return all machines with a readable record, running or not, by name (class-2 before class-10)."""
     found = []
     for path in sorted((paths.state_folder() / "machines").glob(f"*/{RECORD}"), key=_in_order):
         try:
@@ -148,7 +148,7 @@ def _in_order(path: Path) -> list[str | int]:
 
 
 def delete(name: str) -> None:
-    """Remove the machine's folder with all in it; silent when it is gone."""
+    """Remove the machine's folder with all its files, if it exists."""
     path = folder(name)
     try:
         shutil.rmtree(path)

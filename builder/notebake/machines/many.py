@@ -1,4 +1,4 @@
-"""Does the same with many machines at once; one that fails is named and leaves the others alone."""
+"""Do the same work on many machines at once; one that fails is named, and the others continue."""
 
 from __future__ import annotations
 

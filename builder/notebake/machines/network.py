@@ -25,7 +25,7 @@ _SYSCTL = Path("/proc/sys/net/ipv4")
 
 
 def names(folder: Path) -> str:
-    """What all host-wide names of a machine are made of: eight hex digits of its folder's path.
+    """Return the part that all host-wide names of a machine share: eight hex digits of its folder's hash.
 
     A machine's own name would not do: interfaces have 15 characters, and two users may use one name.
     """
@@ -33,7 +33,7 @@ def names(folder: Path) -> str:
 
 
 def free(used: Iterable[str]) -> tuple[str, str]:
-    """(host's address, guest's address) of the first /30 that overlaps nothing in `used` (CIDRs)."""
+    """Return (host's address, guest's address) of the first /30 that overlaps nothing in `used` (CIDRs)."""
     taken = [ipaddress.IPv4Network(each, strict=False) for each in used]
     # Whole pools that lie within a route are skipped first: 16,384 comparisons each are not needed.
     for pool in map(ipaddress.IPv4Network, _POOLS):
@@ -59,8 +59,10 @@ def plan(tag: str, cgroups: tuple[Path, ...]) -> Network:
 
 
 def create(network: Network, *, public: int, inside: int, offline: bool) -> Network:
-    """Make it all on the host; on a failure nothing stays. `public` on the guest's address leads to
-    `inside` for programs of this host. Raises MissingTool or CommandFailed. Needs root.
+    """Create the network on the host, or nothing of it on a failure. Requires root.
+
+    `public` on the guest's address leads to `inside` for programs of this host. Raises MissingTool or
+    CommandFailed.
     """
     mine = ipaddress.IPv4Network(f"{network.host}/30", strict=False)
     if any(ipaddress.IPv4Network(each, strict=False).overlaps(mine) for each in _used()):
@@ -91,7 +93,7 @@ def create(network: Network, *, public: int, inside: int, offline: bool) -> Netw
 
 
 def rules(network: Network, *, public: int, inside: int, offline: bool) -> str:
-    """The nftables input: the public port for this host's own programs, and the way out."""
+    """Return the nftables input: the public port for this host's own programs, and the outgoing network."""
     lines = [f"table ip {network.table} {{"]
     if public != inside:
         lines += [
@@ -111,7 +113,7 @@ def rules(network: Network, *, public: int, inside: int, offline: bool) -> str:
 
 
 def remove(network: Network) -> None:
-    """Take away all that `create` made; silent about what is gone already."""
+    """Remove all that `create` made and that still exists."""
     process.run(["nft", "delete", "table", "ip", network.table], timeout=_SECONDS, check=False)
     process.run(["ip", "link", "delete", network.veth], timeout=_SECONDS, check=False)
     process.run(["ip", "netns", "delete", network.netns], timeout=_SECONDS, check=False)
@@ -125,7 +127,7 @@ def remove(network: Network) -> None:
 
 
 def nameservers() -> list[str]:
-    """The host's IPv4 resolvers that a machine can reach too: none on the host's loopback."""
+    """Return the host's IPv4 resolvers that a machine can reach too: none on the host's loopback."""
     for path in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
         found = []
         for line in _lines(path):
@@ -143,7 +145,7 @@ def nameservers() -> list[str]:
 
 
 def config(network: Network, *, offline: bool) -> bytes:
-    """The seed's network-config (cloud-init's version 2, which is YAML; JSON is YAML)."""
+    """Return the seed's network-config (cloud-init's version 2, which is YAML; JSON is YAML)."""
     host0: dict[str, object] = {"addresses": [f"{network.guest}/30"], "dhcp4": False}
     if not offline:
         host0["routes"] = [{"to": "0.0.0.0/0", "via": network.host}]
@@ -181,7 +183,7 @@ def _used() -> list[str]:
 
 
 def _ways_out() -> tuple[str, ...]:
-    """The interfaces of the host's default routes; none on a host without network."""
+    """Return the interfaces of the host's default routes; none on a host without network."""
     routes = json.loads(_ip("-j", "-4", "route", "show", "default") or b"[]")
     return tuple(sorted({each["dev"] for each in routes if "dev" in each}))
 
@@ -202,7 +204,7 @@ def stop_forwarding(interfaces: Iterable[str]) -> None:
 
 
 def _forward(interface: str, on: bool) -> bool:
-    """Switch forwarding of one interface, not of the whole host; whether that changed anything."""
+    """Switch forwarding of one interface, not of the whole host; return whether that changed anything."""
     path = _SYSCTL / f"conf/{interface}/forwarding"
     value = "1" if on else "0"
     try:
@@ -211,7 +213,7 @@ def _forward(interface: str, on: bool) -> bool:
         path.write_text(value, encoding="ascii")
     except OSError as error:
         if not on:
-            return False  # the interface is gone
+            return False  # the interface was removed
         raise CommandFailed(f"{path}: {error.strerror}", "forwarding is needed; or launch offline") from None
     return True
 

@@ -63,9 +63,9 @@ def start(request: Request, folder: Path) -> Machine:
 
 
 def boot(machine: Machine) -> Machine:
-    """Boot a machine that does not run: the same tree, name and addresses.
+    """Boot a stopped machine: the same tree, name and addresses.
 
-    Its network is made again: a reboot of the host removed it. Raises MissingTool or CommandFailed.
+    Its network is re-created: a reboot of the host removed it. Raises MissingTool or CommandFailed.
     """
     _check_host()
     with FileLock(HOST_LOCK):
@@ -103,7 +103,7 @@ def _boot(machine: Machine) -> Machine:
 
 
 def arguments(root: Path, network: Network, name: str) -> list[str]:
-    """The command line: the supervisor, and the machine that it keeps over reboots."""
+    """Return the command line: the supervisor, and the machine that it keeps running over reboots."""
     nspawn = [
         *(str(process.which("systemd-nspawn")), "--quiet", f"--directory={root}", f"--machine={name}"),
         *("--boot", "--register=no", "--keep-unit", "--capability=CAP_NET_ADMIN"),
@@ -119,7 +119,7 @@ def arguments(root: Path, network: Network, name: str) -> list[str]:
 
 
 def remove(machine: Machine) -> None:
-    """Remove what a machine that does not run has on the host outside its folder; silent when there is nothing."""
+    """Remove what a stopped machine has on the host outside its folder, if anything."""
     assert machine.network is not None
     networks.remove(machine.network)
     # nspawn removes it by itself only where /run is a tmpfs.
@@ -132,7 +132,7 @@ def _host_name(name: str, folder: Path) -> str:
 
 
 def shutdown(machine: Machine, seconds: float) -> bool:
-    """Ask the machine's systemd to power off; whether it went down within `seconds`."""
+    """Ask the machine's systemd to power off; return whether it did within `seconds`."""
     # The supervisor hands SIGTERM to nspawn, which sends systemd SIGRTMIN+3: an orderly power-off.
     assert machine.process is not None
     machine.process.signal(signal.SIGTERM)
@@ -149,7 +149,7 @@ def _check_host() -> None:
 
 
 def _cgroups(tag: str) -> tuple[Path, ...]:
-    """Folders to make for a control group of the machine's own; none where the host's systemd does it."""
+    """Return the folders to make for the machine's control group; none if the host's systemd makes it."""
     if Path("/run/systemd/system").is_dir():
         return ()
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -23,7 +23,7 @@ class Process:
     boot: str | None = None
 
     def alive(self) -> bool:
-        """Whether just this process still runs (a zombie does not)."""
+        """Return whether just this process still runs (a zombie does not)."""
         state, started = _look(self.pid)
         if started != self.started or self.boot not in (None, _boot()):
             return False
@@ -35,13 +35,13 @@ class Process:
         return True
 
     def signal(self, number: int) -> None:
-        """Send a signal to this process only; silent when it is gone or the pid is another's now."""
+        """Send a signal to this process only, never to another that reuses its pid."""
         if self.alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; whether it ended within `seconds`."""
+        """Wait for its end; return whether it ended within `seconds`."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -57,7 +57,7 @@ class Process:
         return not self.alive()
 
     def kill(self, seconds: float = 10.0) -> bool:
-        """Kill it and its process group (it leads one: `process.spawn`); whether it is gone."""
+        """Kill it and its process group (it leads one: `process.spawn`); return whether it ended."""
         if self.alive():
             try:
                 os.killpg(self.pid, signal.SIGKILL)
@@ -68,7 +68,7 @@ class Process:
 
 
 def identify(pid: int) -> Process | None:
-    """The process with this pid, or None when there is none; a program that just ended is one."""
+    """Return the process with this pid, or None; a program that has just ended is still one."""
     _, started = _look(pid)
     return None if started is None else Process(pid=pid, started=started, boot=_boot())
 

@@ -1,4 +1,4 @@
-"""Chooses local TCP ports for a machine behind QEMU's user network."""
+"""Choose local TCP ports for a machine behind QEMU's user network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _bind(port: int) -> socket.socket:
 
 
 def check(port: int) -> None:
-    """Raise SpecError naming `port` when it is used or needs rights this user has not."""
+    """Raise SpecError naming `port` if it is in use or this user has no permission for it."""
     try:
         _bind(port).close()
     except PermissionError:
@@ -40,7 +40,7 @@ def check(port: int) -> None:
 
 
 def choose(*, wanted: int | None, endpoint: int, more: int, kept: Mapping[int, str]) -> tuple[int, ...]:
-    """The public port, then `more` free ports, all different, on 127.0.0.1.
+    """Return the public port, then `more` free ports, all different, on 127.0.0.1.
 
     The public port is `wanted` when given, else `endpoint` when it can be had, else any free one. `kept`:
     port -> the machine, maybe a stopped one, that it belongs to. Raises SpecError naming a `wanted` port.

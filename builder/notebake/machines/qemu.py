@@ -1,7 +1,7 @@
 """Machines in QEMU: a real disk, kernel and boot loader behind QEMU's user network.
 
-The base is never written to: every machine has a qcow2 overlay and a hard link to its base in its own folder. All ports are bound
-to 127.0.0.1.
+The base is never written to: every machine has a qcow2 overlay and a hard link to its base in its own
+folder. All ports are bound to 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def start(request: Request, folder: Path) -> Machine:
 
 
 def boot(machine: Machine) -> Machine:
-    """Boot a machine that does not run: the same disk and ports. Raises MissingTool, CommandFailed, SpecError."""
+    """Boot a stopped machine: the same disk and ports. Raises MissingTool, CommandFailed, SpecError."""
     for port in _ports(machine):
         ports.check(port)
     return _boot(machine, accelerator.choose(machine.accel))
@@ -74,7 +74,7 @@ def _boot(machine: Machine, chosen: accelerator.Accelerator) -> Machine:
 
 
 def remove(machine: Machine) -> None:
-    """Remove the monitor's socket of a machine that does not run: it has nothing outside its folder."""
+    """Remove the monitor's socket of a stopped machine: it has nothing outside its folder."""
     (machine.folder / _QMP).unlink(missing_ok=True)
 
 
@@ -85,7 +85,7 @@ def _ports(machine: Machine) -> tuple[int, ...]:
 
 
 def arguments(machine: Machine, chosen: accelerator.Accelerator) -> list[str]:
-    """QEMU's command line; a comma in a path is doubled, as QEMU's option parser wants."""
+    """Return QEMU's command line; a comma in a path is doubled, as QEMU's option parser requires."""
     folder = machine.folder
     inside = (machine.notebook_port, 22, machine.canary_inside)
     network = ["user", "id=net", *(["restrict=on"] if machine.offline else [])]
@@ -115,7 +115,7 @@ def arguments(machine: Machine, chosen: accelerator.Accelerator) -> list[str]:
 
 
 def shutdown(machine: Machine, seconds: float) -> bool:
-    """Press the machine's power button through QMP; whether it went down within `seconds`."""
+    """Press the machine's power button through QMP; return whether it shut down within `seconds`."""
     assert machine.process is not None
     with contextlib.suppress(OSError, ValueError):
         _qmp(machine.folder / _QMP, "system_powerdown")
@@ -153,12 +153,12 @@ def _keep(disk: Path, base: Path) -> None:
     """Keep the base for as long as the machine: the next bake replaces the image, a cache may be emptied."""
     try:
         base.hardlink_to(disk)
-    except OSError:  # another file system, or a file of another user's
+    except OSError:  # another filesystem, or a file of another user's
         shutil.copyfile(disk, base)
 
 
 def _listening(child: pids.Process, path: Path) -> bool:
-    """Whether QEMU came so far that its monitor answers: by then it holds every port."""
+    """Return whether QEMU's monitor answers within 30 seconds: by then QEMU holds every port."""
     for _ in range(300):
         if not child.alive():
             return False
@@ -170,7 +170,7 @@ def _listening(child: pids.Process, path: Path) -> bool:
 
 
 def _qmp(path: Path, command: str) -> None:
-    """Run one command on QEMU's monitor; raises OSError or ValueError when it does not obey."""
+    """Run one command on QEMU's monitor; raises OSError or ValueError if it fails."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(path))

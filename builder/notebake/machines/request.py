@@ -1,4 +1,4 @@
-"""What a caller asks of a launch."""
+"""The request of a caller for a launch."""
 
 from __future__ import annotations
 

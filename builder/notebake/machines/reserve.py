@@ -1,4 +1,4 @@
-"""Reserves what is unique on this host for a new machine: its name, with a folder and an ssh key."""
+"""Reserve what is unique on this host for a new machine: its name, with a folder and an ssh key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OWNER = "owner"  # the process of the launch at work in a folder that has no re
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A machine to be: its name, its folder, the public key line for its seed's user."""
+    """A reserved machine: its name, its folder, the public key line for its seed's user."""
 
     name: str
     folder: Path
@@ -60,14 +60,14 @@ def prepare(target: str, name: str | None = None) -> Prepared:
 
 
 def discard(name: str) -> None:
-    """Take back a `prepare` that no `launch` followed; silent when there is nothing or a machine."""
+    """Undo a `prepare` that no `launch` followed; do nothing if there is a machine or no folder."""
     folder = record.folder(name)
     if not (folder / record.RECORD).exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def lock() -> FileLock:
-    """One launch at a time chooses names, ports and subnets."""
+    """Return the lock: one launch at a time chooses names, ports and networks."""
     state = paths.state_folder()
     try:
         (state / "machines").mkdir(parents=True, exist_ok=True, mode=0o700)

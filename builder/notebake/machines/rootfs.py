@@ -1,4 +1,4 @@
-"""Unpack a machine's root file system: from a tar, a prepared folder, or a golden qcow2 image."""
+"""Unpack a machine's root filesystem: from a tar, a prepared folder, or a golden qcow2 image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from notebake.errors import CommandFailed, MissingTool, SpecError
 _SECONDS = 900
 _ROOT_TYPES = (
     "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",  # x86-64 root, Discoverable Partitions Specification
-    "0FC63DAF-8483-4772-8E79-3D69D8477DE4",  # Linux file system data
+    "0FC63DAF-8483-4772-8E79-3D69D8477DE4",  # Linux filesystem data
     "83",  # the same in a DOS partition table
 )
 
@@ -44,7 +44,7 @@ def unpack(source: Path, destination: Path) -> None:
 
 
 def root_from_image(image: Path, destination: Path) -> None:
-    """Make the folder `destination` from the root file system (ext4) of the qcow2 `image`.
+    """Make the folder `destination` from the root filesystem (ext4) of the qcow2 `image`.
 
     A read-only loop mount is used where loop devices work: it keeps everything. Where they do not
     (many containers) debugfs reads the file system: owners, modes and symlinks are kept, file
@@ -80,7 +80,7 @@ def partition(table: bytes, image: Path) -> tuple[int, int]:
 
 @contextmanager
 def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[Path | None]:
-    """Yield `folder` with the file system mounted on it, or None where it cannot be mounted."""
+    """Yield `folder` with the filesystem mounted on it, or None where it cannot be mounted."""
     folder.mkdir()
     # noload: a journal that was not replayed would need a write.
     options = f"ro,noload,loop,offset={offset},sizelimit={size}"

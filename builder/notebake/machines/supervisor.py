@@ -1,4 +1,4 @@
-"""Keeps one nspawn machine running over its reboots; runs as a program of its own, beside notebake.
+"""Keep one nspawn machine running over its reboots; runs as a program of its own, beside notebake.
 
 nspawn that was told to register nowhere does not start a rebooting machine again: it exits with 133
 and leaves that to whoever started it. Run as `python -I supervisor.py [CGROUP ...] -- ARGV ...`, with
@@ -22,7 +22,7 @@ _REBOOT = 133  # systemd-nspawn's EXIT_FORCE_RESTART
 
 
 def _own() -> list[Path]:
-    """The control group that the host's systemd made for us: we run in its scope."""
+    """Return the control group that the host's systemd made for us: we run in its scope."""
     lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
     return [Path("/sys/fs/cgroup") / line[4:] for line in lines if line.startswith("0::/")]
 
@@ -34,7 +34,7 @@ def _enter(groups: list[Path], name: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the machine until it ends other than by a reboot; its exit code."""
+    """Run the machine until it ends other than by a reboot; return its exit code."""
     split = arguments.index("--")
     groups, argv = [Path(each) for each in arguments[:split]] or _own(), arguments[split + 1 :]
     child: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""Watches a started machine until its notebook answers over the certificate its console named.
+"""Wait until a started machine's notebook answers with the certificate that its console named.
 
 Nothing is trusted at first sight: the served certificate must be the one whose SHA-256 stands on the
 console, which only this host can read.
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class NotYet(Exception):
-    """The reason why the machine is not so far; shown when the time is over."""
+    """The reason why the machine is not ready yet; shown at the timeout."""
 
 
 class Watch:
@@ -64,7 +64,7 @@ class Watch:
         self._end = time.monotonic() + limit
 
     def run(self) -> Machine:
-        """Go through all stages; returns the machine with its fingerprint, saved. Raises NotReady."""
+        """Go through all stages; return the machine with its fingerprint, saved. Raises NotReady."""
         self.wait_for_sshd()
         self._deliver()
         with self._steps.step("certificate made"):
@@ -74,7 +74,7 @@ class Watch:
         return save(dataclasses.replace(self.machine, fingerprint=fingerprint))
 
     def wait_for_sshd(self) -> None:
-        """Wait until somebody can log in. Raises NotReady."""
+        """Wait until a user can log in. Raises NotReady."""
         with self._steps.step("sshd answers"):
             self.poll("sshd does not answer", self._sshd)
             self.up = True
@@ -114,7 +114,7 @@ class Watch:
             self._steps.note(f"the machine reports: {failure}; it will retry")
 
     def _deliver(self) -> None:
-        """Hand the secrets of the request over ssh to root's files, 0600: they are in no seed and no image."""
+        """Copy the request's secrets over ssh to root's files (0600): they are in no seed and no image."""
         for path, data in self._secrets.items():
             with self._steps.step(f"copy {PurePosixPath(path).name} over ssh"):
                 install = ["sudo", "-n", "install", "-D", "-m", "600", "/dev/stdin", path]

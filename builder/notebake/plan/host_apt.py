@@ -10,9 +10,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class HostApt:
-    """What the host uses: `archive` and `security` are URLs; None: nothing that a machine could use.
+    """What the host uses: `archive` and `security` are URLs; None if a machine can use none.
 
-    `note`: why there is no archive, for people.
+    `note`: a message on why there is no archive.
     """
 
     archive: str | None = None

@@ -30,8 +30,8 @@ class Sources:
     """Resolved package sources. `ca_certificates`: PEM texts, one certificate each, in order.
 
     `apt` is the mirror, `apt_lines` the whole sources.list. None, empty or `zypper` None: what the release
-    itself has configured. `proxy`: http_proxy, https_proxy, no_proxy as programs read them, or empty. `notes`:
-    what of the host is not taken and why, for people.
+    itself has configured. `proxy`: http_proxy, https_proxy, no_proxy as programs read them, or empty.
+    `notes`: messages on what of the host is not used and why.
     """
 
     apt: str | None
@@ -71,7 +71,7 @@ def _without_secret(url: str, field: str) -> str:
 
 @cache
 def _pip_index() -> str:
-    """What pip is configured with; asked once, as it takes pip half a second."""
+    """Return the index that pip is configured with; cached, because pip takes half a second."""
     asked = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"],
         capture_output=True,
@@ -185,9 +185,9 @@ def _variable(name: str) -> str:
 
 
 def resolve(mirrors: Mirrors | str, folder: Path, facts: Apt | None = None) -> Sources:
-    """Sources for a spec in `folder`, on a target with the apt archive `facts`.
+    """Return the sources for a spec in `folder`, on a target with the apt archive `facts`.
 
     Reads files, and for "host" the host's configuration. Raises SpecError for a missing or broken CA
-    file, or a mirror URL that carries a password.
+    file, or a mirror URL that contains a password.
     """
     return _named(mirrors, folder, facts) if isinstance(mirrors, Mirrors) else _host(facts)

@@ -181,8 +181,8 @@ class Mirrors(StrictModel):
     def _proxy(cls, value: str | None) -> str | None:
         if value is not None and "@" in value:
             raise ValueError(
-                "a user or password in it would be rendered in plain text: let the proxy know the machines by their "
-                "addresses, or name a proxy of your own network that logs in for them"
+                "a user or password in it would be rendered in plain text: let the proxy know the machines "
+                "by their addresses, or name a proxy of your own network that logs in for them"
             )
         if value is not None and not PROXY.fullmatch(value):
             raise ValueError("not the URL of a proxy, as in http://proxy.example:3128")

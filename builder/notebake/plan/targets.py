@@ -44,8 +44,9 @@ class Python(StrictModel):
 class Apt(StrictModel):
     """The package archive of a Debian or Ubuntu release.
 
-    `distribution`: its ID in os-release. `security`: where its security suite is, if not on each mirror of the
-    archive. `keyring`: the file on the machine (and on a host that makes its base) with the archive's keys.
+    `distribution`: its ID in os-release. `security`: where its security suite is, if not on each mirror of
+    the archive. `keyring`: the file with the archive's keys, on the machine and on a host that makes its
+    base.
     """
 
     distribution: str = Field(pattern=r"^[a-z]+$")

@@ -1,4 +1,4 @@
-"""The provisioning files that turn a plain system into a notebook machine, by user-data and by Packer alike."""
+"""The provisioning files that turn a base image into a notebook machine, for user-data and for Packer."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from notebake.plan.plan import Plan
 
 
 def cloud_settings(plan: Plan) -> dict[str, Any]:
-    """Return the cloud-config keys for user-data and for clones of an image: set-up writes the package sources."""
+    """Return the cloud-config keys for user-data and clones: provisioning writes the package sources."""
     return {"apt": {"preserve_sources_list": True}} if plan.sources.apt_lines else {}
 
 

@@ -33,8 +33,8 @@ def packer_files(
 ) -> tuple[RenderedFile, ...]:
     """Return the Packer template, its scripts and the payload's archive, without values of this host.
 
-    `sources`: the Packer builders to bake with, of those that the target's template knows. The plugins that they
-    are in stand in a folder of their own, because Packer 1.6 refuses to read that.
+    `sources`: the Packer builders to bake with, of those that the target's template knows. The blocks
+    that require their plugins are in a separate folder, because Packer 1.6 refuses to read them.
     """
     if plan.target.is_windows:
         return (*windows_packer.packer_files(plan, payload, sources), *_plugins(sources))

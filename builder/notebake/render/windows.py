@@ -38,7 +38,7 @@ _AZURE_COMMAND = (
 
 
 def script(payload: Payload) -> str:
-    """Return the first boot's script with the payload in it; ASCII, which PowerShell 5.1 reads alike everywhere."""
+    """Return the first boot's script with the payload; ASCII, which PowerShell 5.1 reads alike everywhere."""
     text = (paths.data_folder("cloud-init") / "windows" / FIRST_BOOT).read_text("ascii")
     archive = base64.b64encode(payload.archive()).decode()
     return f"$Archive = '{archive}'\n" + without_comments(text, python=False)

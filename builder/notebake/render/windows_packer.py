@@ -64,8 +64,8 @@ def variables(plan: Plan) -> dict[str, str]:
 def packer_files(plan: Plan, payload: Payload, sources: Sequence[str]) -> tuple[RenderedFile, ...]:
     """Return the Packer template with these of SOURCES, its scripts and the payload's archive.
 
-    Packer from 1.10 refuses a template with a source whose plugin it does not have. The answer file has no password
-    here: `notebake bake` makes one for each bake.
+    Packer from 1.10 refuses a template with a source whose plugin it does not have. The answer file has no
+    password here: `notebake bake` makes one for each bake.
     """
     found = _shared()
     for name in set(SOURCES) - set(sources):

@@ -9,14 +9,17 @@ from notebake.errors import CheckFailed, NotReady
 from notebake.probe.context import Context
 
 _REFRESH = 180.0
-# By default apt takes a source that cannot be reached for a warning.
+# By default apt only warns about a source that it cannot reach.
 _APT = ("apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "update")
 _ZYPPER = ("zypper", "--non-interactive", "refresh")
 _ZYPPER_LOCKED = 7
 
 
 def run(context: Context) -> str:
-    """Return the sources. Raises CheckFailed, with what the package manager printed, or without a security source."""
+    """Return the sources.
+
+    Raises CheckFailed with the package manager's output, or if no source has security updates.
+    """
     family = context.output("sh", "-c", '. /etc/os-release; echo "$ID" "$ID_LIKE"')
     if "suse" in family:
         _refresh(context, _ZYPPER)
@@ -34,7 +37,7 @@ def run(context: Context) -> str:
 
 
 def _refresh(context: Context, argv: tuple[str, ...]) -> None:
-    """Refresh; another program that has the lock is waited for. Raises CheckFailed, NotReady."""
+    """Refresh, after waiting for another program that holds the lock. Raises CheckFailed, NotReady."""
 
     def attempt() -> None:
         done = context.command("sudo", "-n", *argv, seconds=_REFRESH)
