@@ -154,18 +154,18 @@ def test_a_reused_pid_is_neither_alive_nor_signalled() -> None:
 def test_chosen_ports_differ_and_a_used_port_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         used = holder.getsockname()[1]
-        chosen = ports.choose(wanted=None, endpoint=used, more=2, kept={})
+        chosen = ports.choose(requested=None, endpoint=used, more=2, kept={})
         assert len({used, *chosen}) == 4
         with pytest.raises(SpecError, match=f"port {used}: already used"):
-            ports.choose(wanted=used, endpoint=443, more=0, kept={})
-    assert ports.choose(wanted=used, endpoint=443, more=0, kept={}) == (used,)
+            ports.choose(requested=used, endpoint=443, more=0, kept={})
+    assert ports.choose(requested=used, endpoint=443, more=0, kept={}) == (used,)
 
 
 def test_the_port_of_a_stopped_machine_is_not_given_away() -> None:
-    (free,) = ports.choose(wanted=None, endpoint=0, more=0, kept={})
-    assert free not in ports.choose(wanted=None, endpoint=free, more=2, kept={free: "one"})
+    (free,) = ports.choose(requested=None, endpoint=0, more=0, kept={})
+    assert free not in ports.choose(requested=None, endpoint=free, more=2, kept={free: "one"})
     with pytest.raises(SpecError, match=f"port {free}: belongs to the machine one") as caught:
-        ports.choose(wanted=free, endpoint=443, more=0, kept={free: "one"})
+        ports.choose(requested=free, endpoint=443, more=0, kept={free: "one"})
     assert "notebake delete one" in str(caught.value.hint)
 
 

@@ -39,22 +39,22 @@ def check(port: int) -> None:
         ) from None
 
 
-def choose(*, wanted: int | None, endpoint: int, more: int, kept: Mapping[int, str]) -> tuple[int, ...]:
+def choose(*, requested: int | None, endpoint: int, more: int, kept: Mapping[int, str]) -> tuple[int, ...]:
     """Return the public port, then `more` free ports, all different, on 127.0.0.1.
 
-    The public port is `wanted` when given, else `endpoint` when it can be had, else any free one. `kept`:
-    port -> the machine, maybe a stopped one, that it belongs to. Raises SpecError naming a `wanted` port.
+    The public port is `requested` when given, else `endpoint` when it can be had, else any free one. `kept`:
+    port -> the machine, maybe a stopped one, that it belongs to. Raises SpecError naming a `requested` port.
     """
-    if wanted is not None and wanted in kept:
+    if requested is not None and requested in kept:
         raise SpecError(
-            f"port {wanted}: belongs to the machine {kept[wanted]}",
-            f"use another port, or delete that machine: notebake delete {kept[wanted]}",
+            f"port {requested}: belongs to the machine {kept[requested]}",
+            f"use another port, or delete that machine: notebake delete {kept[requested]}",
         )
-    if wanted is not None:
-        check(wanted)
+    if requested is not None:
+        check(requested)
     chosen: list[int] = []
     with ExitStack() as held:
-        first = endpoint if wanted is None else wanted
+        first = endpoint if requested is None else requested
         if first not in kept:
             with suppress(OSError):
                 held.enter_context(_bind(first))

@@ -41,7 +41,7 @@ def start(request: Request, folder: Path) -> Machine:
         )
     kept = {port: each.name for each in every() for port in _ports(each)}
     public, ssh, canary = ports.choose(
-        wanted=request.public_port, endpoint=request.endpoint_port, more=2, kept=kept
+        requested=request.public_port, endpoint=request.endpoint_port, more=2, kept=kept
     )
     machine = request.machine(folder, host=ports.LOOPBACK, public=public, ssh=ssh, canary=canary)
     chosen = accelerator.choose(request.accel)
