@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.certificates import NOW
 
 from notebake import paths
@@ -18,6 +19,10 @@ from notebake.plan.plan import Plan
 
 # The programs in cloud-init/ run on machines and are not part of the package. Tests import them too.
 sys.path[:0] = [str(paths.data_folder("cloud-init") / name) for name in ("linux", "shared")]
+
+# No test is timed: a busy host is not a failure.
+settings.register_profile("notebake", deadline=None)
+settings.load_profile("notebake")
 
 # The password is "correct horse", hashed with a salt of zeros.
 HASH = (

@@ -13,7 +13,7 @@ from pathlib import Path
 import pycdlib
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.certificates import NOW
 from tests.rendering import user_data
@@ -176,7 +176,6 @@ def test_any_string_is_data_in_yaml(text: str) -> None:
     assert yaml.safe_load(f"# {comment}\nk: 1\n") == {"k": 1}
 
 
-@settings(deadline=None)  # the first example loads templates
 @given(folder=HOSTILE, endpoint=HOSTILE, notebook=HOSTILE)
 def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: str) -> None:
     """Fields are only in YAML and in JSON, in no unit and no script."""

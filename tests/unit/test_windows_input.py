@@ -16,7 +16,7 @@ from typing import Any
 
 import pycdlib
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.certificates import NOW
 from tests.conftest import Run
@@ -188,7 +188,6 @@ HOSTILE = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(folder=HOSTILE, endpoint=HOSTILE, notebook=HOSTILE)
 def test_hostile_fields_stay_data_in_powershell_and_json(folder: str, endpoint: str, notebook: str) -> None:
     """Fields are only in the archive, which is base64 in quotes; the rest of the script never changes."""
