@@ -13,7 +13,7 @@ from notebake import process
 from notebake.provision import files
 from notebake.render import nocloud, output
 
-HELP = Benchmark(name="help", what='`notebake --help` / `python -c "import click"`', target=2.0)
+HELP = Benchmark(name="help", what='`notebake --help` / `python -c "import click"`', target=1.2)
 RENDER = Benchmark(name="render", what="user-data for 1,000 machines", target=2.0, unit=" s")
 
 PAIRS = 15

@@ -6,7 +6,6 @@ It imports a command only to call it or to show its help, so that `notebake --he
 from __future__ import annotations
 
 import importlib
-import inspect
 import signal
 import sys
 from types import FrameType
@@ -14,7 +13,6 @@ from typing import Any, NoReturn
 
 import click
 
-from notebake.cli import options
 from notebake.errors import NotebakeError
 
 # Section of the help -> command -> summary. A command's docstring continues its summary.
@@ -65,6 +63,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUMMARIES:
             return None
+        import inspect  # slow: only for a command, not for the list of them
+
         command = importlib.import_module(f"notebake.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         details = inspect.cleandoc(command.callback.__doc__ or "")
@@ -99,6 +99,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _fail(message: str, hint: str | None, exit_code: int) -> NoReturn:
+    from notebake.cli import options  # the help needs none of what it imports
+
     options.show_error(message, hint)
     sys.exit(exit_code)
 
