@@ -27,6 +27,7 @@ from notebake.plan.plan import Plan
 from notebake.probe import launched
 from notebake.probe import run as probe_run
 from notebake.probe.report import Report
+from notebake.probe.subject import Subject
 from notebake.progress import Steps
 
 # The host's mirrors: on a network that has its own, the machines need them too.
@@ -108,19 +109,21 @@ def start(
             lifecycle.delete(name)
 
 
+def subject_of(machine: Machine) -> Subject:
+    """Return a launched machine as the probe's subject, with the password of these tests."""
+    return launched.subject(
+        machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None,
+        timeout_scale=1.0 if machine.platform == "nspawn" else 3.0,
+        ask=lambda: pytest.fail("asked for a password"),
+    )  # fmt: skip
+
+
 @pytest.fixture
 def look(steps: Steps) -> Callable[..., Report]:
     """Return a function that probes a launched machine with its password."""
 
     def run(machine: Machine, *checks: str, **changes: Any) -> Report:
-        subject = replace(
-            launched.subject(
-                machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None,
-                timeout_scale=1.0 if machine.platform == "nspawn" else 3.0,
-                ask=lambda: pytest.fail("asked for a password"),
-            ),
-            **changes,
-        )  # fmt: skip
+        subject = replace(subject_of(machine), **changes)
         return probe_run.run(subject, started=datetime.now(UTC), checks=checks or None, steps=steps)
 
     return run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import tenacity
-from tests.e2e.conftest import HASH, PASSWORD
+from tests.e2e.conftest import HASH, subject_of
 from tests.e2e.families import launch_one, root_shell, stopped_afterwards
 from tests.e2e.shapes.package_server import ADDRESS, PackageServer
 
@@ -17,7 +17,6 @@ from notebake import launch, process
 from notebake.machines.machine import Machine
 from notebake.plan import mirrors, plan, spec, targets
 from notebake.plan.plan import Plan
-from notebake.probe import launched
 from notebake.probe.context import Context
 from notebake.probe.kernel import Outcome
 from notebake.probe.report import Report
@@ -78,15 +77,7 @@ def test_a_machine_behind_a_proxy_alone_comes_up(
 
 def in_a_kernel(machine: Machine, code: str) -> Outcome:
     """Run `code` in a new kernel of the machine."""
-    subject = launched.subject(
-        machine.name,
-        password=PASSWORD,
-        token=None,
-        fingerprint=None,
-        profile=None,
-        timeout_scale=1.0,
-        ask=str,
-    )
+    subject = subject_of(machine)
     context = Context(subject=subject, now=datetime.now(UTC))
     try:
         return context.kernel().execute(code, seconds=120)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tenacity
-from tests.e2e.conftest import PASSWORD
+from tests.e2e.conftest import subject_of
 
 from notebake import launch
 from notebake.errors import CheckFailed
@@ -17,7 +17,7 @@ from notebake.machines import console, lifecycle, qemu, wait
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.plan.plan import Plan
-from notebake.probe import browser, launched, run
+from notebake.probe import browser, run
 from notebake.probe.context import Context
 from notebake.probe.kernel import Kernel
 from notebake.probe.report import Report
@@ -28,15 +28,7 @@ def test_the_golden_image_passes_the_probe_and_plots_in_a_browser(
     start: Callable[..., Machine], look: Callable[..., Report], steps: Steps, tmp_path: Path
 ) -> None:
     machine = start("qemu", golden=True)
-    subject = launched.subject(
-        machine.name,
-        password=PASSWORD,
-        token=None,
-        fingerprint=None,
-        profile=None,
-        timeout_scale=3.0,
-        ask=str,
-    )
+    subject = subject_of(machine)
     results = browser.visit(subject, screenshots=tmp_path / "pictures", timeout_s=900, steps=steps)
     statuses = [(result.name, result.status) for result in results]
     assert statuses == [(name, "passed") for name in browser.NAMES]
@@ -85,15 +77,7 @@ def test_user_data_only_in_1_gib_survives_a_power_cut(
 
 def check_out_of_memory(machine: Machine) -> None:
     """Check that a kernel which is killed for memory affects neither other kernels nor the server."""
-    subject = launched.subject(
-        machine.name,
-        password=PASSWORD,
-        token=None,
-        fingerprint=None,
-        profile=None,
-        timeout_scale=3.0,
-        ask=str,
-    )
+    subject = subject_of(machine)
     session = Context(subject=subject, now=datetime.now(UTC)).session()
     small, large = (Kernel.start(session, "nbserver", seconds=600) for _ in range(2))
     assert small.execute("kept = 42", seconds=600).error is None
