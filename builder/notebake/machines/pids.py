@@ -23,11 +23,12 @@ class Process:
     boot: str | None = None
 
     def alive(self) -> bool:
-        """Return whether just this process still runs (a zombie does not)."""
-        state, started = _look(self.pid)
+        """Return whether just this process still runs; a zombie whose threads have all ended does not."""
+        state, started, threads = _look(self.pid)
         if started != self.started or self.boot not in (None, _boot()):
             return False
-        if state in "ZXx":
+        # A killed QEMU's first thread may end before the others, which still hold its sockets and disk.
+        if state in "ZXx" and threads <= 1:
             # Started by this very process: it stays a zombie until someone asks for its exit code.
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, os.WNOHANG)
@@ -69,7 +70,7 @@ class Process:
 
 def identify(pid: int) -> Process | None:
     """Return the process with this pid, or None; a program that has just ended is still one."""
-    _, started = _look(pid)
+    _, started, _ = _look(pid)
     return None if started is None else Process(pid=pid, started=started, boot=_boot())
 
 
@@ -77,12 +78,12 @@ def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def _look(pid: int) -> tuple[str, int | None]:
-    """(state letter, start time) of a pid; ("", None) when there is none."""
+def _look(pid: int) -> tuple[str, int | None, int]:
+    """(state letter, start time, number of threads) of a pid; ("", None, 0) when there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "", None
+        return "", None, 0
     # The program's name (field 2) may hold spaces and brackets: count from the last bracket.
     fields = text.rpartition(")")[2].split()
-    return fields[0], int(fields[19])
+    return fields[0], int(fields[19]), int(fields[17])
