@@ -16,7 +16,7 @@ from environment import environment, fonts, remove_unused, warm
 from jupyter_files import profile
 from machine import run, say, write
 from paths import GUEST, HOME, STATE
-from system import cloud, firewall, labels, programs, sources, trust, user
+from system import firewall, labels, programs, sources, trust, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
@@ -58,6 +58,8 @@ def main():
         warm(config)
         return
     steps = {
+        # Until set-up is done: updates would hold the package manager's lock.
+        "timers": lambda: run("systemctl", "stop", *config["timers"]) if config["timers"] else None,
         "trust": lambda: trust(config),
         "sources": lambda: sources(config),
         "programs": lambda: programs(config),
@@ -66,7 +68,6 @@ def main():
         "environment": lambda: environment(config, bake),
         "profile": lambda: profile(config),
         "fonts": lambda: fonts(config) if bake else None,
-        "cloud": lambda: cloud(config),
         "labels": lambda: labels(config),
         "services": lambda: services(config, bake),
     }
@@ -81,7 +82,7 @@ def main():
     os.sync()
     write(DONE, digest())
     if not bake:
-        run("systemctl", "start", "--no-block", *unit_names())
+        run("systemctl", "start", "--no-block", *unit_names(), *config["timers"])
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.conftest import Run
 from tests.e2e import families
 from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_afterwards
 from tests.e2e.stages import Stages
@@ -35,13 +37,16 @@ VARIANT = {
 
 @pytest.mark.parametrize("closed", [False, True], ids=["online", "air-gapped"])
 def test_a_machine_with_user_data_only_passes_the_probe(
-    closed: bool, family: Family, look: Callable[..., Report], stages: Stages
+    closed: bool, family: Family, look: Callable[..., Report], stages: Stages, run: Run
 ) -> None:
-    machine = launch_one(family.by_user_data(family.plan(closed=closed)), family.steps, closed=closed)
+    plan = family.plan(closed=closed, more='[updates]\nreboot = "04:00"')
+    machine = launch_one(family.by_user_data(plan), family.steps, closed=closed)
     with stopped_afterwards(machine):
         stages.note(f"{family.name}, user-data only, {'air-gapped' if closed else 'online'}", machine)
         check_probe(machine, look)
         check_family(family, machine)
+        if closed:
+            check_updates(family, machine, look, run)
 
 
 def test_two_clones_of_a_sealed_image_share_nothing(
@@ -103,6 +108,47 @@ def check_family(family: Family, machine: Machine) -> None:
         assert snapd == "enabled\nactive\n"
     else:
         assert "firewalld" in root_shell(machine, "rpm -qa")
+
+
+UPDATE = {
+    "ubuntu-shape": "systemctl start apt-daily.service apt-daily-upgrade.service",
+    "opensuse-shape": "systemctl start notebake-updates.service",
+}
+# Builds that are newer for security, and those that are newer for another reason.
+VERSIONS = {
+    "ubuntu-shape": "dpkg-query --show --showformat '${Package} ${Version}\\n' libexpat1 netbase",
+    "opensuse-shape": "rpm --query --queryformat '%{NAME} %{RELEASE}\\n' shape-release shape-base",
+}
+WAITS = {"ubuntu-shape": "notebook.service, .* old libexpat.so.1", "opensuse-shape": "reboot this machine"}
+PID = "systemctl show --property MainPID --value notebake-notebook"
+
+
+def check_updates(family: Family, machine: Machine, look: Callable[..., Report], run: Run) -> None:
+    """Check that security updates alone are installed, that the server keeps running, and that all say so."""
+    if family.name == "ubuntu-shape":
+        root_shell(machine, "apt-get -q update; apt-get -qy install needrestart")
+    timers = root_shell(machine, "systemctl list-timers --all --no-legend")
+    names = {"ubuntu-shape": "apt-daily-upgrade.timer", "opensuse-shape": "notebake-updates.timer"}
+    assert re.search(r" 04:00:00 .* notebake-reboot.timer", timers), timers
+    assert names[family.name] in timers, timers
+    before = root_shell(machine, PID)
+    root_shell(machine, UPDATE[family.name])
+    security, other = root_shell(machine, VERSIONS[family.name]).splitlines()
+    assert security.endswith(("+shape1", " 2")), security
+    assert not other.endswith(("+shape1", " 2")), other
+    assert root_shell(machine, PID) == before, "the server was restarted under its kernels"
+    waits = f"notebake: restart needed: .*{WAITS[family.name]}"
+    assert re.search(waits, root_shell(machine, "journalctl --unit notebake-notebook --output cat"))
+    assert re.search(waits, root_shell(machine, "bash --login -c true"))
+    (result,) = look(machine, "restart", password=None, token=lifecycle.token(machine)).results
+    assert result.status == "failed" and re.search(WAITS[family.name], result.detail)
+    assert "running, restart needed" in run("ps", machine.name)[1]
+    (row,) = json.loads(run("ps", machine.name, "--json")[1])
+    assert re.search(WAITS[family.name], row["restart_needed"])
+    if family.name == "ubuntu-shape":
+        root_shell(machine, "systemctl restart notebake-notebook")
+        assert root_shell(machine, "bash --login -c true") == ""
+        assert "restart needed" not in run("ps", machine.name)[1]
 
 
 def check_inventory(golden: Sealed) -> None:

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from notebake.errors import SpecError
+from notebake.plan.spec_image import Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
 from notebake.validation import StrictModel
@@ -55,6 +56,7 @@ class Spec(StrictModel):
     notebook: Notebook = Notebook()
     certificate: Certificate = Certificate()
     endpoint: Endpoint = Endpoint()
+    updates: Updates = Updates()
     windows: Windows = Windows()
 
     @field_validator("packages")
