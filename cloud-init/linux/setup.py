@@ -47,7 +47,17 @@ def services(config, bake):
     remove_unused()
 
 
+def own(config, when):
+    """Return the steps of the spec's own software to do `when`."""
+    if not config["own"]:
+        return {}
+    from own import steps
+
+    return steps(config, when)
+
+
 def main():
+    os.umask(0o022)  # of a first boot; Packer's log-in may have another
     bake = "--bake" in sys.argv[1:]
     config = json.loads((GUEST / "config.json").read_text())
     os.environ.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -62,12 +72,15 @@ def main():
         "timers": lambda: run("systemctl", "stop", *config["timers"]) if config["timers"] else None,
         "trust": lambda: trust(config),
         "sources": lambda: sources(config),
+        **own(config, "first"),
         "programs": lambda: programs(config),
         "firewall": lambda: firewall(config),
         "user": lambda: user(config),
+        **own(config, "before"),
         "environment": lambda: environment(config, bake),
         "profile": lambda: profile(config),
         "fonts": lambda: fonts(config) if bake else None,
+        **own(config, "after"),
         "labels": lambda: labels(config),
         "services": lambda: services(config, bake),
     }

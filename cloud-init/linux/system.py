@@ -25,9 +25,10 @@ def sources(config):
 
 
 def programs(config):
-    """Install the distribution packages of missing programs; do nothing if all are present."""
+    """Install the distribution packages of missing programs, and those of the spec; if none, do nothing."""
     needed = config["programs"].items()
     missing = sorted({package for program, package in needed if not shutil.which(program)})
+    missing += config["os_packages"]
     if not missing:
         return
     if config["family"] == "apt":

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from notebake.errors import SpecError
-from notebake.plan.spec_image import Updates
+from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
 from notebake.validation import StrictModel
@@ -25,6 +25,9 @@ DEFAULT_PACKAGES = ("notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "ma
 
 # Names that useradd accepts on Debian, openSUSE and Ubuntu (shadow's NAME_REGEX).
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+
+# pydantic's messages that are not in TOML's words.
+_TEXTS = {"extra_forbidden": "unknown key", "model_type": "must be a table", "tuple_type": "must be a list"}
 
 
 class Windows(StrictModel):
@@ -56,6 +59,7 @@ class Spec(StrictModel):
     notebook: Notebook = Notebook()
     certificate: Certificate = Certificate()
     endpoint: Endpoint = Endpoint()
+    image: Image = Image()
     updates: Updates = Updates()
     windows: Windows = Windows()
 
@@ -110,10 +114,8 @@ def _problem(error: ValidationError) -> str:
         # pydantic reports every branch of a union and puts its name into the path: not in the user's file.
         if detail["type"] == "literal_error" and detail["loc"][-1] == "literal['host']":
             continue
-        where = ".".join(str(part) for part in detail["loc"] if part != "Mirrors")
-        text = {"extra_forbidden": "unknown key", "model_type": "must be a table"}.get(
-            detail["type"], detail["msg"].removeprefix("Value error, ")
-        )
+        where = ".".join(str(part) for part in detail["loc"] if part not in ("Mirrors", "list", "table"))
+        text = _TEXTS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
         if detail["type"] == "model_type" and "Mirrors" in detail["loc"]:
             text = 'must be a table of URLs, or "host"'
         problems.append(f"{where or 'spec'}: {text}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
-from notebake.provision import linux, settings, updates, windows
+from notebake.provision import linux, own, settings, updates, windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
@@ -71,6 +71,8 @@ def config(plan: Plan) -> dict[str, Any]:
         "proxy": dict(plan.sources.proxy),
         "proxy_for_users": not isinstance(spec.mirrors, str) and spec.mirrors.proxy_for_users,
         "timers": updates.timers(plan),
+        "os_packages": list(spec.image.packages_for(target.family)),
+        "own": own.config(plan),
         "uv": {"file": plan.lock.uv_file, "sha256": plan.lock.uv_sha256},
     }
 
@@ -119,4 +121,5 @@ def build(plan: Plan) -> Payload:
     if not plan.target.is_windows:
         made = settings.files(plan, linux.cloud(plan))
         found.update({path: text.encode() for path, text in made.items()})
+        found.update(own.files(plan))
     return Payload(files=tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found)))
