@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tenacity
 from tests.conftest import Run
 from tests.e2e import families
 from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_afterwards
@@ -161,10 +162,24 @@ def check_updates(family: Family, machine: Machine, look: Callable[..., Report],
     assert "running, restart needed" in run("ps", machine.name)[1]
     (row,) = json.loads(run("ps", machine.name, "--json")[1])
     assert re.search(WAITS[family.name], row["restart_needed"])
+    boot = "cat /proc/sys/kernel/random/boot_id"
+    first = root_shell(machine, boot)
     if family.name == "ubuntu-shape":
         root_shell(machine, "systemctl restart notebake-notebook")
         assert root_shell(machine, "bash --login -c true") == ""
-        assert "restart needed" not in run("ps", machine.name)[1]
+        # At the time for reboots, nothing waits.
+        root_shell(machine, "systemctl start notebake-reboot")
+        assert root_shell(machine, "systemctl show --property Result --value notebake-reboot") == (
+            "exec-condition\n"
+        )
+        assert root_shell(machine, boot) == first
+    else:
+        root_shell(machine, "systemctl start --no-block notebake-reboot", check=False)
+        tenacity.Retrying(
+            wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(families.LIMIT),
+            retry=tenacity.retry_if_not_result(lambda now: len(now) == len(first) and now != first),
+        )(root_shell, machine, boot, check=False)  # fmt: skip
+    assert "restart needed" not in run("ps", machine.name)[1]
 
 
 def check_inventory(golden: Sealed) -> None:
