@@ -136,22 +136,33 @@ def _text(text: str) -> str:
 def fields(schema: Mapping[str, Any]) -> str:
     """Return the page of the fields of notebake.toml, from its JSON schema. Raises Undocumented."""
     lines = ["# notebake.toml", "", "Every field is optional. Paths are relative to the file's folder.", ""]
-    tables = []
+    tables: list[str] = []
     rows: list[str] = []
     for name, field in schema["properties"].items():
-        if "$ref" in field and "description" not in field:
-            tables.append((name, _model(schema, field["$ref"])))
+        if "$ref" not in field or "description" in field:
+            rows += _field(name, field, schema)
+        tables += _tables(name, field, schema)
+    return "\n".join([*lines, "## Top level", "", *rows, *tables])
+
+
+def _tables(name: str, field: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Return the sections of the tables that a field may hold, and of those within them."""
+    lines: list[str] = []
+    for kind in (field, *field.get("anyOf", ()), *field.get("oneOf", ())):
+        reference = kind.get("$ref") or kind.get("items", {}).get("$ref")
+        if reference is None:
             continue
-        rows += _field(name, field, schema)
-        tables += [(name, _model(schema, kind["$ref"])) for kind in field.get("anyOf", ()) if "$ref" in kind]
-    lines += ["## Top level", "", *rows]
-    for name, model in tables:
+        model = _model(schema, reference)
         if not model.get("description"):
             raise Undocumented(f"notebake.toml: [{name}]: no description")
-        lines += [f"## `[{name}]`", "", model["description"], ""]
-        for field_name, field in model["properties"].items():
-            lines += _field(field_name, field, schema, table=name)
-    return "\n".join(lines)
+        title = f"[{name}]" if "$ref" in kind else f"[[{name}]]"
+        lines += [f"## `{title}`", "", model["description"], ""]
+        inner: list[str] = []
+        for field_name, each in model["properties"].items():
+            lines += _field(field_name, each, schema, table=name)
+            inner += _tables(f"{name}.{field_name}", each, schema)
+        lines += inner
+    return lines
 
 
 def _model(schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
@@ -174,8 +185,8 @@ def _kinds(field: Mapping[str, Any]) -> Iterator[str]:
     """Yield the types of a field in words, without null: it only means that the field is optional."""
     if "$ref" in field:
         yield "table"
-    elif "anyOf" in field:
-        for kind in field["anyOf"]:
+    elif "anyOf" in field or "oneOf" in field:
+        for kind in field.get("anyOf") or field["oneOf"]:
             yield from _kinds(kind)
     elif "const" in field or "enum" in field:
         yield ", ".join(f"`{json.dumps(value)}`" for value in field.get("enum", [field.get("const")]))

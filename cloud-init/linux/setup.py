@@ -16,7 +16,7 @@ from environment import environment, fonts, remove_unused, warm
 from jupyter_files import profile
 from machine import run, say, write
 from paths import GUEST, HOME, STATE
-from system import cloud, firewall, labels, programs, sources, trust, user
+from system import firewall, labels, programs, sources, trust, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
@@ -47,7 +47,17 @@ def services(config, bake):
     remove_unused()
 
 
+def own(config, when):
+    """Return the steps of the spec's own software to do `when`."""
+    if not config["own"]:
+        return {}
+    from own import steps
+
+    return steps(config, when)
+
+
 def main():
+    os.umask(0o022)  # of a first boot; Packer's log-in may have another
     bake = "--bake" in sys.argv[1:]
     config = json.loads((GUEST / "config.json").read_text())
     os.environ.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -58,15 +68,19 @@ def main():
         warm(config)
         return
     steps = {
+        # Until set-up is done: updates would hold the package manager's lock.
+        "timers": lambda: run("systemctl", "stop", *config["timers"]) if config["timers"] else None,
         "trust": lambda: trust(config),
         "sources": lambda: sources(config),
+        **own(config, "first"),
         "programs": lambda: programs(config),
         "firewall": lambda: firewall(config),
         "user": lambda: user(config),
+        **own(config, "before"),
         "environment": lambda: environment(config, bake),
         "profile": lambda: profile(config),
         "fonts": lambda: fonts(config) if bake else None,
-        "cloud": lambda: cloud(config),
+        **own(config, "after"),
         "labels": lambda: labels(config),
         "services": lambda: services(config, bake),
     }
@@ -81,7 +95,7 @@ def main():
     os.sync()
     write(DONE, digest())
     if not bake:
-        run("systemctl", "start", "--no-block", *unit_names())
+        run("systemctl", "start", "--no-block", *unit_names(), *config["timers"])
 
 
 if __name__ == "__main__":

@@ -118,6 +118,16 @@ function Open-Port {
   $null = New-NetFirewallRule @rule
 }
 
+function Set-UpdatePolicy {
+  $key = 'HKLM:\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate\AU'
+  if (-not (Test-Path -LiteralPath $key)) {
+    $null = New-Item -Path $key -Force
+  }
+  foreach ($item in $config.updates.PSObject.Properties) {
+    $null = New-ItemProperty -LiteralPath $key -Name $item.Name -Value $item.Value -PropertyType DWord -Force
+  }
+}
+
 function Write-Identity {
   $watch = [Diagnostics.Stopwatch]::StartNew()
   while (-not (Test-Path -LiteralPath $readyFile)) {
@@ -148,6 +158,8 @@ try {
     Invoke-Native $python @('-X', 'utf8', "$PSScriptRoot\configure.py", $environment)
     $step = 'firewall'
     Open-Port
+    $step = 'updates'
+    Set-UpdatePolicy
     $null = New-Item -ItemType File -Force -Path $done
   }
   if (-not $Bake) {

@@ -187,7 +187,7 @@ def alternating_family(family_of: Callable[[str], Family], request: pytest.Fixtu
 @pytest.fixture(scope="session")
 def golden(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     """A sealed tree of the family, baked in a closed network, without a password: its clones make tokens."""
-    return families.bake(family, family.plan(), tmp_path_factory.mktemp("golden") / "root")
+    return families.bake(family, family.own_plan(), tmp_path_factory.mktemp("golden") / "root")
 
 
 @pytest.fixture(scope="session")

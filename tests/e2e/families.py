@@ -38,6 +38,36 @@ FIREWALL = {
 }
 
 
+# Own software in every form, and a time for reboots.
+OWN = """\
+[image]
+os_packages = {apt = ["needrestart"], zypper = ["shape-tool"]}
+[[image.files]]
+source = "own.bin"
+path = "/usr/local/share/own/own.bin"
+mode = "0640"
+[[image.files]]
+source = "own.txt"
+path = "/home/azureuser/.config/own/own.txt"
+[[image.run]]
+script = "before.sh"
+when = "before"
+[[image.run]]
+script = "after.py"
+[updates]
+reboot = "04:00"
+"""
+OWN_FILES = {
+    # Larger than one argument of a program may be.
+    "own.bin": b"\0\xff binary\r\n" * 20_000,
+    "own.txt": "à la carte\n".encode(),
+    "before.sh": b"# without a program\ntest ! -e /etc/jupyter\ncat /usr/local/share/own/own.bin >/var/own\n"
+    b"echo before >>/var/own.log\n",
+    "after.py": b"#!/opt/notebake/env/bin/python\nimport numpy\n"
+    b"open('/var/own.log', 'a').write(f'after {numpy.add(1, 1)}\\n')\n",
+}
+
+
 class OnlySsh(wait.Watch):
     """Waits for sshd only: a machine that Packer would provision serves no notebook yet."""
 
@@ -62,6 +92,12 @@ class Family:
     def plan(self, *, closed: bool = True, more: str = "") -> Plan:
         server = self.package_server.url
         return shapes.plan_for(self.name, self.folder, server=server, closed=closed, more=more)
+
+    def own_plan(self) -> Plan:
+        """Return a plan for a closed network with own software."""
+        for name, data in OWN_FILES.items():
+            (self.folder / name).write_bytes(data)
+        return self.plan(more=OWN)
 
     def by_user_data(self, plan: Plan) -> Source:
         return shapes.source(plan, self.made.root, user_data(plan).seed, files.build(plan).digest[:12])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tenacity
+from tests.conftest import Run
 from tests.e2e import families
 from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_afterwards
 from tests.e2e.stages import Stages
@@ -35,13 +39,17 @@ VARIANT = {
 
 @pytest.mark.parametrize("closed", [False, True], ids=["online", "air-gapped"])
 def test_a_machine_with_user_data_only_passes_the_probe(
-    closed: bool, family: Family, look: Callable[..., Report], stages: Stages
+    closed: bool, family: Family, look: Callable[..., Report], stages: Stages, run: Run
 ) -> None:
-    machine = launch_one(family.by_user_data(family.plan(closed=closed)), family.steps, closed=closed)
+    plan = family.own_plan() if closed else family.plan(closed=False)
+    machine = launch_one(family.by_user_data(plan), family.steps, closed=closed)
     with stopped_afterwards(machine):
         stages.note(f"{family.name}, user-data only, {'air-gapped' if closed else 'online'}", machine)
         check_probe(machine, look)
         check_family(family, machine)
+        if closed:
+            check_own_software(family, machine)
+            check_updates(family, machine, look, run)
 
 
 def test_two_clones_of_a_sealed_image_share_nothing(
@@ -58,6 +66,7 @@ def test_two_clones_of_a_sealed_image_share_nothing(
             check_probe(first, look, alone=True)
             for machine in (first, second):
                 check_family(family, machine)
+            check_own_software(family, first)
             assert first.fingerprint != second.fingerprint
             assert lifecycle.token(first) != lifecycle.token(second)
             assert shared(first, second) == []
@@ -105,6 +114,74 @@ def check_family(family: Family, machine: Machine) -> None:
         assert "firewalld" in root_shell(machine, "rpm -qa")
 
 
+def check_own_software(family: Family, machine: Machine) -> None:
+    """Check that packages, files and scripts of the spec are there, and that each script ran once."""
+    files = "/usr/local/share/own/own.bin /home/azureuser/.config/own /home/azureuser/.config/own/own.txt"
+    owners = root_shell(machine, f"stat --format '%U %a' {files}").split("\n")
+    assert owners == ["root 640", "azureuser 755", "azureuser 644", ""]
+    for path, name in (("/var/own", "own.bin"), ("/home/azureuser/.config/own/own.txt", "own.txt")):
+        digest = hashlib.sha256(families.OWN_FILES[name]).hexdigest()
+        assert root_shell(machine, f"sha256sum {path}").split()[0] == digest
+    assert root_shell(machine, "cat /var/own.log") == "before\nafter 2\n"
+    if family.name == "ubuntu-shape":
+        assert root_shell(machine, "command -v needrestart") == "/usr/sbin/needrestart\n"
+    else:
+        assert "shape-tool-16.0-2" in root_shell(machine, "rpm -q shape-tool")
+    timers = root_shell(machine, "systemctl list-timers --all --no-legend")
+    names = {"ubuntu-shape": "apt-daily-upgrade.timer", "opensuse-shape": "notebake-updates.timer"}
+    assert re.search(r" 04:00:00 .* notebake-reboot.timer", timers), timers
+    assert names[family.name] in timers, timers
+
+
+UPDATE = {
+    "ubuntu-shape": "systemctl start apt-daily.service apt-daily-upgrade.service",
+    "opensuse-shape": "systemctl start notebake-updates.service",
+}
+# Builds that are newer for security, and those that are newer for another reason.
+VERSIONS = {
+    "ubuntu-shape": "dpkg-query --show --showformat '${Package} ${Version}\\n' libexpat1 netbase",
+    "opensuse-shape": "rpm --query --queryformat '%{NAME} %{RELEASE}\\n' shape-release shape-base",
+}
+WAITS = {"ubuntu-shape": "notebook.service, .* old libexpat.so.1", "opensuse-shape": "reboot this machine"}
+PID = "systemctl show --property MainPID --value notebake-notebook"
+
+
+def check_updates(family: Family, machine: Machine, look: Callable[..., Report], run: Run) -> None:
+    """Check that security updates alone are installed, that the server keeps running, and that all say so."""
+    before = root_shell(machine, PID)
+    root_shell(machine, UPDATE[family.name])
+    security, other = root_shell(machine, VERSIONS[family.name]).splitlines()
+    assert security.endswith(("+shape1", " 2")), security
+    assert not other.endswith(("+shape1", " 2")), other
+    assert root_shell(machine, PID) == before, "the server was restarted under its kernels"
+    waits = f"notebake: restart needed: .*{WAITS[family.name]}"
+    assert re.search(waits, root_shell(machine, "journalctl --unit notebake-notebook --output cat"))
+    assert re.search(waits, root_shell(machine, "bash --login -c true"))
+    (result,) = look(machine, "restart", password=None, token=lifecycle.token(machine)).results
+    assert result.status == "failed" and re.search(WAITS[family.name], result.detail)
+    assert "running, restart needed" in run("ps", machine.name)[1]
+    (row,) = json.loads(run("ps", machine.name, "--json")[1])
+    assert re.search(WAITS[family.name], row["restart_needed"])
+    boot = "cat /proc/sys/kernel/random/boot_id"
+    first = root_shell(machine, boot)
+    if family.name == "ubuntu-shape":
+        root_shell(machine, "systemctl restart notebake-notebook")
+        assert root_shell(machine, "bash --login -c true") == ""
+        # At the time for reboots, nothing waits.
+        root_shell(machine, "systemctl start notebake-reboot")
+        assert root_shell(machine, "systemctl show --property Result --value notebake-reboot") == (
+            "exec-condition\n"
+        )
+        assert root_shell(machine, boot) == first
+    else:
+        root_shell(machine, "systemctl start --no-block notebake-reboot", check=False)
+        tenacity.Retrying(
+            wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(families.LIMIT),
+            retry=tenacity.retry_if_not_result(lambda now: len(now) == len(first) and now != first),
+        )(root_shell, machine, boot, check=False)  # fmt: skip
+    assert "restart needed" not in run("ps", machine.name)[1]
+
+
 def check_inventory(golden: Sealed) -> None:
     """Check that the software inventory has the family's packages and firewall rules."""
     inventory = golden.software
@@ -135,6 +212,16 @@ def test_a_misspelt_package_is_named(family: Family) -> None:
     spelt = plan.target.model_copy(update={"programs": {"no-such-program": "no-such-pakcage"}})
     reason = failing_launch(family, replace(plan, target=spelt))
     assert re.search("setup failed at programs: .*no-such-pakcage", reason), reason
+
+
+@pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
+def test_a_script_that_fails_is_named(family: Family) -> None:
+    (family.folder / "broken.sh").write_text("#!/bin/bash\necho started\nls /no/such/folder\necho never\n")
+    reason = failing_launch(family, family.plan(more='[[image.run]]\nscript = "broken.sh"\n'))
+    assert re.search("setup failed at run broken.sh: /bin/bash: exit code 2: started .*no/such", reason), (
+        reason
+    )
+    assert "never" not in reason
 
 
 @pytest.mark.parametrize("family", ["ubuntu-shape"], indirect=True)

@@ -28,6 +28,8 @@ FACTS = {
     # notebake-setup is enabled only on machines with user-data: an image is already set up.
     "units": "systemctl list-unit-files --no-legend 'notebake-*' nftables.service"
     " | grep -v setup | tr -s ' '",
+    "timers of updates": "systemctl list-unit-files --no-legend 'apt-daily*' 'unattended-upgrades*'",
+    "updates": "apt-config dump | grep -i -e periodic -e origins -e lock::timeout",
     "firewall": "nft list ruleset",
     "listening": "ss -Hltn | awk '{print $4}' | sort",
     "server config": "cat /etc/jupyter/jupyter_server_config.json",
@@ -61,6 +63,11 @@ def test_user_data_and_golden_image_give_the_same_machine_and_pass_the_same_prob
             inside(machine, "sh", "-c", f'"{_quoted(command)}"') for machine in (by_user_data, golden)
         )
         assert first == second, name
+    origins = inside(golden, "unattended-upgrade", "--dry-run", "--verbose")
+    assert re.search(r"Allowed origins are: archive=\*-security$", origins, re.M), origins
+    assert inside(golden, "systemctl", "is-active", "apt-daily.timer", "apt-daily-upgrade.timer").split() == [
+        "active", "active"
+    ]  # fmt: skip
     for secret in ("/etc/machine-id", "/var/lib/notebake/tls/key.pem", "/etc/ssh/ssh_host_ed25519_key"):
         assert inside(by_user_data, "cat", secret) != inside(golden, "cat", secret), secret
 

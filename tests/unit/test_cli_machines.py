@@ -14,11 +14,13 @@ import pytest
 from tests.conftest import Run
 
 from notebake import launch
-from notebake.errors import NotReady
+from notebake.errors import CommandFailed, NotReady
 from notebake.machines import lifecycle, machine, pids
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
+from notebake.process import Completed
 from notebake.progress import Steps
+from notebake.ssh import Ssh
 
 FINGERPRINT = ":".join(["AB"] * 32)
 
@@ -192,3 +194,29 @@ def test_wrong_input_to_many_is_named_and_starts_nothing(launching: Run, args: l
     code, _, err = launching("launch", "debian-13", *args)
     assert code == 2 and says in err, err
     assert names() == []
+
+
+def test_ps_says_what_an_update_waits_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine waits, one does not, one does not answer; a stopped one is not asked."""
+    this = pids.identify(os.getpid())
+    for name in ("up-1", "up-2", "up-3"):
+        a_machine(name, process=this)
+    a_machine("down")
+    keys = {machine.load(name).ssh.key: name for name in ("up-1", "up-2", "up-3")}
+
+    def answer(inside: Ssh, argv: tuple[str, ...], timeout: float) -> Completed:
+        assert argv == ("sudo", "-n", "sh", "/opt/notebake/guest/notice.sh")
+        name = keys[inside.key]
+        if name == "up-3":
+            raise CommandFailed("ssh: no answer")
+        said = b"notebake: restart needed: reboot this machine\n" if name == "up-1" else b""
+        return Completed(argv=argv, returncode=0, stdout=said)
+
+    monkeypatch.setattr(Ssh, "run", answer)
+    code, out, _ = run("ps", "--json")
+    assert code == 0
+    assert {row["name"]: row["restart_needed"] for row in json.loads(out)} == {
+        "down": None, "up-1": "reboot this machine", "up-2": None, "up-3": None
+    }  # fmt: skip
+    _, out, _ = run("ps")
+    assert [("restart needed" in row) for row in out.splitlines() if "up-" in row] == [True, False, False]

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import system
 
 from notebake.errors import SpecError
 from notebake.plan import host_apt, mirrors
 from notebake.plan.host_apt import HostApt
 from notebake.plan.plan import Plan
-from notebake.provision import files
+from notebake.provision import files, settings
 
 DEBIAN_12 = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n'
 NOBLE = "ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\nUBUNTU_CODENAME=noble\n"
@@ -235,12 +234,15 @@ def host(root: Path, release: str, apt: dict[str, str]) -> Path:
 def test_a_machine_gets_updates_and_security_beside_the_release(
     make_plan: Callable[..., Plan], table: str, target: str, lines: list[str] | None
 ) -> None:
-    made = make_plan(f"[mirrors]\n{table}", target)
-    config = files.config(made)
-    assert [line.split("] ")[-1] for line in config["apt_sources"]] == (lines or [])
-    assert all(line.startswith("deb [signed-by=/usr/share/keyrings/") for line in config["apt_sources"])
+    payload = {
+        file.path: file.data.decode() for file in files.build(make_plan(f"[mirrors]\n{table}", target)).files
+    }
+    written = payload.get("root/etc/apt/sources.list", "").splitlines()
+    assert [line.split("] ")[-1] for line in written] == (lines or [])
+    assert all(line.startswith("deb [signed-by=/usr/share/keyrings/") for line in written)
     # cloud-init would write its own list over them.
-    assert config["cloud"].get("apt") == ({"preserve_sources_list": True} if lines else None)
+    cloud = json.loads(payload["root/etc/cloud/cloud.cfg.d/90-notebake.cfg"])
+    assert cloud.get("apt") == ({"preserve_sources_list": True} if lines else None)
 
 
 @pytest.mark.parametrize("line", ['apt_security = "nowhere"', 'apt_components = ["main; rm"]'])
@@ -304,12 +306,12 @@ def test_a_named_proxy_reaches_the_machine(make_plan: Callable[..., Plan]) -> No
 
 def test_apt_reaches_a_mirror_in_a_domain_without_the_proxy(make_plan: Callable[..., Plan]) -> None:
     table = 'proxy = "http://p.example:3128"\napt = "http://mirror.corp.example/debian"\n'
-    assert system.apt_proxy(files.config(make_plan(f"[mirrors]\n{table}"))) == [
+    assert settings.apt_proxy(make_plan(f"[mirrors]\n{table}")) == [
         'Acquire::http::Proxy "http://p.example:3128";',
         'Acquire::https::Proxy "http://p.example:3128";',
     ]
-    near = files.config(make_plan(f'[mirrors]\n{table}no_proxy = [".corp.example"]'))
-    assert system.apt_proxy(near)[2:] == [
+    near = make_plan(f'[mirrors]\n{table}no_proxy = [".corp.example"]')
+    assert settings.apt_proxy(near)[2:] == [
         'Acquire::http::Proxy::mirror.corp.example "DIRECT";',
         'Acquire::https::Proxy::mirror.corp.example "DIRECT";',
     ]

@@ -153,6 +153,7 @@ def test_checks_that_cannot_run_are_skipped_with_a_reason(monkeypatch: pytest.Mo
         "cloud_init",
         "port_closed",
         "updates",
+        "restart",
         "kill",
         "reboot",
     }

@@ -96,6 +96,18 @@ def test_user_data_and_packers_archive_have_the_same_provisioning_files(
     assert programs | {"config.json", "requirements.txt"} <= set(by_packer)
 
 
+@given(st.text("aé\n💣", max_size=60), st.integers(4, 9))
+@example("", 4)
+@example("💣" * 9, 5)
+def test_a_large_file_is_carried_in_pieces(text: str, limit: int) -> None:
+    """One argument of a program may have 131,072 bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linux, "ARGUMENT_LIMIT", limit)
+        found = list(linux.pieces(text.encode()))
+    assert "".join(found) == text and found
+    assert all(len(piece.encode()) <= limit for piece in found)
+
+
 def test_too_large_user_data_names_the_cloud_and_the_largest_part(
     tmp_path: Path, make_plan: Callable[..., Plan]
 ) -> None:

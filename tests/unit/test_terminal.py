@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from tests.conftest import Run
 from notebake import paths, terminal
 from notebake.address import Address
 from notebake.machines import machine
-from notebake.machines.pids import identify
 from notebake.progress import Steps
 from notebake.ssh import Ssh
 
@@ -57,7 +55,7 @@ def test_tables_print_values_unchanged(screen: str, value: str, run: Run) -> Non
     machine.save(
         machine.Machine(
             name="nb-1", platform="qemu", target="debian-13", source=value, sha256=None,
-            process=identify(os.getpid()), address=address, notebook_port=9999, canary=address,
+            process=None, address=address, notebook_port=9999, canary=address,
             canary_inside=8765, fingerprint=None, created="2026-11-25T03:00:00+00:00",
             console=folder / "console.log",
             ssh=Ssh(host="x", port=22, user="u", key=folder / "k", known_hosts=folder / "h"),

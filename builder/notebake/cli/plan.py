@@ -78,6 +78,9 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
     )
     allowed = f"port {config['port']}" if plan.target.is_windows else f"ssh and port {config['port']}"
     click.echo(f"firewall     {plan.target.firewall}: allows {allowed}")
+    updates = plan.spec.updates
+    reboots = f"reboots at {updates.reboot}, if one waits for that" if updates.reboot else "no reboots"
+    click.echo(f"updates      {updates.automatic}, {reboots}")
     for name, row in limits.items():
         too_large = "" if row["fits"] else ": TOO LARGE"
         click.echo(f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{too_large}")

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from notebake.cli import options, selection
+
+if TYPE_CHECKING:
+    from notebake.machines.machine import Machine
+
+_SECONDS = 15.0
 
 
 @click.command("ps")
 @selection.names
 @options.as_json
 def command(patterns: tuple[str, ...], as_json: bool) -> None:
-    """A machine is running, stopped, or failed: its notebook did not answer after the last start."""
+    """A machine is running, stopped, or failed: its notebook did not answer after the last start.
+
+    A running one is asked whether an update waits for a restart of the machine or of its server. One that
+    does not answer within 15 seconds is shown without.
+    """
     machines = selection.chosen(patterns, everything=not patterns)
+    waiting = _waiting(machines)
     if as_json:
         rows = [
-            {**dataclasses.asdict(machine), "url": machine.url, "state": machine.state}
+            {
+                **dataclasses.asdict(machine),
+                "url": machine.url,
+                "state": machine.state,
+                "restart_needed": waiting.get(machine.name),
+            }
             for machine in machines
         ]
         click.echo(json.dumps(rows, indent=2, default=str))
@@ -32,5 +48,25 @@ def command(patterns: tuple[str, ...], as_json: bool) -> None:
     for machine in machines:
         source = machine.source if machine.source == "user-data" else machine.source.rsplit("/", 1)[-1]
         since = machine.created[:16].replace("T", " ")
-        table.add_row(machine.name, machine.state, machine.platform, source, machine.url, since)
+        state = f"{machine.state}, restart needed" if waiting.get(machine.name) else machine.state
+        table.add_row(machine.name, state, machine.platform, source, machine.url, since)
     terminal.console().print(table)
+
+
+def _waiting(machines: list[Machine]) -> dict[str, str]:
+    """Return what an update waits for on the running machines, by name; all are asked at once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from notebake.errors import NotebakeError
+    from notebake.probe.checks import restart
+
+    def ask(machine: Machine) -> str | None:
+        try:
+            return restart.needed(machine.ssh, _SECONDS)
+        except NotebakeError:
+            return None
+
+    running = [machine for machine in machines if machine.state == "running"]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        found = dict(zip((machine.name for machine in running), pool.map(ask, running), strict=True))
+    return {name: reason for name, reason in found.items() if reason}

@@ -39,6 +39,20 @@ names = []
 # certificate = "site.pem"
 # key = "site.key"
 
+# Updates that each machine installs by itself: "security", "all" or "none". They never restart the server.
+# [updates]
+# automatic = "security"
+# reboot = "04:00"
+
+# Your own software: packages of the distribution, files, scripts.
+# [image]
+# os_packages = ["git"]
+# [[image.files]]
+# source = "motd"
+# path = "/etc/motd"
+# [[image.run]]
+# script = "setup.sh"
+
 # To bake Windows: Microsoft's ISO (file or URL), its SHA-256, and the virtio-win 0.1.271 ISO.
 # [windows]
 # iso = "windows-server-2025-eval.iso"

@@ -12,16 +12,20 @@ from pathlib import Path
 
 from notebake.errors import SpecError
 from notebake.plan import lock as locks
-from notebake.plan import mirrors, own_certificate, windows
+from notebake.plan import mirrors, own_certificate, own_files, windows
 from notebake.plan.lock import Lock
 from notebake.plan.mirrors import Sources
+from notebake.plan.own_files import OwnFile, Script
 from notebake.plan.spec import Spec
 from notebake.plan.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain; None means self-signed."""
+    """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain; None means self-signed.
+
+    `scripts`, `own_files`: those of [image].
+    """
 
     spec: Spec
     target: Target
@@ -29,6 +33,8 @@ class Plan:
     sources: Sources
     notebooks: tuple[tuple[str, bytes], ...]
     own_certificate: bytes | None
+    scripts: tuple[Script, ...] = ()
+    own_files: tuple[OwnFile, ...] = ()
 
 
 def _notebook(path: Path) -> tuple[str, bytes]:
@@ -58,4 +64,6 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         sources=mirrors.resolve(spec.mirrors, folder, target.apt),
         notebooks=tuple(sorted(_notebook(folder / name) for name in spec.notebook.preload)),
         own_certificate=own_certificate.read(spec, folder, now=now),
+        scripts=own_files.scripts(spec.image, folder),
+        own_files=own_files.files(spec.image, folder),
     )

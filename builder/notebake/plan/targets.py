@@ -119,6 +119,8 @@ class Target(StrictModel):
     python: Python
     firewall: Literal["nftables", "ufw", "firewalld", "windows"]
     apt: Apt | None = None
+    # It has no separate security updates: it is upgraded as a whole.
+    rolling: bool = False
     # cloud-init's network renderers; empty: the image's own setting.
     network_renderers: tuple[str, ...] = ()
     # Programs that provisioning needs from the distribution: program -> package.

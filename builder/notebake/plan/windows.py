@@ -20,10 +20,19 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 
 
 def check_spec(spec: Spec) -> None:
-    """Raise SpecError if Windows rejects the user name or the notebook folder, or the spec names a proxy."""
+    """Raise SpecError if Windows rejects the user name or the notebook folder.
+
+    Also if the spec asks for what only Linux has: a proxy, own software.
+    """
     if not isinstance(spec.mirrors, str) and spec.mirrors.proxy:
         raise SpecError(
             "mirrors.proxy: not supported on Windows", "a golden image needs no package source when it starts"
+        )
+    image = spec.image
+    if image.os_packages or image.run or image.files:
+        raise SpecError(
+            "image: os_packages, run and files are not supported on Windows",
+            "keep a second notebake.toml for Windows, without them: --spec FILE",
         )
     user = spec.user
     if len(user) > USER_LENGTH or user in _DEVICES | _ACCOUNTS:

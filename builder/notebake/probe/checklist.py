@@ -17,6 +17,7 @@ from notebake.probe.checks import (
     port_closed,
     profile,
     reboot,
+    restart,
     san,
     tls,
     updates,
@@ -76,6 +77,7 @@ CHECKS: tuple[Check, ...] = (
     Check(name="cloud_init", title="cloud-init finished", run=cloud_init.run, unless=_no_ssh),
     Check(name="port_closed", title="other ports are closed", run=port_closed.run, unless=_no_canary),
     Check(name="updates", title="security updates are available", run=updates.run, unless=_no_network),
+    Check(name="restart", title="no update waits for a restart", run=restart.run, unless=_no_ssh),
     Check(name="kill", title="the service restarts after a kill", run=kill.run, unless=_no_ssh),
     Check(name="reboot", title="the service starts after a reboot", run=reboot.run, unless=_no_ssh),
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
-from notebake.provision import linux, windows
+from notebake.provision import linux, own, settings, updates, windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
@@ -60,30 +60,20 @@ def config(plan: Plan) -> dict[str, Any]:
         "target": target.name,
         "family": target.family,
         "firewall": target.firewall,
-        "programs": target.programs,
+        "programs": target.programs | updates.programs(plan),
         "interpreter": target.python.interpreter,
         "user": spec.user,
         **common,
         "endpoint": {"name": spec.endpoint.name, "public_port": spec.endpoint.public_port},
         "index": plan.sources.python,
         "apt_mirror": plan.sources.apt,
-        "apt_sources": list(plan.sources.apt_lines),
         "zypper_repo": plan.sources.zypper,
         "proxy": dict(plan.sources.proxy),
         "proxy_for_users": not isinstance(spec.mirrors, str) and spec.mirrors.proxy_for_users,
+        "timers": updates.timers(plan),
+        "os_packages": list(spec.image.packages_for(target.family)),
+        "own": own.config(plan),
         "uv": {"file": plan.lock.uv_file, "sha256": plan.lock.uv_sha256},
-        "cloud": {
-            "ssh_genkeytypes": ["ed25519"],
-            "system_info": {
-                "default_user": {"name": spec.user},
-                **(
-                    {"network": {"renderers": list(target.network_renderers)}}
-                    if target.network_renderers
-                    else {}
-                ),
-            },
-            **linux.cloud_settings(plan),
-        },
     }
 
 
@@ -117,7 +107,7 @@ class Payload:
 
 def build(plan: Plan) -> Payload:
     """Return the provisioning files of `plan`."""
-    texts = windows.programs() if plan.target.is_windows else linux.programs()
+    texts = windows.programs() if plan.target.is_windows else linux.programs(plan)
     found = {
         path: without_comments(text, python=path.endswith(".py")).encode() for path, text in texts.items()
     }
@@ -128,4 +118,8 @@ def build(plan: Plan) -> Payload:
     if plan.own_certificate is not None:
         found["own.pem"] = plan.own_certificate
     found.update({f"notebooks/{name}": data for name, data in plan.notebooks})
+    if not plan.target.is_windows:
+        made = settings.files(plan, linux.cloud(plan))
+        found.update({path: text.encode() for path, text in made.items()})
+        found.update(own.files(plan))
     return Payload(files=tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found)))

@@ -6,6 +6,7 @@ from typing import Any
 
 from notebake import paths
 from notebake.plan.plan import Plan
+from notebake.provision import own, updates
 
 
 def cloud_settings(plan: Plan) -> dict[str, Any]:
@@ -13,12 +14,21 @@ def cloud_settings(plan: Plan) -> dict[str, Any]:
     return {"apt": {"preserve_sources_list": True}} if plan.sources.apt_lines else {}
 
 
-def programs() -> dict[str, str]:
+def cloud(plan: Plan) -> dict[str, Any]:
+    """Return cloud-init's settings for clones of a golden image: as user-data has them."""
+    user: dict[str, Any] = {"default_user": {"name": plan.spec.user}}
+    if plan.target.network_renderers:
+        user["network"] = {"renderers": list(plan.target.network_renderers)}
+    return {"ssh_genkeytypes": ["ed25519"], "system_info": user, **cloud_settings(plan)}
+
+
+def programs(plan: Plan) -> dict[str, str]:
     """Return the programs and units: path -> text, as in the source."""
     root = paths.data_folder("cloud-init")
-    return {
+    found = {
         path.relative_to(folder).as_posix(): path.read_text("utf-8")
         for folder in (root / "linux", root / "shared")
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    return found | updates.units(plan) | own.programs(plan)

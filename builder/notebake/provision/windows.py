@@ -11,6 +11,7 @@ from notebake.errors import SpecError
 from notebake.files import RenderedFile
 from notebake.plan.lock import Lock
 from notebake.plan.plan import Plan
+from notebake.plan.spec_image import Updates
 
 # The same files as on Linux.
 SHARED = ("certificate.py", "jupyter_settings.py", "serve.py")
@@ -26,7 +27,26 @@ def config(plan: Plan) -> dict[str, Any]:
         "index": plan.sources.python,
         "installer": installer.model_dump(),
         "wheels_sha256": wheels_sha256(plan.lock),
+        "updates": update_policy(plan.spec.updates),
     }
+
+
+def update_policy(updates: Updates) -> dict[str, int]:
+    """Return the values of Windows Update's policy, in the registry's WindowsUpdate\\AU.
+
+    Windows restarts by itself once it has installed updates. So without a time for reboots it only downloads
+    them (AUOptions 3), and an administrator installs them; with one it installs them then (4). Microsoft's
+    updates of Windows are cumulative: those of other products are what "all" adds.
+    https://learn.microsoft.com/windows/deployment/update/waas-wu-settings
+    """
+    if updates.automatic == "none":
+        return {"NoAutoUpdate": 1}
+    policy = {"NoAutoUpdate": 0, "AllowMUUpdateService": int(updates.automatic == "all")}
+    if updates.reboot is None:
+        return policy | {"AUOptions": 3}
+    hour = int(updates.reboot.split(":")[0])
+    at_once = {"AlwaysAutoRebootAtScheduledTime": 1}
+    return policy | {"AUOptions": 4, "ScheduledInstallDay": 0, "ScheduledInstallTime": hour} | at_once
 
 
 def wheels_sha256(lock: Lock) -> str:

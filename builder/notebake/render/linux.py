@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 from notebake import templates
 from notebake.errors import SpecError
@@ -12,6 +13,9 @@ from notebake.plan.targets import Download
 from notebake.provision import linux
 from notebake.provision.files import Payload
 from notebake.render.user_data import LIMITS, UserData
+
+# Linux takes 131,072 bytes with the final NUL (MAX_ARG_STRLEN); bootcmd passes each text as one.
+ARGUMENT_LIMIT = 100_000
 
 
 def cloud_config(plan: Plan, payload: Payload) -> bytes:
@@ -24,9 +28,24 @@ def cloud_config(plan: Plan, payload: Payload) -> bytes:
         title=f"{plan.target.name}, endpoint {plan.spec.endpoint.name}",
         user=plan.spec.user,
         cloud=linux.cloud_settings(plan),
-        guest=payload.files,
+        guest=[(item.path, text) for item in payload.files for text in pieces(item.data)],
         digest=payload.digest,
     )
+
+
+def pieces(data: bytes) -> Iterator[str]:
+    """Yield a text (UTF-8) in pieces, at least one, each short enough for one argument of a program."""
+    start = 0
+    while len(data) - start > ARGUMENT_LIMIT:
+        end = data.rfind(b"\n", start, start + ARGUMENT_LIMIT) + 1
+        if end == 0:
+            end = start + ARGUMENT_LIMIT
+            # Not within a character: 0b10xxxxxx continues one.
+            while data[end] & 0xC0 == 0x80:
+                end -= 1
+        yield data[start:end].decode()
+        start = end
+    yield data[start:].decode()
 
 
 def _is_text(data: bytes) -> bool:

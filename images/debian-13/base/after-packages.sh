@@ -30,9 +30,9 @@ switch_on systemd-networkd.service multi-user.target
 switch_on systemd-networkd-wait-online.service network-online.target
 switch_on systemd-resolved.service sysinit.target
 
-# These hold the dpkg lock, or check LVM volumes that do not exist, while cloud-init works.
-disable apt-daily.timer
-disable apt-daily-upgrade.timer
+# It lets a shutdown wait for an upgrade: apt-daily-upgrade.service starts it, not each boot.
+disable unattended-upgrades.service
+# These check LVM volumes that do not exist, while cloud-init works.
 disable e2scrub_all.timer
 disable e2scrub_reap.service
 

@@ -10,10 +10,24 @@ sh "$here/cloud-init-variant.sh" "$root" ubuntu
 cp "$here/os-release" "$root/usr/lib/os-release"
 printf 'DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=26.04\nDISTRIB_CODENAME=resolute\n' >"$root/etc/lsb-release"
 
-# The distribution's repository, with ufw, and its updates, of which there are none; signed with a key that this
-# root file system trusts, as on Ubuntu.
-mkdir -p "$repository/pool" "$repository/none"
-(cd "$repository/pool" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download ufw)
+# The distribution's repository, with ufw and needrestart; newer builds of one package in its updates and of one in
+# its security updates: a library that the notebook server has open. Signed with a key that this root file system
+# trusts, as on Ubuntu.
+apt() {
+  APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root "$@"
+}
+newer() {
+  (cd "$root/tmp" && apt download "$1")
+  dpkg-deb --raw-extract "$root/tmp/$1"_*.deb "$root/tmp/newer"
+  sed -i 's/^Version: .*/&+shape1/' "$root/tmp/newer/DEBIAN/control"
+  dpkg-deb --root-owner-group --build "$root/tmp/newer" "$repository/$2" >/dev/null
+  rm -r "$root/tmp/newer" "$root/tmp/$1"_*.deb
+}
+mkdir -p "$repository/pool/partial" "$repository/updates" "$repository/security"
+(cd "$repository/pool" && apt download ufw)
+apt -y --no-install-recommends -o Dir::Cache::Archives="$repository/pool" --download-only install needrestart
+newer netbase updates
+newer libexpat1 security
 chroot "$root" sh -eu <<'END'
 cd /srv/repository
 export GNUPGHOME=/tmp/gnupg
@@ -23,7 +37,7 @@ for suite in resolute resolute-updates resolute-security; do
   mkdir -p "dists/$suite/main/binary-amd64"
   case $suite in
   resolute) apt-ftparchive packages pool ;;
-  *) apt-ftparchive packages none ;;
+  *) apt-ftparchive packages "${suite#resolute-}" ;;
   esac >"dists/$suite/main/binary-amd64/Packages"
   apt-ftparchive -o APT::FTPArchive::Release::Codename="$suite" -o APT::FTPArchive::Release::Suite="$suite" \
     -o APT::FTPArchive::Release::Components=main -o APT::FTPArchive::Release::Architectures=amd64 \
@@ -41,6 +55,10 @@ for tool in /usr/lib/cargo/bin/coreutils/*; do
   ln -sf "$tool" "/usr/local/bin/$(basename "$tool")"
 done
 END
+
+# Ubuntu's needrestart restarts services by itself, also after unattended upgrades.
+mkdir -p "$root/etc/needrestart/conf.d"
+echo "\$nrconf{restart} = 'a';" >"$root/etc/needrestart/conf.d/ubuntu.conf"
 
 # In place of snapd: a unit that must not be changed.
 cp "$here/snapd.service" "$root/etc/systemd/system/snapd.service"

@@ -1,0 +1,72 @@
+"""Settings of a Linux machine: of its package manager and of cloud-init. Each is a file below root/.
+
+Set-up writes what is below root/ to its place below /.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+from notebake.plan.plan import Plan
+
+# Every other package is left as it is. Suites: stable-security, noble-security, noble-infra-security ...
+_ORIGINS = {"security": "archive=*-security", "all": "archive=*"}
+_SERVER = "notebake-notebook.service"
+
+
+def files(plan: Plan, cloud: dict[str, Any]) -> dict[str, str]:
+    """Return the settings: path -> text. `cloud`: cloud-init's, for clones of a golden image."""
+    found = {"root/etc/cloud/cloud.cfg.d/90-notebake.cfg": json.dumps(cloud) + "\n"}
+    sources = plan.sources
+    if plan.target.family == "apt":
+        found["root/etc/apt/apt.conf.d/90notebake"] = "\n".join([*apt_proxy(plan), *_apt(plan), ""])
+        if sources.apt_lines:
+            found["root/etc/apt/sources.list"] = "\n".join([*sources.apt_lines, ""])
+        return found
+    if sources.proxy:
+        known = {"PROXY_ENABLED": "yes", **sources.proxy}
+        found["root/etc/sysconfig/proxy"] = "".join(
+            f'{name.upper()}="{value}"\n' for name, value in known.items()
+        )
+    if sources.zypper:
+        found["root/etc/zypp/repos.d/notebake.repo"] = (
+            f"[notebake]\nname=notebake\nenabled=1\nautorefresh=1\nbaseurl={sources.zypper}\n"
+        )
+    return found
+
+
+def apt_proxy(plan: Plan) -> list[str]:
+    """Return apt's settings for the proxy."""
+    known = plan.sources.proxy
+    schemes = [name for name in ("http", "https") if f"{name}_proxy" in known]
+    lines = [f'Acquire::{name}::Proxy "{known[name + "_proxy"]}";' for name in schemes]
+    # apt takes no domain: those of its own hosts that are in one.
+    urls = re.findall(r"https?://\S+", " ".join(plan.sources.apt_lines))
+    for host in sorted({str(urlsplit(url).hostname) for url in urls}):
+        if proxy_bypass_environment(host, {"no": known.get("no_proxy", "")}):
+            lines += [f'Acquire::{name}::Proxy::{host} "DIRECT";' for name in schemes]
+    return lines
+
+
+def _apt(plan: Plan) -> list[str]:
+    """Return apt's settings for the lock that updates may hold, and for the updates themselves."""
+    automatic = plan.spec.updates.automatic
+    daily = "0" if automatic == "none" else "1"
+    lines = [
+        'Acquire::Retries "3";',
+        'DPkg::Lock::Timeout "900";',
+        f'DPkg::Post-Invoke {{ "systemctl reload --no-block {_SERVER} 2>/dev/null || true"; }};',
+        f'APT::Periodic::Update-Package-Lists "{daily}";',
+        f'APT::Periodic::Unattended-Upgrade "{daily}";',
+    ]
+    if automatic != "none":
+        lines += [
+            "#clear Unattended-Upgrade::Allowed-Origins;",
+            "#clear Unattended-Upgrade::Origins-Pattern;",
+            f'Unattended-Upgrade::Origins-Pattern {{ "{_ORIGINS[automatic]}"; }};',
+        ]
+    return lines
