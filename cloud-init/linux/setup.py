@@ -16,7 +16,7 @@ from environment import environment, fonts, remove_unused, warm
 from jupyter_files import profile
 from machine import run, say, write
 from paths import GUEST, HOME, STATE
-from system import firewall, labels, programs, sources, trust, user
+from system import firewall, labels, programs, sources, trust, upgrade, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
@@ -72,6 +72,7 @@ def main():
         "timers": lambda: run("systemctl", "stop", *config["timers"]) if config["timers"] else None,
         "trust": lambda: trust(config),
         "sources": lambda: sources(config),
+        "upgrade": lambda: upgrade(config),
         **own(config, "first"),
         "programs": lambda: programs(config),
         "firewall": lambda: firewall(config),

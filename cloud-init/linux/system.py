@@ -9,6 +9,8 @@ from pathlib import Path
 from machine import run, write
 from paths import GUEST, HOME, STATE
 
+QUIET = {"DEBIAN_FRONTEND": "noninteractive"}
+
 
 def sources(config):
     """Write what is below root/ to its place below /: settings, and the package sources of the spec."""
@@ -24,6 +26,22 @@ def sources(config):
             Path(f"/etc/apt/sources.list.d/{name}.sources").unlink(missing_ok=True)
 
 
+def configure():
+    """Finish what a power loss interrupted in dpkg."""
+    # dpkg does not wait for its lock, which unattended upgrades may hold at a first boot.
+    with open("/var/lib/dpkg/lock-frontend", "a") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        run("dpkg", "--force-confold", "--configure", "-a", DPKG_FRONTEND_LOCKED="1", **QUIET)
+
+
+def upgrade(config):
+    """Upgrade all packages where the machine has the script for that."""
+    if (GUEST / "upgrade.sh").exists():
+        if config["family"] == "apt":
+            configure()
+        run("sh", GUEST / "upgrade.sh")
+
+
 def programs(config):
     """Install the distribution packages of missing programs, and those of the spec; if none, do nothing."""
     needed = config["programs"].items()
@@ -32,13 +50,9 @@ def programs(config):
     if not missing:
         return
     if config["family"] == "apt":
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        # dpkg does not wait for its lock, which unattended upgrades may hold at a first boot.
-        with open("/var/lib/dpkg/lock-frontend", "a") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-            run("dpkg", "--force-confold", "--configure", "-a", DPKG_FRONTEND_LOCKED="1", **quiet)
-        run("apt-get", "-q", "update", **quiet)
-        run("apt-get", "-qy", "--no-install-recommends", "install", *missing, **quiet)
+        configure()
+        run("apt-get", "-q", "update", **QUIET)
+        run("apt-get", "-qy", "--no-install-recommends", "install", *missing, **QUIET)
     else:
         install = ["install", "--no-recommends", *missing]
         run("zypper", "--non-interactive", *install, ZYPP_LOCK_TIMEOUT="900")

@@ -17,6 +17,7 @@ import tenacity
 from tests.e2e.conftest import SPEC
 
 from notebake.bake import bake, inputs
+from notebake.bases import releases
 from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, sha256
 from notebake.machines.rootfs import root_from_image
@@ -52,7 +53,9 @@ def test_a_bake_without_changes_starts_no_program(
 def test_the_record_matches_the_image(baked: bake.Baked, the_plan: Plan) -> None:
     known = record.load(baked.image)
     payload = files.build(the_plan)
-    assert known.content_id == inputs.identify(inputs.inputs(the_plan, payload))
+    assert known.content_id == inputs.identify(
+        inputs.inputs(the_plan, payload, releases.read(the_plan, offline=True))
+    )
     assert known.image.sha256 == sha256(baked.image)
     assert known.image.bytes == baked.image.stat().st_size
     names = [row.step for row in known.steps]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from notebake.bake import inputs
+from notebake.bases import releases
 from notebake.catalog import signing
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
@@ -22,6 +23,12 @@ def no_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", refuse)
     # The content id has the versions of programs, which are started to print them.
     monkeypatch.setattr(inputs, "tool_versions", lambda plan: {"mke2fs": "1.0", "qemu-img": "1.0"})
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan reads the package sources: here there are none."""
+    monkeypatch.setattr(releases, "read", lambda plan, *, offline=False: ())
 
 
 @pytest.fixture

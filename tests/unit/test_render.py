@@ -91,6 +91,8 @@ def test_user_data_and_packers_archive_have_the_same_provisioning_files(
     with tarfile.open(fileobj=io.BytesIO(rendered["packer/guest.tar.gz"])) as tar:
         by_packer = {file.name: tar.extractfile(file).read().decode() for file in tar}  # type: ignore[union-attr]
     assert by_packer.pop("digest").strip() == command[3]
+    # A bake upgrades by default, a first boot does not.
+    assert "dist-upgrade" in by_packer.pop("upgrade.sh")
     assert by_user_data == by_packer
     programs = {"setup.py", "certificate.py", "identity.py", "serve.py"}
     assert programs | {"config.json", "requirements.txt"} <= set(by_packer)

@@ -17,6 +17,7 @@ from notebake.bake import inputs as bake_inputs
 from notebake.bake import wheelhouse as wheels
 from notebake.bake import windows as bake_windows
 from notebake.bases import base as bases
+from notebake.bases import releases
 from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, sha256, write_folder, write_whole
 from notebake.plan.plan import Plan
@@ -152,19 +153,25 @@ def bake(
     folder: Path = Path(),
     plugins: Path | None = None,
     force: bool = False,
+    offline: bool = False,
 ) -> Baked:
     """Bake `plan` into `output`/<target>.qcow2 with its record.
 
-    Return the existing image if no input has changed, unless `force` is set. `now` (UTC) and the git state
+    Return the existing image if no input has changed, unless `force` is set. `offline`: what the package
+    sources offer is not read again. `now` (UTC) and the git state
     of the spec's `folder` go into the record. `plugins` is a folder of Packer's plugins. Raises
     MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
     payload = files.build(plan)
-    inputs = bake_inputs.inputs(plan, payload)
+    sources = releases.read(plan, offline=offline)
+    inputs = bake_inputs.inputs(plan, payload, sources)
     if not force and record.is_current(image, bake_inputs.identify(inputs)):
         return Baked(image=image, record=record.load(image), created=False)
+    if image.is_file() and record.path_for(image).exists() and not force:
+        for reason in bake_inputs.reasons(record.load(image).inputs, inputs, sources):
+            steps.note(f"bake required: {reason}")
     if plan.target.is_windows:
         with steps.step("check the ISO"):
             windows_media.check_medium(plan.spec.windows, windows_packer.base(plan), folder)
@@ -239,7 +246,7 @@ def _record(
         target=plan.target.name,
         platform="qemu",
         created=now.replace(microsecond=0),
-        base=record.Base(id=bases.base_id(plan), sha256=base, url=url),
+        base=record.Base(id=bases.base_id(plan), sha256=base, url=url, date=bases.date(plan)),
         commit=commit,
         machine=record.Serving(
             user=plan.spec.user,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -12,9 +12,11 @@ from typing import Literal
 
 from notebake import process
 from notebake.bases import base
+from notebake.bases.releases import Release
 from notebake.errors import MissingTool
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Mmdebstrap
+from notebake.provision import upgrade
 from notebake.provision.files import Payload
 from notebake.render import nocloud, output
 
@@ -50,10 +52,11 @@ def tool_versions(plan: Plan) -> dict[str, str]:
     return {"notebake": version("notebake")} | {name: _tool(name, flag) for name, flag in writers.items()}
 
 
-def inputs(plan: Plan, payload: Payload) -> dict[str, str]:
+def inputs(plan: Plan, payload: Payload, sources: Sequence[Release] = ()) -> dict[str, str]:
     """Return everything that changes the image: name -> SHA-256 (hex), and `tool/NAME` -> version; sorted.
 
-    It holds no secret: config.json, which could hold one, is there as a digest.
+    `sources`: the state of the package sources that the bake upgrades from. It holds no
+    secret: config.json, which could hold one, is there as a digest.
     """
     # guest.tar.gz is left out: its bytes follow from the payload and the host's zlib. So are the plugins,
     # which are Packer's.
@@ -65,6 +68,9 @@ def inputs(plan: Plan, payload: Payload) -> dict[str, str]:
     parts |= {f"guest/{item.path}": item.data for item in payload.files}
     parts |= {f"seed/{name}": data for name, data in nocloud.build_seed("key").items()}
     found = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+    if plan.spec.image.upgrade and not plan.target.is_windows:
+        found["guest/upgrade.sh"] = hashlib.sha256(upgrade.script().data).hexdigest()
+    found |= {f"source/{source.name}": source.digest for source in sources}
     found["base"] = base.base_id(plan)
     if plan.target.is_windows:
         found["iso"] = f"{plan.spec.windows.iso_sha256}"
@@ -91,3 +97,16 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[Change]:
         elif old[name] != new[name]:
             rows.append(Change(name=name, how="changed"))
     return rows
+
+
+def reasons(old: Mapping[str, str], new: Mapping[str, str], sources: Sequence[Release]) -> list[str]:
+    """Return why a new bake is due, one phrase each: the package sources that changed, and the rest."""
+    dates = {f"source/{source.name}": source.date[:10] for source in sources}
+    names = [change.name for change in changes(old, new)]
+    found = [f"{name.removeprefix('source/')} changed on {dates[name]}" for name in names if name in dates]
+    others = [name for name in names if name not in dates]
+    if len(others) == 1:
+        found.append(f"{others[0]} changed")
+    elif others:
+        found.append(f"{others[0]} and {len(others) - 1} other inputs changed")
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from notebake import paths
@@ -28,6 +30,21 @@ def base_id(plan: Plan) -> str:
     return digest.hexdigest()
 
 
+def date(plan: Plan) -> str | None:
+    """Return the day (YYYY-MM-DD) on which the base image was made or published; None if it is not known."""
+    base = plan.target.base
+    if isinstance(base, Mmdebstrap):
+        path = _root_path(plan)
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat() if path.exists() else None
+    if isinstance(base, Download) and (serial := re.search(r"(20\d\d)([01]\d)([0-3]\d)", base.url)):
+        return "-".join(serial.groups())
+    return None
+
+
+def _root_path(plan: Plan) -> Path:
+    return paths.cache_folder() / "bases" / f"{plan.target.name}-{base_id(plan)[:12]}.tar.zst"
+
+
 def _mmdebstrap(plan: Plan) -> Mmdebstrap:
     base = plan.target.base
     if not isinstance(base, Mmdebstrap):
@@ -44,7 +61,7 @@ def root(plan: Plan, steps: Steps, log: Path) -> Path:
     Raises SpecError for a base image that is downloaded.
     """
     base = _mmdebstrap(plan)
-    path = paths.cache_folder() / "bases" / f"{plan.target.name}-{base_id(plan)[:12]}.tar.zst"
+    path = _root_path(plan)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with steps.step(f"build the {plan.target.title} root filesystem (mmdebstrap)"):

@@ -32,9 +32,17 @@ from notebake.cli import options
     help="Folder of Packer plugins, as `packer plugins install` writes it. With it nothing is downloaded.",
 )
 @click.option("--force", is_flag=True, help="Bake even if no input has changed.")
+@options.offline
 @options.as_json
 def command(
-    target: str, spec_path: Path, output: Path, accel: Any, plugins: Path | None, force: bool, as_json: bool
+    target: str,
+    spec_path: Path,
+    output: Path,
+    accel: Any,
+    plugins: Path | None,
+    force: bool,
+    offline: bool,
+    as_json: bool,
 ) -> None:
     """If no input has changed since the last bake, the existing image is kept.
 
@@ -56,6 +64,7 @@ def command(
         folder=spec_path.resolve().parent,
         plugins=plugins and plugins.resolve(),
         force=force,
+        offline=offline,
     )
     if as_json:
         record = baked.record.model_dump(mode="json")

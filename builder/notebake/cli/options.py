@@ -71,6 +71,11 @@ accel: Decorator = click.option(
     show_default=True,
     help="Accelerator; auto uses the host's hardware (kvm on Linux, hvf on macOS) if it works, else tcg.",
 )
+offline: Decorator = click.option(
+    "--offline",
+    is_flag=True,
+    help="Do not read what the package sources offer; take what was read last.",
+)
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 catalog: Decorator = click.option(
     "--catalog",

@@ -25,13 +25,17 @@ from notebake.cli import options
 @click.option(
     "--diff", "show_diff", is_flag=True, help="List the inputs that changed since the image was baked."
 )
+@options.offline
 @options.as_json
-def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json: bool) -> None:
+def command(
+    target: str, spec_path: Path, output: Path, show_diff: bool, offline: bool, as_json: bool
+) -> None:
     """\b
     Example:
       notebake plan debian-13 --diff    # why does it have to be baked again?
     """
     from notebake.bake import inputs as bake_inputs
+    from notebake.bases import releases
     from notebake.provision import files
     from notebake.record import record
     from notebake.render import output as render_output
@@ -39,7 +43,11 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
 
     _, plan = options.load(spec_path, target)
     payload = files.build(plan)
-    inputs = bake_inputs.inputs(plan, payload)
+    sources = releases.read(plan, offline=offline)
+    if offline and sources:
+        oldest = min(source.read for source in sources)
+        click.echo(f"note: offline: the package sources are those that were read at {oldest}", err=True)
+    inputs = bake_inputs.inputs(plan, payload, sources)
     content_id = bake_inputs.identify(inputs)
     changed = bake_inputs.changes(record.load(output / f"{target}.qcow2").inputs, inputs) if show_diff else []
     limits = {
@@ -48,11 +56,16 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
     }
     config = files.config(plan)
     config["password"] = "set" if config["password"] else "none: the machine generates a token"
-    current = record.is_current(output / f"{target}.qcow2", content_id)
+    image = output / f"{target}.qcow2"
+    current = record.is_current(image, content_id)
+    baked = image.is_file() and record.path_for(image).exists()
+    reasons = bake_inputs.reasons(record.load(image).inputs, inputs, sources) if baked else []
     result = {
         "target": target,
         "content_id": content_id,
         "image_is_current": current,
+        "reasons": reasons,
+        "sources": [dataclasses.asdict(source) for source in sources],
         "packages": [line.split(" ", 1)[0] for line in plan.lock.lines],
         "user_data": limits,
         "guest": config,
@@ -69,8 +82,10 @@ def command(target: str, spec_path: Path, output: Path, show_diff: bool, as_json
             click.echo("no input has changed since the image was baked")
         return
     click.echo(f"target       {target} ({plan.target.title})")
-    state = "image is up to date" if current else "bake required"
+    state = "image is up to date" if current else "; ".join(("bake required", *reasons))
     click.echo(f"content id   {content_id[:12]}, {state}")
+    for source in sources:
+        click.echo(f"source       {source.name} of {source.date[:10]}")
     click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} including dependencies")
     click.echo(
         f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "

@@ -94,9 +94,7 @@ def _host_python() -> str:
     return _pip_index()
 
 
-def _apt_lines(
-    facts: Apt, archive: str, security: str | None, components: tuple[str, ...]
-) -> tuple[str, ...]:
+def apt_lines(facts: Apt, archive: str, security: str | None, components: tuple[str, ...]) -> tuple[str, ...]:
     """Return the lines of sources.list: the release, its updates and its security updates."""
     option = f"[signed-by={facts.keyring}] " if facts.keyring else ""
     return tuple(
@@ -115,7 +113,7 @@ def _named(mirrors: Mirrors, folder: Path, facts: Apt | None) -> Sources:
     archive = (mirrors.apt or facts.archive) if facts and named else None
     return Sources(
         apt=archive,
-        apt_lines=_apt_lines(facts, archive, mirrors.apt_security, mirrors.apt_components)
+        apt_lines=apt_lines(facts, archive, mirrors.apt_security, mirrors.apt_components)
         if facts and archive
         else (),
         zypper=mirrors.zypper,
@@ -142,7 +140,7 @@ def _host(facts: Apt | None) -> Sources:
         _without_secret(url or "", "mirrors")
     return Sources(
         apt=apt.archive,
-        apt_lines=_apt_lines(facts, apt.archive, apt.security, ()) if facts and apt.archive else (),
+        apt_lines=apt_lines(facts, apt.archive, apt.security, ()) if facts and apt.archive else (),
         zypper=None,
         python=_without_secret(_host_python(), "mirrors"),
         ca_certificates=tuple(

@@ -1,4 +1,4 @@
-"""The spec's tables [image] and [updates]: own software, and how machines stay up to date."""
+"""The spec's tables [image] and [updates]: what an image holds, and how machines stay up to date."""
 
 from __future__ import annotations
 
@@ -82,8 +82,14 @@ class File(StrictModel):
 
 
 class Image(StrictModel):
-    """Your own software: the same in an image and on a machine with user-data only. Not on Windows."""
+    """Own software, the same in an image and on a machine with user-data only, and the bake's upgrade."""
 
+    upgrade: bool = Field(
+        True,
+        strict=True,
+        description="A bake upgrades the packages of the base image. Its image is current as long as its "
+        "package sources are. Not on Windows.",
+    )
     os_packages: Annotated[
         Annotated[tuple[str, ...], AfterValidator(_packages), Tag("list")]
         | Annotated[OsPackages, Tag("table")],
@@ -115,6 +121,11 @@ class Image(StrictModel):
 class Updates(StrictModel):
     """How a machine stays up to date. Updates never restart the notebook server: kernels would end."""
 
+    at_first_boot: bool = Field(
+        False,
+        strict=True,
+        description="A machine with user-data only upgrades all packages before the notebook is set up.",
+    )
     automatic: Literal["security", "all", "none"] = Field(
         "security", description="Updates that the machine installs by itself."
     )

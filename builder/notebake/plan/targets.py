@@ -57,6 +57,12 @@ class Apt(StrictModel):
     keyring: str | None = Field(None, pattern=r"^/[!-~]+$")
 
 
+class Zypper(StrictModel):
+    """The repositories of an openSUSE release: those that its own configuration has."""
+
+    repositories: tuple[Annotated[str, Field(pattern=r"^https?://[!-~]+$")], ...]
+
+
 class Mmdebstrap(StrictModel):
     """A base image built on this host from a Debian mirror."""
 
@@ -121,6 +127,7 @@ class Target(StrictModel):
     apt: Apt | None = None
     # It has no separate security updates: it is upgraded as a whole.
     rolling: bool = False
+    zypper: Zypper | None = None
     # cloud-init's network renderers; empty: the image's own setting.
     network_renderers: tuple[str, ...] = ()
     # Programs that provisioning needs from the distribution: program -> package.

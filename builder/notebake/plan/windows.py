@@ -34,6 +34,8 @@ def check_spec(spec: Spec) -> None:
             "image: os_packages, run and files are not supported on Windows",
             "keep a second notebake.toml for Windows, without them: --spec FILE",
         )
+    if spec.updates.at_first_boot:
+        raise SpecError("updates.at_first_boot: not supported on Windows", "a bake installs its updates")
     user = spec.user
     if len(user) > USER_LENGTH or user in _DEVICES | _ACCOUNTS:
         raise SpecError(

@@ -94,11 +94,17 @@ class Payload:
             total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
         return total.hexdigest()
 
-    def archive(self) -> bytes:
-        """Return the files and their digest as a tar.gz, with fixed order, owner and times."""
+    def archive(self, files: tuple[RenderedFile, ...] | None = None) -> bytes:
+        """Return the files and their digest as a tar.gz, with fixed order, owner and times.
+
+        `files` replaces them, not their digest: those of a bake.
+        """
         plain = io.BytesIO()
         with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for item in (*self.files, RenderedFile(path="digest", data=self.digest.encode() + b"\n")):
+            for item in (
+                *(self.files if files is None else files),
+                RenderedFile(path="digest", data=self.digest.encode() + b"\n"),
+            ):
                 entry = tarfile.TarInfo(item.path)
                 entry.size, entry.mode = len(item.data), item.mode
                 tar.addfile(entry, io.BytesIO(item.data))
@@ -122,4 +128,6 @@ def build(plan: Plan) -> Payload:
         made = settings.files(plan, linux.cloud(plan))
         found.update({path: text.encode() for path, text in made.items()})
         found.update(own.files(plan))
+    if plan.spec.updates.at_first_boot:
+        found["upgrade.sh"] = without_comments(linux.upgrade(), python=False).encode()
     return Payload(files=tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found)))

@@ -32,3 +32,8 @@ def programs(plan: Plan) -> dict[str, str]:
         if path.is_file() and "__pycache__" not in path.parts
     }
     return found | updates.units(plan) | own.programs(plan)
+
+
+def upgrade() -> str:
+    """Return the script that upgrades all packages, as in the source."""
+    return (paths.data_folder("cloud-init") / "upgrade/upgrade.sh").read_text("utf-8")

@@ -25,11 +25,15 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Base(StrictModel):
-    """The base image. `id`: digest of the base image's inputs. `sha256`: digest of its disk."""
+    """The base image. `id`: digest of the base image's inputs. `sha256`: digest of its disk.
+
+    `date`: day on which it was made or published (YYYY-MM-DD).
+    """
 
     id: str
     sha256: str | None = None
     url: str | None = None
+    date: str | None = None
 
 
 class Commit(StrictModel):

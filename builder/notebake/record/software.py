@@ -33,6 +33,13 @@ class Software(StrictModel):
     system: System
     python: str = Field(description="Version of the notebook's Python.")
     os_packages: dict[str, str]
+    upgraded: dict[str, str] = Field(
+        default_factory=dict,
+        description="Packages that the bake upgraded: name -> `OLD -> NEW`; a new one: name -> NEW.",
+    )
+    newest_package: str | None = Field(
+        None, description="Day on which the newest OS package was built (YYYY-MM-DD)."
+    )
     python_packages: dict[str, str]
     units: dict[str, str] = Field(
         description="systemd unit or Windows service -> state; only those that start a program."

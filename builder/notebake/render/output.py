@@ -9,7 +9,7 @@ from notebake import paths, seed
 from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
 from notebake.plan.windows import check_computer
-from notebake.provision import files
+from notebake.provision import files, upgrade
 from notebake.provision.files import Payload
 from notebake.render import linux, nocloud, windows, windows_packer
 from notebake.render.user_data import LIMITS, UserData, check_size
@@ -46,7 +46,7 @@ def packer_files(
         for path in sorted(shared.rglob("*"))
         if path.is_file()
     ]
-    found.append(RenderedFile(path="guest.tar.gz", data=payload.archive()))
+    found.append(RenderedFile(path="guest.tar.gz", data=payload.archive(upgrade.for_bake(plan, payload))))
     found.append(RenderedFile(path="variables.pkrvars.json", data=linux.packer_variables(plan)))
     return (*found, *_plugins(["qemu"]))
 

@@ -134,6 +134,20 @@ build {
     script           = "${path.root}/scripts/install.sh"
   }
 
+  # A reboot ends the connection, and then nothing can be cleaned up.
+  provisioner "shell" {
+    execute_command   = "sudo env {{ .Vars }} sh {{ .Path }}"
+    expect_disconnect = true
+    skip_clean        = true
+    script            = "${path.root}/scripts/reboot.sh"
+  }
+
+  provisioner "shell" {
+    execute_command     = "sudo env {{ .Vars }} sh {{ .Path }}"
+    start_retry_timeout = "15m"
+    script              = "${path.root}/scripts/rebooted.sh"
+  }
+
   provisioner "file" {
     source      = "${path.root}/scripts/report.py"
     destination = "/tmp/report.py"

@@ -6,13 +6,16 @@ Runs under Packer as root before the machine is sealed, with the distribution's 
 """
 
 import json
+import os
 import pwd
 import re
 import shutil
 import socket
+import stat
 import struct
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -138,6 +141,36 @@ def firewall():
     return [line.rstrip() for line in lines.splitlines() if line.strip()]
 
 
+def upgraded():
+    """Return the packages that the upgrade changed: name -> `OLD -> NEW`, or `NEW` for a new one."""
+    lists = [Path(f"/var/tmp/notebake-{name}") for name in ("before", "after")]
+    if not all(path.exists() for path in lists):
+        return {}
+    old, new = (dict(row.split("\t") for row in path.read_text("utf-8").splitlines()) for path in lists)
+    changed = {name: version for name, version in new.items() if old.get(name) != version}
+    return {
+        name: f"{old[name]} -> {version}" if name in old else version for name, version in changed.items()
+    }
+
+
+def newest_package(kind):
+    """Return the day on which the newest installed package was built, by the times of its files."""
+    newest = 0
+    if kind == "deb":
+        for listing in Path("/var/lib/dpkg/info").glob("*.list"):
+            for name in listing.read_text("utf-8").splitlines():
+                if name.startswith("/usr/"):
+                    try:
+                        status = os.lstat(name)
+                    except OSError:  # left out by dpkg's path-exclude
+                        continue
+                    if stat.S_ISREG(status.st_mode):
+                        newest = max(newest, status.st_mtime)
+    else:
+        newest = max(map(int, run("rpm", "-qa", "--qf", "%{BUILDTIME}\n").split()), default=0)
+    return time.strftime("%Y-%m-%d", time.gmtime(newest)) if newest else None
+
+
 def report():
     """Return the inventory in the shape of notebake.record.software.Software."""
     release = system()
@@ -145,6 +178,8 @@ def report():
         "system": release,
         "python": python(),
         "os_packages": os_packages(release["packages"]),
+        "upgraded": upgraded(),
+        "newest_package": newest_package(release["packages"]),
         "python_packages": dict(sorted(python_packages().items())),
         "units": dict(sorted(units().items())),
         "ports": list(dict.fromkeys(ports())),

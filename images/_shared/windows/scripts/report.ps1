@@ -89,6 +89,8 @@ $report = [ordered]@{
   system          = [ordered]@{ id = 'windows'; version = $release.Version; title = $release.Caption; packages = 'generic' }
   python          = Get-PythonFact "'%d.%d.%d' % sys.version_info[:3]"
   os_packages     = Get-Program
+  upgraded        = @{}
+  newest_package  = $null
   python_packages = Get-PythonFact "{re.sub('[-_.]+', '-', d.name).lower(): d.version for d in m.distributions()}"
   units           = Get-Unit
   ports           = @(Get-Listener)

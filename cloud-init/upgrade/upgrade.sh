@@ -1,0 +1,46 @@
+#!/bin/sh
+# Bring every package of the distribution up to date, and list the packages before and after.
+set -eu
+
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+# needrestart would restart services; ZYPP_LOCK_TIMEOUT: seconds
+DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 ZYPP_LOCK_TIMEOUT=900 LC_ALL=C.UTF-8
+export PATH DEBIAN_FRONTEND NEEDRESTART_SUSPEND ZYPP_LOCK_TIMEOUT LC_ALL
+
+packages() {
+  # shellcheck disable=SC2016 # dpkg's own variables
+  if command -v apt-get >/dev/null; then
+    dpkg-query -W -f '${binary:Package}\t${Version}\n'
+  else
+    rpm -qa --qf '%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n'
+  fi | sort
+}
+
+apt() {
+  apt-get -q -o DPkg::Lock::Timeout=900 -o Acquire::Retries=3 -o APT::Update::Error-Mode=any "$@"
+}
+
+# 100 to 103: done, and something to say. 103: zypper itself was updated, and has more to do.
+zypp() {
+  code=0
+  zypper --non-interactive "$@" || code=$?
+  case $code in
+  0 | 100 | 101 | 102 | 103 | 107) ;;
+  *) return "$code" ;;
+  esac
+}
+
+packages >/var/tmp/notebake-before
+if command -v apt-get >/dev/null; then
+  apt update
+  apt -y --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold dist-upgrade
+else
+  zypp refresh
+  if grep -q '^ID=.*tumbleweed' /etc/os-release; then
+    zypp dup --auto-agree-with-licenses --no-recommends
+  else
+    zypp patch --auto-agree-with-licenses
+    [ "$code" -ne 103 ] || zypp patch --auto-agree-with-licenses
+  fi
+fi
+packages >/var/tmp/notebake-after
