@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 DOCTOR := $(BIN)/notebake doctor --fix --yes
 
 .PHONY: help setup test-packages bake test test-unit test-integration test-e2e machines lint docs man golden \
-	bench lock clean
+	bench build-dist dist lock clean
 
 # The first target is the default.
 help: ## Show this list
@@ -77,6 +77,20 @@ golden: setup ## Write the golden files again
 bench: setup ## Measure speed and memory
 	$(BIN)/python -m bench
 
+# The same commit gives the same bytes: dates come from the commit, build tools from requirements.txt, by hash.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),1580601600)
+DIST := dist
+
+build-dist: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+build-dist: $(BIN)/notebake
+	rm -f $(DIST)/notebake-*
+	$(BIN)/uv build --quiet --build-constraints requirements.txt --require-hashes --out-dir $(DIST) .
+
+dist: build-dist ## Build wheel and sdist into dist, check and try them
+	$(BIN)/twine check --strict $(DIST)/*.whl $(DIST)/*.tar.gz
+	$(BIN)/check-wheel-contents $(DIST)/*.whl
+	.ci/try-wheel.sh $(BIN)/uv $(DIST)/*.whl
+
 # Review the difference afterwards.
 lock: setup ## Renew every pin
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --upgrade \
@@ -84,4 +98,4 @@ lock: setup ## Renew every pin
 	$(BIN)/notebake lock --shipped
 
 clean: ## Remove .venv and everything built
-	rm -rf $(VENV) baked rendered build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) baked rendered build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
