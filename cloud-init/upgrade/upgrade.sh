@@ -17,7 +17,7 @@ packages() {
 }
 
 apt() {
-  apt-get -q -o DPkg::Lock::Timeout=900 -o Acquire::Retries=3 -o APT::Update::Error-Mode=any "$@"
+  apt-get -q -o APT::Update::Error-Mode=any "$@"
 }
 
 # 100 to 103: done, and something to say. 103: zypper itself was updated, and has more to do.

@@ -25,13 +25,29 @@ def path_for(image: Path) -> Path:
     return image.with_suffix(".cdx.json")
 
 
-def _os_purl(software: Software, name: str, version: str) -> PackageURL:
+def _os_purl(software: Software, key: str, version: str) -> PackageURL:
+    """Return the purl that scanners match: `arch`, `distro`, and `upstream`, the source package.
+
+    `upstream` is not in the purl specification; syft writes and grype reads it: NAME, NAME@VERSION, or
+    the file name of an rpm. The epoch of an rpm is a qualifier.
+    """
     # `name:arch`, or `name:version` for rpm packages in several versions
     # (images/_shared/linux/scripts/report.py).
-    package = name.split(":", 1)[0]
-    release = {"distro": f"{software.system.id}-{software.system.version}"}
-    vendor = "opensuse" if software.system.id.startswith("opensuse") else software.system.id
-    return PackageURL(software.system.packages, vendor, package, version, release)
+    name = key.split(":", 1)[0]
+    system, origin = software.system, software.os_origins.get(key)
+    qualifiers = {"distro": "-".join(filter(None, (system.id, system.version)))}
+    if origin:
+        qualifiers["arch"] = origin.architecture
+        upstream = "" if origin.source in (name, "(none)") else origin.source
+        if system.packages == "deb" and origin.source_version not in ("", version):
+            upstream = f"{origin.source}@{origin.source_version}"
+        qualifiers["upstream"] = upstream
+    if system.packages == "rpm" and ":" in version:
+        qualifiers["epoch"], version = version.split(":", 1)
+    vendor = "opensuse" if system.id.startswith("opensuse") else system.id
+    return PackageURL(
+        system.packages, vendor, name, version, {key: value for key, value in qualifiers.items() if value}
+    )
 
 
 def _components(software: Software) -> Iterator[Component]:
@@ -53,19 +69,27 @@ def _components(software: Software) -> Iterator[Component]:
 def render(record: Record) -> bytes:
     """Return the SBOM of the record's image (JSON). Same record, same bytes."""
     software = record.software
-    system = Component(
+    image = Component(
         name=record.target,
         version=record.version or record.content_id[:12],
-        type=ComponentType.OPERATING_SYSTEM,
-        description=software.system.title,
+        # CycloneDX: a format that isolates software "through virtualization technology".
+        type=ComponentType.CONTAINER,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=record.image.sha256)],
         bom_ref="image",
     )
+    # Scanners take the distribution from it.
+    system = Component(
+        name=software.system.id,
+        version=software.system.version or None,
+        type=ComponentType.OPERATING_SYSTEM,
+        description=software.system.title,
+        bom_ref="operating-system",
+    )
     bom = Bom(
         serial_number=uuid.uuid5(_NAMESPACE, f"{record.content_id} {record.image.sha256}"),
-        metadata=BomMetaData(component=system, timestamp=record.created),
-        components=list(_components(software)),
+        metadata=BomMetaData(component=image, timestamp=record.created),
+        components=[system, *_components(software)],
     )
-    bom.register_dependency(system, bom.components)
+    bom.register_dependency(image, bom.components)
     text = json.loads(JsonV1Dot6(bom).output_as_string())
     return (json.dumps(text, indent=1, sort_keys=True) + "\n").encode()

@@ -23,6 +23,17 @@ class System(StrictModel):
     packages: str = Field(description="deb, rpm, or generic on Windows (programs and updates).")
 
 
+class Origin(StrictModel):
+    """What a scanner needs besides name and version of an OS package.
+
+    `source`: the source package's name (deb) or file name (rpm). `source_version`: deb only.
+    """
+
+    architecture: str
+    source: str
+    source_version: str
+
+
 class Software(StrictModel):
     """The software inventory of one machine.
 
@@ -40,6 +51,7 @@ class Software(StrictModel):
     newest_package: str | None = Field(
         None, description="Day on which the newest OS package was built (YYYY-MM-DD)."
     )
+    os_origins: dict[str, Origin] = Field({}, description="OS package -> its origin; empty on Windows.")
     python_packages: dict[str, str]
     units: dict[str, str] = Field(
         description="systemd unit or Windows service -> state; only those that start a program."

@@ -11,5 +11,5 @@ cloud-init status --wait >/dev/null || true # its errors ended the first boot al
 xargs -r systemctl enable --quiet </var/tmp/notebake-units
 rm /var/tmp/notebake-units
 if command -v apt-get >/dev/null; then
-  DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=900 autoremove --purge
+  DEBIAN_FRONTEND=noninteractive apt-get -qy autoremove --purge
 fi

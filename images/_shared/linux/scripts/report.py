@@ -50,23 +50,29 @@ def system():
 
 
 def os_packages(kind):
+    """Return two dicts with the same keys: the versions, and what scanners need besides to know a package."""
     if kind == "deb":
-        rows = run("dpkg-query", "-W", "-f=${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n")
+        fields = "Package", "Architecture", "Version", "source:Package", "source:Version"
+        rows = run(
+            "dpkg-query",
+            "-W",
+            "-f=${db:Status-Abbrev}\t" + "\t".join(f"${{{name}}}" for name in fields) + "\n",
+        )
         # ii: installed. A removed package whose configuration is left has another status.
         installed = [row.split("\t")[1:] for row in rows.splitlines() if row.startswith("ii")]
     else:
-        rows = run("rpm", "-qa", "--qf", "%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n")
+        version = "%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}"
+        rows = run("rpm", "-qa", "--qf", "%{NAME}\t%{ARCH}\t" + version + "\t%{SOURCERPM}\t\n")
         # rpm lists its keys as packages.
         installed = [row.split("\t") for row in rows.splitlines() if not row.startswith("gpg-pubkey\t")]
-    packages = {}
-    for name, arch, version in sorted(installed):
-        if name not in packages:
-            packages[name] = version
-        elif kind == "deb":
-            packages[f"{name}:{arch}"] = version
-        else:  # several kernel versions may be installed
-            packages[f"{name}:{version}"] = version
-    return packages
+    packages, origins = {}, {}
+    for name, arch, version, source, source_version in sorted(installed):
+        key = name
+        if name in packages:  # deb: a second architecture; rpm: several kernel versions may be installed
+            key = f"{name}:{arch}" if kind == "deb" else f"{name}:{version}"
+        packages[key] = version
+        origins[key] = {"architecture": arch, "source": source, "source_version": source_version}
+    return packages, origins
 
 
 def python():
@@ -88,8 +94,10 @@ def python_packages():
 
 
 def units():
-    rows = run("systemctl", "list-unit-files", "--no-legend", "--no-pager", "--state=enabled,enabled-runtime")
-    return {row.split()[0]: row.split()[1] for row in rows.splitlines() if row.split()}
+    # Not with --state: systemctl exits 1 where no unit has that state.
+    rows = run("systemctl", "list-unit-files", "--no-legend", "--no-pager")
+    states = dict(row.split()[:2] for row in rows.splitlines() if row.split())
+    return {unit: state for unit, state in states.items() if state in ("enabled", "enabled-runtime")}
 
 
 def ports():
@@ -174,10 +182,12 @@ def newest_package(kind):
 def report():
     """Return the inventory in the shape of notebake.record.software.Software."""
     release = system()
+    packages, origins = os_packages(release["packages"])
     return {
         "system": release,
         "python": python(),
-        "os_packages": os_packages(release["packages"]),
+        "os_packages": packages,
+        "os_origins": origins,
         "upgraded": upgraded(),
         "newest_package": newest_package(release["packages"]),
         "python_packages": dict(sorted(python_packages().items())),

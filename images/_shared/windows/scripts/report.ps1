@@ -91,6 +91,7 @@ $report = [ordered]@{
   os_packages     = Get-Program
   upgraded        = @{}
   newest_package  = $null
+  os_origins      = @{}
   python_packages = Get-PythonFact "{re.sub('[-_.]+', '-', d.name).lower(): d.version for d in m.distributions()}"
   units           = Get-Unit
   ports           = @(Get-Listener)
