@@ -44,7 +44,7 @@ class NotReady(NotebakeError):
 
 
 class CheckFailed(NotebakeError):
-    """A check of the probe failed."""
+    """A check of the probe failed, or an image has known vulnerabilities above the allowed severity."""
 
     exit_code = 6
 

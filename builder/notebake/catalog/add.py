@@ -11,7 +11,9 @@ from notebake.catalog import entry as entry_file
 from notebake.catalog import provenance
 from notebake.catalog.catalog import Catalog, check_clock
 from notebake.catalog.entry import PROVENANCE, SUMS, Entry, File
+from notebake.catalog.gate import Gate
 from notebake.catalog.signing import Signer
+from notebake.catalog.vulnerabilities import Report
 from notebake.errors import RecordError, SpecError
 from notebake.files import sha256
 from notebake.record import diff, sbom, semver
@@ -29,11 +31,20 @@ class Added:
     is_new: bool
 
 
-def add(catalog: Catalog, image: Path, *, signer: Signer, now: datetime, probe: ProbeReport | None) -> Added:
+def add(
+    catalog: Catalog,
+    image: Path,
+    *,
+    signer: Signer,
+    now: datetime,
+    probe: ProbeReport | None,
+    gate: Gate | None = None,
+) -> Added:
     """Add `image`, with the record beside it, as the next version.
 
     Readers see it only when it is complete: a failure or a killed writer leaves the catalog unchanged.
-    Raises RecordError for an image that does not match its record, SpecError for a missing image.
+    Raises RecordError for an image that does not match its record, SpecError for a missing image, CheckFailed
+    for one that does not pass the `gate`, whose report is stored with it.
     """
     record = records.load(image)
     if not image.is_file():
@@ -42,6 +53,7 @@ def add(catalog: Catalog, image: Path, *, signer: Signer, now: datetime, probe: 
         raise RecordError(f"{image}: does not match its record (SHA-256 mismatch)", "bake it again")
     if probe is not None:
         record = record.model_copy(update={"probe": probe})
+    report = gate.check(record, name=record.target) if gate else None
     entries = catalog.entries(record.target)
     if entries and _same(entries[-1], record):
         return Added(entry=entries[-1], is_new=False)
@@ -52,7 +64,7 @@ def add(catalog: Catalog, image: Path, *, signer: Signer, now: datetime, probe: 
             entries = catalog.entries(record.target)
             check_clock(now, entries[-1].created if entries else None)
             version = _next(catalog, entries, record)
-            entry = _write_small(catalog, record, folder, version, signer, now)
+            entry = _write_small(catalog, record, report, folder, version, signer, now)
             try:
                 catalog.storage.create(entry_file.path(entry.target, entry.version), entry.to_json())
             except FileExistsError:
@@ -83,11 +95,19 @@ def _next(catalog: Catalog, entries: list[Entry], record: Record) -> str:
 
 
 def _write_small(
-    catalog: Catalog, record: Record, folder: str, version: str, signer: Signer, now: datetime
+    catalog: Catalog,
+    record: Record,
+    report: Report | None,
+    folder: str,
+    version: str,
+    signer: Signer,
+    now: datetime,
 ) -> Entry:
     record = record.model_copy(update={"version": version})
     target = record.target
     small = {f"{target}.json": record.to_json(), f"{target}.cdx.json": sbom.render(record)}
+    if report is not None:
+        small[f"{target}.vulnerabilities.json"] = report.to_json()
     disk = File(sha256=record.image.sha256, bytes=record.image.bytes)
     files = {f"{target}.qcow2": disk} | {name: entry_file.describe(data) for name, data in small.items()}
     # The format of sha256sum.

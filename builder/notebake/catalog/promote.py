@@ -8,24 +8,30 @@ from notebake.catalog import channels, verify
 from notebake.catalog.catalog import Catalog, check_clock
 from notebake.catalog.channels import Move
 from notebake.catalog.entry import Entry
+from notebake.catalog.gate import Gate
 from notebake.catalog.signing import Signer
 from notebake.errors import RecordError, SpecError
 
 
-def promote(catalog: Catalog, entry: Entry, channel: str, *, signer: Signer, now: datetime) -> Move:
+def promote(
+    catalog: Catalog, entry: Entry, channel: str, *, signer: Signer, now: datetime, gate: Gate | None = None
+) -> Move:
     """Point `channel` to `entry`, which must have passed its probe and match its signature in every byte.
 
-    Raises RecordError, and then changes nothing.
+    Raises RecordError, or CheckFailed if it does not pass the `gate`, and then changes nothing.
     """
     channels.check_name(channel)
     verify.check(catalog, entry, signer.verifier)
-    probe = catalog.record(entry).probe
+    record = catalog.record(entry)
+    probe = record.probe
     if probe is None or not probe.promotable:
         failed = ", ".join(check.name for check in probe.results if check.status == "failed") if probe else ""
         raise RecordError(
             f"{entry.name}: {'its probe failed: ' + failed if probe else 'it was never probed'}",
             "notebake probe NAME --json > probe.json; notebake catalog add IMAGE --probe probe.json",
         )
+    if gate is not None:
+        gate.check(record, name=entry.name)
     before = channels.moves(catalog.storage, entry.target, signer.verifier)
     current = channels.history(before, channel)
     if current and current[-1] == entry.version:

@@ -12,6 +12,7 @@ import click
 from notebake.cli import options
 
 if TYPE_CHECKING:
+    from notebake.catalog.gate import Gate
     from notebake.catalog.signing import Signer, Verifier
 
 
@@ -23,6 +24,7 @@ def command() -> None:
     Examples:
       notebake catalog key notebake.key
       notebake catalog add baked/debian-13.qcow2 --probe probe.json --key notebake.key
+      notebake catalog add baked/debian-13.qcow2 --vulnerabilities grype.json --key notebake.key
       notebake catalog verify --public-key notebake.key.pub
     """
 
@@ -47,10 +49,13 @@ def key(path: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Probe report: the output of `notebake probe --json`. Required to promote the image.",
 )
+@options.gate
 @options.catalog
 @options.signer
 @options.as_json
-def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json: bool) -> None:
+def add(
+    image: Path, probe_path: Path | None, gate: Gate | None, url: str, signer: Signer, as_json: bool
+) -> None:
     """Add an image as the next version.
 
     The record must be in the same folder as IMAGE. The version number is derived from the changes since the
@@ -61,7 +66,7 @@ def add(image: Path, probe_path: Path | None, url: str, signer: Signer, as_json:
     from notebake.record import record
 
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
-    added = add.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe)
+    added = add.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe, gate=gate)
     if as_json:
         click.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
     else:

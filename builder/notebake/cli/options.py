@@ -86,6 +86,53 @@ catalog: Decorator = click.option(
     show_envvar=True,
     help="Folder or URL of the catalog: s3://, gs://, az://, sftp://; https:// is read-only.",
 )
+_gate = (
+    click.option(
+        "--vulnerabilities",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="A scanner's report on the image's SBOM: JSON of grype or osv-scanner, or SARIF.",
+    ),
+    click.option(
+        "--vex",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="OpenVEX document: vulnerabilities that do not affect the image. May be repeated.",
+    ),
+    click.option(
+        "--max-severity",
+        type=click.Choice(["none", "negligible", "low", "medium", "high", "critical"]),
+        help="Highest severity allowed in the report of --vulnerabilities.  [default: high]",
+    ),
+)
+
+
+def gate(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Pass `gate` to a command: a Gate of catalog.gate, or None without --vulnerabilities."""
+
+    @functools.wraps(command)
+    def decorated(
+        *args: Any,
+        vulnerabilities: Path | None,
+        vex: tuple[Path, ...],
+        max_severity: str | None,
+        **kwargs: Any,
+    ) -> Any:
+        from notebake.catalog.gate import Gate
+        from notebake.errors import SpecError
+
+        if vulnerabilities is None and (vex or max_severity):
+            raise SpecError(
+                f"{'--vex' if vex else '--max-severity'}: requires --vulnerabilities",
+                "for example: grype sbom:TARGET.cdx.json -o json > vulnerabilities.json",
+            )
+        gate = Gate(vulnerabilities, vex, max_severity or "high") if vulnerabilities else None
+        return command(*args, gate=gate, **kwargs)
+
+    for option in reversed(_gate):
+        decorated = option(decorated)
+    return decorated
+
+
 _identity = (
     click.option(
         "--identity",

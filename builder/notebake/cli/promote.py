@@ -10,25 +10,30 @@ import click
 from notebake.cli import options
 
 if TYPE_CHECKING:
+    from notebake.catalog.gate import Gate
     from notebake.catalog.signing import Signer
 
 
 @click.command("promote")
 @click.argument("image", metavar="TARGET@VERSION")
 @click.argument("channel", default="stable")
+@options.gate
 @options.catalog
 @options.signer
-def command(image: str, channel: str, url: str, signer: Signer) -> None:
+def command(image: str, channel: str, gate: Gate | None, url: str, signer: Signer) -> None:
     """CHANNEL is stable by default. TARGET@candidate is the newest version. Every byte of the version is
     verified against its signature first.
 
     \b
     Example:
       notebake promote debian-13@candidate --key notebake.key
+      notebake promote debian-13@candidate --vulnerabilities grype.json --key notebake.key
     """
     from notebake.catalog import promote
     from notebake.catalog.catalog import Catalog
 
     catalog = Catalog(url)
-    move = promote.promote(catalog, catalog.find(image), channel, signer=signer, now=datetime.now(UTC))
+    move = promote.promote(
+        catalog, catalog.find(image), channel, signer=signer, now=datetime.now(UTC), gate=gate
+    )
     click.echo(f"{move.target}@{channel} is {move.version}")
