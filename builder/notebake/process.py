@@ -97,7 +97,7 @@ def tail(text: bytes, lines: int = TAIL_LINES) -> str:
 def run(
     argv: Sequence[str | Path],
     *,
-    timeout: float,
+    timeout: float | None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: bytes | None = None,
@@ -106,9 +106,10 @@ def run(
 ) -> Completed:
     """Run a program and wait for it to exit.
 
-    `timeout` is in seconds. stdout and stderr are appended to `log`, or collected without one. The program
-    runs in its own session; on a timeout or Ctrl-C it is killed with all its children. Raises MissingTool,
-    or CommandFailed with the last lines of the output; an exit code other than 0 only if `check` is set.
+    `timeout` is in seconds, None for as long as it takes. stdout and stderr are appended to `log`, or
+    collected without one. The program runs in its own session; on a timeout or Ctrl-C it is killed with all
+    its children. Raises MissingTool, or CommandFailed with the last lines of the output; an exit code other
+    than 0 only if `check` is set.
     """
     args = [str(which(str(argv[0])))] + [str(arg) for arg in argv[1:]]
     with contextlib.ExitStack() as stack:

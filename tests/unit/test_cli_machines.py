@@ -89,6 +89,23 @@ def test_an_unknown_name_touches_no_other(three: Run, verb: str, monkeypatch: py
     assert three(verb)[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["probe"], "give the name"),
+        (["probe", "--all", "class-1"], "give the name"),
+        (["probe", "nobody-*"], "nobody-*"),
+        (["probe", "class-*", "--fingerprint", FINGERPRINT], "--fingerprint is for one machine"),
+        (["probe", "class-1", "other", "--token-stdin"], "--token-stdin is for one machine"),
+        (["ssh", "class-*"], "needs a command"),
+        (["ssh", "nobody-*", "true"], "nobody-*"),
+    ],
+)
+def test_probe_and_ssh_refuse_what_fits_no_machine(three: Run, args: list[str], says: str) -> None:
+    code, _, err = three(*args)
+    assert code == 2 and says in err
+
+
 def _never(*args: object, **named: object) -> None:
     pytest.fail("touched")
 

@@ -15,7 +15,7 @@ from notebake import terminal
 from notebake.address import Address
 from notebake.errors import CheckFailed, NotReady, SpecError
 from notebake.probe import connection, run
-from notebake.probe.report import Report, Result, clean
+from notebake.probe.report import Report, Result, clean, junit, summary
 from notebake.probe.subject import Subject
 from notebake.progress import Steps
 
@@ -48,7 +48,7 @@ def test_the_report_as_json() -> None:
 
 def test_the_report_as_junit_counts_its_results(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
-    path.write_bytes(REPORT.to_junit())
+    path.write_bytes(junit([REPORT]))
     (suite,) = JUnitXml.fromfile(str(path))
     assert isinstance(suite, TestSuite)
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (3, 1, 0, 1)
@@ -92,6 +92,23 @@ def test_clean_removes_secrets(secret: str) -> None:
         assert secret not in cleaned
 
 
+def test_the_junit_report_of_several_machines_has_a_suite_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_bytes(junit([REPORT, REPORT]))
+    whole = JUnitXml.fromfile(str(path))
+    assert (whole.tests, whole.failures, whole.skipped) == (6, 2, 2)
+    assert [suite.tests for suite in whole] == [3, 3]
+
+
+def test_the_summary_names_the_failed_checks_of_each_machine() -> None:
+    screen = io.StringIO()
+    good = Report(address="https://b/", started=STARTED, results=(REPORT.results[0],))
+    Console(file=screen, width=120, markup=False).print(summary({"class-1": REPORT, "class-2": good}))
+    first, rest = screen.getvalue().split("class-1")[1].split("class-2")
+    assert "failed" in first and "plot: [red]<b>&" in first and "\x1b" not in first
+    assert "passed" in rest
+
+
 def test_a_failed_run_prints_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets in the message of an exception are neither in the report nor on the screen."""
 
@@ -104,7 +121,7 @@ def test_a_failed_run_prints_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None
     report = run.run(subject, started=STARTED, steps=steps)
     screen = steps.console.file
     assert isinstance(screen, io.StringIO)
-    for text in (report.to_json(), report.to_junit().decode(), screen.getvalue()):
+    for text in (report.to_json(), junit([report]).decode(), screen.getvalue()):
         assert "RuntimeError" in text, "an unexpected exception is a failed check with its message"
         assert "hunter2" not in text
         assert "T0ken" not in text

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from notebake.cli import options, prompt
+from notebake.cli import options, prompt, selection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from notebake.machines.wait import Watch
+    from notebake.probe.report import Report, Result
+    from notebake.progress import Steps
 
 
 @click.command("probe")
-@click.argument("where", metavar="MACHINE|ADDRESS", type=options.MachineName())
+@click.argument("places", nargs=-1, metavar="[NAME|PATTERN|ADDRESS]...", type=options.MachineName())
+@selection.everything
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
 @click.option("--fingerprint", help="SHA-256 of the certificate to pin (known for a launched machine).")
@@ -22,7 +33,7 @@ from notebake.cli import options, prompt
 @click.option(
     "--screenshots",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the browser's screenshots.  [default: screenshots]",
+    help="Folder for the browser's screenshots; each of several has its own.  [default: screenshots]",
 )
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write a JUnit XML report to this file."
@@ -36,58 +47,99 @@ from notebake.cli import options, prompt
 )
 @options.as_json
 def command(
-    where: str, password_stdin: bool, token_stdin: bool, fingerprint: str | None, profile: str | None,
-    checks: tuple[str, ...], browser: bool, screenshots: Path | None, junit: Path | None,
-    timeout_scale: float, as_json: bool,
+    places: tuple[str, ...], everything: bool, password_stdin: bool, token_stdin: bool,
+    fingerprint: str | None, profile: str | None, checks: tuple[str, ...], browser: bool,
+    screenshots: Path | None, junit: Path | None, timeout_scale: float, as_json: bool,
 ) -> int:  # fmt: skip
-    """MACHINE is the name of a launched machine, ADDRESS any host and port. On a launched machine the probe
-    also runs commands inside, kills the server and reboots. Exit code 6 if a check failed.
+    """NAME is a launched machine, ADDRESS any host and port. On a launched machine the probe also runs
+    commands inside, kills the server and reboots. Exit code 6 if a check failed.
+
+    Several machines are probed at the same time, each with all checks; the table has one line for each.
 
     \b
     Examples:
       notebake probe debian-13-1 --password-stdin < secret.txt
       notebake probe https://198.51.100.7/ --fingerprint AB:CD:... --password-stdin
+      notebake probe 'class-*' --junit class.xml
     """
     from notebake import terminal
-    from notebake.errors import CheckFailed
+    from notebake.errors import CheckFailed, SpecError
     from notebake.files import write_whole
-    from notebake.probe import launched, run
+    from notebake.machines import many
+    from notebake.probe import launched, report, run
     from notebake.progress import Steps
 
-    password = token = None
     if password_stdin and token_stdin:
         raise click.UsageError("--password-stdin and --token-stdin cannot be used together")
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    if token_stdin:
-        token = sys.stdin.readline().strip()
-    subject = launched.subject(
-        where,
-        password=password,
-        token=token,
-        fingerprint=fingerprint,
-        profile=profile,
-        timeout_scale=timeout_scale,
-        ask=lambda: prompt.ask("Password", hint="use --password-stdin or --token-stdin"),
-    )
-    steps = Steps()
-    # The browser first: the last checks kill the server and reboot the machine.
-    browser_results = []
-    if browser:
-        from notebake.probe.browser import visit
-
-        browser_results = visit(
-            subject,
-            screenshots=screenshots or Path("screenshots"),
-            timeout_s=600 * timeout_scale,
-            steps=steps,
+    names = _names(places, everything)
+    if len(names) > 1 and (fingerprint or token_stdin):
+        option = "--fingerprint" if fingerprint else "--token-stdin"
+        raise SpecError(f"{option} is for one machine", "launched machines need neither: both are known")
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    token = sys.stdin.readline().strip() if token_stdin else None
+    asked = cache(lambda: prompt.ask("Password", hint="use --password-stdin or --token-stdin"))
+    subjects = {
+        name: launched.subject(
+            name,
+            password=password,
+            token=token,
+            fingerprint=fingerprint,
+            profile=profile,
+            timeout_scale=timeout_scale,
+            ask=asked,
         )
-    report = run.run(subject, started=datetime.now(UTC), checks=checks or None, steps=steps)
-    report = report.plus(browser_results)
+        for name in names
+    }
+
+    def probe(name: str, steps: Steps, _: type[Watch]) -> Report:
+        # The browser first: the last checks kill the server and reboot the machine.
+        browser_results: Sequence[Result] = ()
+        if browser:
+            from notebake.probe.browser import visit
+
+            folder = screenshots or Path("screenshots")
+            browser_results = visit(
+                subjects[name],
+                screenshots=folder if len(names) == 1 else folder / name,
+                timeout_s=600 * timeout_scale,
+                steps=steps,
+            )
+        found = run.run(subjects[name], started=datetime.now(UTC), checks=checks or None, steps=steps)
+        return found.plus(browser_results)
+
+    reports, failed = many.each(names, probe, title="probe", limit=many.at_once(0), steps=Steps())
     if junit:
-        write_whole(junit, report.to_junit())
-    if as_json:
-        click.echo(report.to_json())
+        write_whole(junit, report.junit(list(reports.values())))
+    if as_json and len(names) > 1:
+        found = [{"machine": name, **each.to_dict()} for name, each in reports.items()]
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    elif as_json:
+        click.echo(reports[names[0]].to_json())
+    elif len(names) > 1:
+        terminal.console().print(report.summary(reports))
     else:
-        terminal.console().print(report.table())
-    return 0 if report.passed else CheckFailed.exit_code
+        terminal.console().print(reports[names[0]].table())
+    code = selection.show(failed)
+    return code or (0 if all(each.passed for each in reports.values()) else CheckFailed.exit_code)
+
+
+def _names(places: Sequence[str], everything: bool) -> list[str]:
+    """The machines and addresses to probe, each once."""
+    from notebake.errors import SpecError
+    from notebake.machines import lifecycle
+
+    if everything == bool(places):
+        raise SpecError(
+            "give the name of a machine, a pattern such as 'class-*', an address, or --all",
+            "`notebake ps` lists the machines",
+        )
+    if everything:
+        return [machine.name for machine in lifecycle.machines()]
+    found = [
+        name
+        for place in places
+        for name in (
+            [machine.name for machine in lifecycle.find([place])] if lifecycle.is_pattern(place) else [place]
+        )
+    ]
+    return list(dict.fromkeys(found))

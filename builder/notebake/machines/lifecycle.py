@@ -94,6 +94,11 @@ def machines() -> list[Machine]:
     return record.every()
 
 
+def is_pattern(name: str) -> bool:
+    """Return whether it is a shell pattern, such as `class-*`."""
+    return any(char in name for char in "*?[")
+
+
 def find(patterns: Iterable[str]) -> list[Machine]:
     """Return the machines with these names or shell patterns (`class-*`), each once, sorted by name.
 
@@ -102,7 +107,7 @@ def find(patterns: Iterable[str]) -> list[Machine]:
     known = machines()
     names: set[str] = set()
     for pattern in patterns:
-        if any(char in pattern for char in "*?["):
+        if is_pattern(pattern):
             matching = fnmatch.filter([each.name for each in known], pattern)
         else:
             matching = [record.load(pattern).name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -95,34 +95,6 @@ class Report:
         """Return the JSON text, with a trailing newline."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
-    def to_junit(self) -> bytes:
-        """Return JUnit XML (UTF-8): one test suite, with one test case per check."""
-        counts = {
-            "tests": str(len(self.results)),
-            "failures": str(len(self.failed)),
-            "errors": "0",
-            "skipped": str(sum(result.status == "skipped" for result in self.results)),
-            "time": f"{self.seconds:.3f}",
-        }
-        suites = ElementTree.Element("testsuites", counts | {"name": "notebake probe"})
-        place = {"name": clean(self.address), "timestamp": self.started.isoformat(timespec="seconds")}
-        suite = ElementTree.SubElement(suites, "testsuite", place | counts)
-        for result in self.results:
-            case = ElementTree.SubElement(
-                suite,
-                "testcase",
-                {"classname": "notebake.probe", "name": result.name, "time": f"{result.seconds:.3f}"},
-            )
-            detail = clean(result.detail)
-            if result.status == "passed":
-                ElementTree.SubElement(case, "system-out").text = detail
-            else:
-                tag = "failure" if result.status == "failed" else "skipped"
-                ElementTree.SubElement(case, tag, {"message": detail.split("\n")[0]}).text = detail
-        ElementTree.indent(suites)
-        xml: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
-        return xml + b"\n"
-
     def table(self) -> Table:
         """Return the table to print with rich."""
         table = terminal.table("check", "", "seconds", "detail", title=self.address)
@@ -136,3 +108,50 @@ class Report:
                 clean(result.detail),
             )
         return table
+
+
+def junit(reports: Sequence[Report]) -> bytes:
+    """Return JUnit XML (UTF-8): a test suite for each report, with a test case for each check."""
+    suites = ElementTree.Element(
+        "testsuites", _counts([result for report in reports for result in report.results])
+    )
+    suites.set("name", "notebake probe")
+    for report in reports:
+        place = {"name": clean(report.address), "timestamp": report.started.isoformat(timespec="seconds")}
+        suite = ElementTree.SubElement(suites, "testsuite", place | _counts(report.results))
+        for result in report.results:
+            case = ElementTree.SubElement(
+                suite,
+                "testcase",
+                {"classname": "notebake.probe", "name": result.name, "time": f"{result.seconds:.3f}"},
+            )
+            detail = clean(result.detail)
+            if result.status == "passed":
+                ElementTree.SubElement(case, "system-out").text = detail
+            else:
+                tag = "failure" if result.status == "failed" else "skipped"
+                ElementTree.SubElement(case, tag, {"message": detail.split("\n")[0]}).text = detail
+    ElementTree.indent(suites)
+    xml: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
+
+
+def _counts(results: Sequence[Result]) -> dict[str, str]:
+    return {
+        "tests": str(len(results)),
+        "failures": str(sum(result.status == "failed" for result in results)),
+        "errors": "0",
+        "skipped": str(sum(result.status == "skipped" for result in results)),
+        "time": f"{sum(result.seconds for result in results):.3f}",
+    }
+
+
+def summary(reports: Mapping[str, Report]) -> Table:
+    """Return a table with one line for each probed machine, by name."""
+    table = terminal.table("machine", "", "seconds", "failed checks")
+    table.columns[2].justify = "right"
+    for name, report in reports.items():
+        status: Status = "passed" if report.passed else "failed"
+        failed = "\n".join(f"{result.name}: {clean(result.detail)}" for result in report.failed)
+        table.add_row(clean(name), Text(status, _STYLES[status]), f"{report.seconds:.1f}", failed)
+    return table
