@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from notebake.progress import Steps
 
 
+# Memory that one of several probes needs at the same time (MiB).
+_PROBE_MIB = 50
+_BROWSER_MIB = 500
+
+
 @click.command("probe")
 @click.argument("places", nargs=-1, metavar="[NAME|PATTERN|ADDRESS]...", type=options.MachineName())
 @selection.everything
@@ -107,7 +112,8 @@ def command(
         found = run.run(subjects[name], started=datetime.now(UTC), checks=checks or None, steps=steps)
         return found.plus(browser_results)
 
-    reports, failed = many.each(names, probe, title="probe", limit=many.at_once(0), steps=Steps())
+    limit = many.at_once(_BROWSER_MIB if browser else _PROBE_MIB)
+    reports, failed = many.each(names, probe, title="probe", limit=limit, steps=Steps())
     if junit:
         write_whole(junit, report.junit(list(reports.values())))
     if as_json and len(names) > 1:
@@ -134,7 +140,10 @@ def _names(places: Sequence[str], everything: bool) -> list[str]:
             "`notebake ps` lists the machines",
         )
     if everything:
-        return [machine.name for machine in lifecycle.machines()]
+        names = [machine.name for machine in lifecycle.machines()]
+        if not names:
+            raise SpecError("there is no machine to probe", "`notebake launch` makes one")
+        return names
     found = [
         name
         for place in places
