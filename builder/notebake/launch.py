@@ -34,7 +34,7 @@ class Source:
     """What a machine starts from.
 
     `own_certificate`: the machine serves the user's own one. `own_key` is its private key (PEM), to be copied
-    over ssh.
+    over ssh. `metadata`: its kernels can reach a cloud's metadata service.
     """
 
     target: str
@@ -48,6 +48,7 @@ class Source:
     root: Path | None = None
     sha256: str | None = None
     own_certificate: bool = False
+    metadata: bool = False
     own_key: bytes | None = None
 
 
@@ -80,6 +81,7 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
         disk=disk,
         root=root,
         own_certificate=made.own_certificate is not None,
+        metadata=made.spec.notebook.metadata,
         own_key=own_certificate.read_key(made.spec, folder),
     )
 
@@ -117,6 +119,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
         disk=image.resolve(),
         sha256=known.image.sha256,
         own_certificate=machine.own_certificate,
+        metadata=machine.metadata,
         own_key=key,
     )
 
@@ -185,6 +188,7 @@ def _launch(
         root=source.root,
         secrets={OWN_KEY: source.own_key} if source.own_key else {},
         own_certificate=source.own_certificate,
+        metadata=source.metadata,
         **settings,
     )
     return lifecycle.launch(request, steps=steps, watch=watch)

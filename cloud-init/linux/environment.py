@@ -1,5 +1,6 @@
 """The virtual environment below /opt/notebake. Every package must match its hash in the lock."""
 
+import base64
 import hashlib
 import html
 import os
@@ -52,9 +53,20 @@ def fetch_uv(config):
     return uv
 
 
+def expand(lock):
+    """Put the hashes into the lock: user-data carries them apart, because they are shorter so."""
+    packed = lock.with_name("hashes")
+    if packed.exists():
+        data = base64.b64decode(packed.read_bytes())
+        hashes = (data[at : at + 32].hex() for at in range(0, len(data), 32))
+        write(lock, re.sub("sha256:(?![0-9a-f])", lambda match: match[0] + next(hashes), lock.read_text()))
+        packed.unlink()
+
+
 def environment(config, bake):
     """Make the virtual environment in a folder named by the lock's digest, and link it as `env`."""
     lock = GUEST / "requirements.txt"
+    expand(lock)
     env = HOME / f"env-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if not (env / "complete").exists():
         extra = GUEST / "ca.pem"

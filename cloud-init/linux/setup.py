@@ -37,6 +37,11 @@ def services(config, bake):
     """Install and enable the units. Stop a server that was started from older files."""
     for source in sorted((GUEST / "units").iterdir()):
         write(UNITS / source.name, source.read_text().replace("@user@", config["user"]))
+    known = {path.name for path in [*GUEST.glob("units/*"), *GUEST.glob("root/etc/systemd/system/*")]}
+    for unit in UNITS.glob("notebake-*.*[er]"):
+        if unit.name not in known:  # from older files
+            run("systemctl", "disable", "--quiet", "--now", unit.name)
+            unit.unlink()
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--quiet", *unit_names())
     if bake:

@@ -116,6 +116,18 @@ function Open-Port {
     Protocol = 'TCP'; LocalPort = $config.port; Profile = 'Any'
   }
   $null = New-NetFirewallRule @rule
+  Get-NetFirewallRule -Name 'notebake-metadata' -ErrorAction SilentlyContinue | Remove-NetFirewallRule
+  if ($config.metadata) { return }
+  # Not port 53: some clouds' name servers have these addresses. 168.63.129.16 is Azure's.
+  $account = New-Object Security.Principal.NTAccount 'NT SERVICE\notebake'
+  $sid = $account.Translate([Security.Principal.SecurityIdentifier]).Value
+  $rule = @{
+    Name = 'notebake-metadata'; DisplayName = 'notebake cloud metadata'; Direction = 'Outbound'; Action = 'Block'
+    Protocol = 'TCP'; RemotePort = @('1-52', '54-65535'); Profile = 'Any'
+    RemoteAddress = @('169.254.169.254', '168.63.129.16', 'fd00:ec2::254', 'fd20:ce::254')
+    LocalUser = "D:(A;;CC;;;$sid)"
+  }
+  $null = New-NetFirewallRule @rule
 }
 
 function Set-UpdatePolicy {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from notebake.machines import network as networks
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
 from notebake.plan.plan import Plan
+from notebake.probe.report import Report
 from notebake.progress import Steps
 from notebake.provision import files
 from notebake.record import software
@@ -150,6 +151,28 @@ def root_shell(machine: Machine, script: str, *, stdin: bytes | None = None, che
     quoted = "'" + script.replace("'", "'\\''") + "'"
     argv = machine.ssh.argv(f"sudo -n sh -c {quoted}")
     return process.run(argv, timeout=LIMIT, stdin=stdin, check=check).stdout.decode("utf-8", "replace")
+
+
+def check_metadata(machine: Machine, look: Callable[..., Report], firewall: str) -> None:
+    """Check that root reaches a metadata service and a kernel does not, also after the firewall restarted."""
+    root_shell(machine, "ip address add 169.254.169.254/32 dev lo")
+    root_shell(
+        machine, "systemd-run --quiet --unit metadata python3 -m http.server --bind 169.254.169.254 80"
+    )
+    client = "import socket; socket.create_connection(('169.254.169.254', 80))"
+    root_shell(machine, f'timeout 30 sh -c "until python3 -c \\"{client}\\"; do sleep 0.2; done"')
+
+    def result() -> tuple[str, str]:
+        (found,) = look(machine, "metadata", password=None, token=lifecycle.token(machine)).results
+        return found.status, found.detail
+
+    refused = ("passed", "refused by the machine's firewall")
+    assert result() == refused
+    root_shell(machine, f"systemctl restart {firewall}")
+    assert result() == refused
+    root_shell(machine, "systemctl stop notebake-metadata")
+    assert result()[0] == "failed"
+    root_shell(machine, "systemctl start notebake-metadata; systemctl stop metadata")
 
 
 def firewall_is_on(family: Family, machine: Machine) -> bool:

@@ -49,6 +49,7 @@ def test_a_machine_with_user_data_only_passes_the_probe(
         check_family(family, machine)
         if closed:
             check_own_software(family, machine)
+            families.check_metadata(machine, look, plan.target.firewall)
             check_updates(family, machine, look, run)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tenacity
 from tests.certificates import corporate, rsa_key
+from tests.e2e import families
 from tests.rendering import user_data
 
 from notebake import process
@@ -88,6 +89,7 @@ def test_the_probe_finds_what_is_broken_on_a_real_machine(
     inside(machine, "nft", "flush", "ruleset")
     assert failed() == {"port_closed"}
     inside(machine, "systemctl", "restart", "nftables")
+    families.check_metadata(machine, look, "nftables")
     profile = "/home/azureuser/.ipython/profile_nbserver/ipython_kernel_config.py"
     inside(machine, "sed", "-i", "/pylab/d", profile)
     assert failed() == {"plot", "profile", "builtins"}

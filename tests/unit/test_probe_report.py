@@ -150,6 +150,7 @@ def test_a_fault_is_reported_once_and_dependent_checks_refer_to_it(monkeypatch: 
         "profile",
         "builtins",
         "not_root",
+        "metadata",
     }
     assert all(detail.startswith("needs tls: ") for detail in details.values())
 
@@ -167,6 +168,7 @@ def test_checks_that_cannot_run_are_skipped_with_a_reason(monkeypatch: pytest.Mo
         "profile",
         "builtins",
         "not_root",
+        "metadata",
         "cloud_init",
         "port_closed",
         "updates",

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.certificates import NOW
-from tests.rendering import user_data
+from tests.rendering import delivered, user_data
 
 from notebake import paths, seed, templates
 from notebake.errors import SpecError
@@ -86,11 +86,11 @@ def test_user_data_and_packers_archive_have_the_same_provisioning_files(
     make_plan: Callable[..., Plan],
 ) -> None:
     rendered = {file.path: file.data for file in output.render(make_plan()).files}
-    command = yaml.safe_load(rendered["user-data.yaml"])["bootcmd"][0]
-    by_user_data = dict(zip(command[4::2], command[5::2], strict=True))
+    by_user_data = delivered(rendered["user-data.yaml"])
     with tarfile.open(fileobj=io.BytesIO(rendered["packer/guest.tar.gz"])) as tar:
         by_packer = {file.name: tar.extractfile(file).read().decode() for file in tar}  # type: ignore[union-attr]
-    assert by_packer.pop("digest").strip() == command[3]
+    digest = yaml.safe_load(rendered["user-data.yaml"])["bootcmd"][0][3]
+    assert by_packer.pop("digest").strip() == digest
     # A bake upgrades by default, a first boot does not.
     assert "dist-upgrade" in by_packer.pop("upgrade.sh")
     assert by_user_data == by_packer
@@ -210,7 +210,7 @@ def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: s
     document = yaml.safe_load(user_data(hostile_plan).clouds["gcp"])
     command = document["bootcmd"][0]
     assert set(document) == {"ssh_genkeytypes", "user", "bootcmd"}
-    assert dict(zip(command[4::2], command[5::2], strict=True)) == {
+    assert delivered(yaml.safe_dump(document).encode()) == {
         path: data.decode() for path, data in items.items()
     }
     assert command[2] == yaml.safe_load(user_data(base).clouds["gcp"])["bootcmd"][0][2]

@@ -256,6 +256,7 @@ def _record(
             pylab=plan.spec.notebook.pylab,
             login="password" if plan.spec.notebook.password else "token",
             own_certificate=plan.own_certificate is not None,
+            metadata=plan.spec.notebook.metadata,
         ),
         packages=tuple(line.split(" ", 1)[0] for line in plan.lock.lines),
         tools=bake_inputs.tool_versions(plan)

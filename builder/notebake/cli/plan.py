@@ -92,7 +92,8 @@ def command(
         f"profile {config['profile']}, password {config['password']}"
     )
     allowed = f"port {config['port']}" if plan.target.is_windows else f"ssh and port {config['port']}"
-    click.echo(f"firewall     {plan.target.firewall}: allows {allowed}")
+    kept = "" if plan.spec.notebook.metadata else "; keeps the cloud's metadata service from kernels"
+    click.echo(f"firewall     {plan.target.firewall}: allows {allowed}{kept}")
     updates = plan.spec.updates
     reboots = f"reboots at {updates.reboot}, if one waits for that" if updates.reboot else "no reboots"
     click.echo(f"updates      {updates.automatic}, {reboots}")

@@ -55,7 +55,8 @@ class Machine:
     `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
     8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in;
-    `own_certificate`: it serves the user's own certificate; `offline`: it has no outgoing network.
+    `own_certificate`: it serves the user's own certificate; `metadata`: its kernels can reach a cloud's
+    metadata service; `offline`: it has no outgoing network.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Machine:
     created: str
     network: Network | None = None
     own_certificate: bool = False
+    metadata: bool = False
     memory_mib: int = 2048
     cpus: int = 2
     accel: Choice = "auto"

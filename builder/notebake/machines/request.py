@@ -47,6 +47,7 @@ class Request:
     limit: float = 900.0
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     own_certificate: bool = False
+    metadata: bool = False
 
     def machine(
         self,
@@ -69,6 +70,7 @@ class Request:
             address=Address(host=host, port=public),
             notebook_port=self.notebook_port,
             own_certificate=self.own_certificate,
+            metadata=self.metadata,
             offline=self.offline,
             canary=Address(host=host, port=canary),
             canary_inside=CANARY_PORT,

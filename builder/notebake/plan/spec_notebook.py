@@ -44,6 +44,11 @@ class Notebook(StrictModel):
     preload: tuple[str, ...] = Field(
         (), description="Notebooks (.ipynb) to copy to the folder on each machine."
     )
+    metadata: bool = Field(
+        False,
+        strict=True,
+        description="Kernels can reach a cloud's metadata service: it has user-data and credentials.",
+    )
 
     @field_validator("folder")
     @classmethod

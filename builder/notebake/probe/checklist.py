@@ -12,6 +12,7 @@ from notebake.probe.checks import (
     kill,
     login,
     login_refused,
+    metadata,
     not_root,
     plot,
     port_closed,
@@ -44,6 +45,10 @@ def _no_login(subject: Subject) -> str | None:
     return "no password or token was given" if not subject.secrets else None
 
 
+def _no_metadata(subject: Subject) -> str | None:
+    return "the spec opens it: metadata = true" if subject.metadata else _no_login(subject)
+
+
 def _no_plot(subject: Subject) -> str | None:
     if subject.pylab not in ("inline", "auto"):
         return f"pylab is {subject.pylab!r}: plots are not shown in the page"
@@ -74,6 +79,12 @@ CHECKS: tuple[Check, ...] = (
     Check(name="profile", title="the kernel uses its profile", run=profile.run, unless=_no_login),
     Check(name="builtins", title="Python's builtins are not replaced", run=builtins.run, unless=_no_login),
     Check(name="not_root", title="the kernel is not root", run=not_root.run, unless=_no_login),
+    Check(
+        name="metadata",
+        title="kernels cannot reach the cloud's metadata",
+        run=metadata.run,
+        unless=_no_metadata,
+    ),
     Check(name="cloud_init", title="cloud-init finished", run=cloud_init.run, unless=_no_ssh),
     Check(name="port_closed", title="other ports are closed", run=port_closed.run, unless=_no_canary),
     Check(name="updates", title="security updates are available", run=updates.run, unless=_no_network),

@@ -18,6 +18,7 @@ def _settings(machine: Machine) -> dict[str, Any]:
         "address": machine.address,
         "own_certificate": machine.own_certificate,
         "names": (machine.name, machine.address.host),
+        "metadata": machine.metadata,
         "offline": machine.offline,
         "inside": machine.ssh,
         "canary": Canary(port=machine.canary_inside, address=machine.canary),

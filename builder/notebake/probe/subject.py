@@ -56,8 +56,9 @@ class Subject:
     `fingerprint`: stored as plain hex; without one, only a publicly trusted certificate passes.
     `own_certificate`: whether the user provided the certificate (True) or the machine generated it; None if
     unknown. `names`: names that a generated certificate must contain; empty: the host of the address.
-    `pylab`: the spec's value; with "inline" and "auto", plots are shown in the page. `offline`: the machine
-    has no outgoing network. `timeout_scale`: multiplies every timeout.
+    `pylab`: the spec's value; with "inline" and "auto", plots are shown in the page. `metadata`: kernels can
+    reach a cloud's metadata service. `offline`: the machine has no outgoing network. `timeout_scale`:
+    multiplies every timeout.
     """
 
     address: Address
@@ -71,6 +72,7 @@ class Subject:
     service: str = "notebake-notebook.service"
     inside: Inside | None = None
     canary: Canary | None = None
+    metadata: bool = False
     offline: bool = False
     timeout_scale: float = 1.0
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
-from notebake.provision import linux, own, settings, updates, windows
+from notebake.provision import linux, metadata, own, settings, updates, windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
@@ -60,7 +60,7 @@ def config(plan: Plan) -> dict[str, Any]:
         "target": target.name,
         "family": target.family,
         "firewall": target.firewall,
-        "programs": target.programs | updates.programs(plan),
+        "programs": target.programs | updates.programs(plan) | metadata.programs(plan),
         "interpreter": target.python.interpreter,
         "user": spec.user,
         **common,

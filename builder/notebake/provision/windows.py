@@ -28,6 +28,7 @@ def config(plan: Plan) -> dict[str, Any]:
         "installer": installer.model_dump(),
         "wheels_sha256": wheels_sha256(plan.lock),
         "updates": update_policy(plan.spec.updates),
+        "metadata": plan.spec.notebook.metadata,
     }
 
 

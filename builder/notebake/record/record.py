@@ -53,6 +53,7 @@ class Serving(StrictModel):
     pylab: str
     login: Literal["password", "token"]
     own_certificate: bool
+    metadata: bool = Field(False, description="Kernels can reach a cloud's metadata service.")
 
 
 class Image(StrictModel):
