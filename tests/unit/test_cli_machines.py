@@ -98,6 +98,7 @@ def test_an_unknown_name_touches_no_other(three: Run, verb: str, monkeypatch: py
         (["probe", "class-*", "--fingerprint", FINGERPRINT], "--fingerprint is for one machine"),
         (["probe", "class-1", "other", "--token-stdin"], "--token-stdin is for one machine"),
         (["ssh", "class-*"], "needs a command"),
+        (["ssh", "class-*", "--"], "needs a command"),
         (["ssh", "nobody-*", "true"], "nobody-*"),
     ],
 )

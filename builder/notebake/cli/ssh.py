@@ -32,7 +32,8 @@ def command(name: str, words: tuple[str, ...]) -> int:
     from notebake.machines import lifecycle
 
     machines = lifecycle.find([name])
-    line = " ".join(words)
+    # As ssh takes it: `notebake ssh NAME -- COMMAND`.
+    line = " ".join(words[1:] if words[:1] == ("--",) else words)
     if not lifecycle.is_pattern(name):
         argv = machines[0].ssh.argv(line)
         os.execv(argv[0], argv)
