@@ -1,15 +1,17 @@
-"""Jupyter servers shared by the tests of the probe."""
+"""Jupyter servers shared by the tests of the probe, and a project's signed images."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import uv
+from tests.integration.image_server import ImageServer, Signer, image_server
 from tests.integration.jupyter_servers import PASSWORD, TOKEN, JupyterServers, base_python, give
 
 from notebake import process
@@ -69,3 +71,27 @@ def servers(jupyter: JupyterServers) -> dict[str, Subject]:
 @pytest.fixture(scope="session")
 def good(servers: dict[str, Subject]) -> Subject:
     return servers["good"]
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Iterator[Callable[..., Signer]]:
+    """Return a function that makes keys of gpg; its arguments are options of gpg."""
+    folders = []
+
+    def make(*gpg: str) -> Signer:
+        # A short path: gpg's agent has a socket in it, whose path allows 107 bytes.
+        folders.append(Path(tempfile.mkdtemp(prefix="nb-")))
+        return Signer(folders[-1], tmp_path, *gpg)
+
+    yield make
+    for path in folders:
+        process.run(["gpgconf", "--kill", "all"], timeout=60, env={"GNUPGHOME": str(path)})
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Iterator[ImageServer]:
+    """An empty web site for images."""
+    (tmp_path / "site").mkdir()
+    with image_server(tmp_path / "site") as server:
+        yield server

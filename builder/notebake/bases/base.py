@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from notebake import paths
-from notebake.bases import mmdebstrap
+from notebake.bases import mmdebstrap, web
 from notebake.errors import SpecError
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Download, Mmdebstrap
@@ -81,7 +81,7 @@ def disk(plan: Plan, steps: Steps, log: Path) -> Path:
     """Return the disk (qcow2) of the target's base image; build or download it if it is not cached."""
     base = plan.target.base
     if isinstance(base, Download):
-        return _download(base, plan.target.name, steps)
+        return _download(base, plan, steps)
     size_mib = _mmdebstrap(plan).size_mib
     tar = root(plan, steps, log)
     path = tar.with_name(tar.name.removesuffix(".tar.zst") + ".qcow2")
@@ -97,8 +97,14 @@ def disk(plan: Plan, steps: Steps, log: Path) -> Path:
     return path
 
 
-def _download(base: Download, name: str, steps: Steps) -> Path:
+def _download(base: Download, plan: Plan, steps: Steps) -> Path:
     from notebake.bases import download
 
-    with steps.step(f"download the {name} image"):
-        return download.fetch(base, paths.cache_folder() / "bases")
+    with steps.step(f"download the {plan.target.name} image"):
+        return download.fetch(
+            base,
+            paths.cache_folder() / "bases",
+            renew="check that this image is still published; target.toml has its URL and digest",
+            context=web.context(plan.sources.ca_certificates),
+            say=steps.note,
+        )

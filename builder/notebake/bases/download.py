@@ -1,103 +1,103 @@
-"""Download a base image and check its digest: pinned in target.toml, signed by the project, or both."""
+"""Download a base image and check its digest: pinned, signed by its project, or both."""
 
 from __future__ import annotations
 
-import tempfile
+import http.client
+import re
+import ssl
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import pooch
-import requests
+from filelock import FileLock
 
-from notebake import paths, process
+from notebake.bases import signature, transfer, web
 from notebake.errors import CommandFailed
-from notebake.plan.targets import Download, Signed
+from notebake.files import sha256
+from notebake.plan.targets import Download
 
 
-def fetch(base: Download, folder: Path) -> Path:
+def fetch(
+    base: Download, folder: Path, *, renew: str, context: ssl.SSLContext | None, say: Callable[[str], None]
+) -> Path:
     """Return the image's path below `folder`; download it if it is missing. Check its SHA-256 every time.
 
-    The project's signature is verified before a download, and every time if no digest is pinned. Raises
-    MissingTool; CommandFailed if the download fails or the digest does not match.
+    The project's signature is verified before a download, and every time if no digest is pinned. What came
+    of a broken download is kept, and never has the image's name. `renew`: what to do if the image is not
+    published any more. `say` prints a line. Raises MissingTool; CommandFailed if the download fails or the
+    digest does not match.
     """
-    name = Path(urlsplit(base.url).path).name
-    digest = base.sha256
-    if digest is None or not (folder / f"{digest[:12]}-{name}").exists():
-        signed = signed_sha256(base.signed, name)
-        if digest not in (None, signed):
+    folder.mkdir(parents=True, exist_ok=True)
+    # A second process waits for the first one's download.
+    with FileLock(folder / f".{_file_name(base)}.lock"):
+        digest = base.sha256 or _signed(base, renew, context)
+        path = folder / f"{digest[:12]}-{_file_name(base)}"
+        if path.is_file() and sha256(path) == digest:
+            return path
+        if base.sha256 and base.signed and (signed := _signed(base, renew, context)) != digest:
             raise CommandFailed(
-                f"{base.url}: the project signed SHA-256 {signed}, but target.toml pins {digest}",
+                f"{base.url}: its project signed SHA-256 {signed}, but {digest} is pinned",
                 "do not use this image until you know the reason",
             )
-        digest = signed
+        part = _part(folder, digest, base)
+        found = _download(base.url, part, digest, renew, context, say)
+        if found != digest and base.sha256 is None:
+            # The project may have published another image meanwhile under the same name.
+            digest = _signed(base, renew, context)
+            if found != digest:
+                part.unlink()
+                part = _part(folder, digest, base)
+                say("the image does not have the signed digest: downloading it again")
+                found = _download(base.url, part, digest, renew, context, say)
+        if found != digest:
+            part.unlink()
+            raise CommandFailed(
+                f"{base.url}: SHA-256 is {found}, expected {digest}",
+                f"{renew}; if that does not help, do not use this image until you know the reason",
+            )
+        path = folder / f"{digest[:12]}-{_file_name(base)}"
+        part.replace(path)
+        return path
+
+
+def _part(folder: Path, digest: str, base: Download) -> Path:
+    return folder / f".{digest[:12]}-{_file_name(base)}.part"
+
+
+def _file_name(base: Download) -> str:
+    """Return the image's name in the cache, without what QEMU and Packer read as something else."""
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", base.name)[-100:]
+
+
+def _signed(base: Download, renew: str, context: ssl.SSLContext | None) -> str:
+    assert base.signed is not None
     try:
-        path = pooch.retrieve(
-            base.url, known_hash=f"sha256:{digest}", fname=f"{digest[:12]}-{name}", path=folder
-        )
-    except (requests.RequestException, ValueError, OSError) as error:
-        raise _failed(base.url, error) from None
-    return Path(path)
+        return signature.listed(base.signed, base.name, context).sha256
+    except signature.NotPublished as error:
+        raise CommandFailed(error.message, renew) from None
 
 
-def signed_sha256(signed: Signed, name: str) -> str:
-    """Return the SHA-256 (hex) of the file `name` in the project's checksum list, after verifying the list.
-
-    Raises MissingTool; CommandFailed if the list cannot be downloaded, is not signed by the pinned key, or
-    does not contain the file.
-    """
-    sums = _get(signed.sums)
-    _verify(signed, sums, _get(signed.signature))
-    lines = [line.split() for line in sums.decode("utf-8", "replace").splitlines() if line.strip()]
-    for digest, *file in lines:
-        # A list with one line is for this image only, and may use the dated name that the URL redirects to.
-        if len(lines) == 1 or [word.lstrip("*") for word in file] == [name]:
-            return digest.lower()
-    raise CommandFailed(
-        f"{signed.sums}: does not contain {name}", "check whether this dated image is still published"
-    )
-
-
-def _verify(signed: Signed, data: bytes, signature: bytes) -> None:
-    # gpgv instead of a library: the projects' keys have SHA-1 self-signatures, which the libraries
-    # reject. They do not matter here: the key is pinned by its fingerprint.
-    process.which("gpgv")
-    key = paths.data_folder("images") / "_keys" / signed.key
-    with tempfile.TemporaryDirectory(prefix="notebake-") as scratch:
-        (Path(scratch) / "signature").write_bytes(signature)
-        (Path(scratch) / "data").write_bytes(data)
-        done = process.run(
-            [
-                "gpgv",
-                "--status-fd", "1",
-                "--keyring", key,
-                f"{scratch}/signature",
-                f"{scratch}/data",
-            ],
-            timeout=60,
-            check=False,
-        )  # fmt: skip
-    lines = [line.split() for line in done.stdout.decode("utf-8", "replace").splitlines()]
-    statuses = {words[1]: words[2:] for words in lines if len(words) > 2 and words[0] == "[GNUPG:]"}
-    # EXPKEYSIG: a good signature by a key that has expired since (DETAILS in GnuPG's documentation).
-    good = "GOODSIG" in statuses or "EXPKEYSIG" in statuses
-    if not good or statuses.get("VALIDSIG", [""])[-1] != signed.fingerprint:
+def _download(
+    url: str,
+    part: Path,
+    digest: str,
+    renew: str,
+    context: ssl.SSLContext | None,
+    say: Callable[[str], None],
+) -> str:
+    """Download `url` to `part`; start over if the parts do not make up the digest. Return the digest."""
+    try:
+        whole = transfer.fetch(url, part, context=context, say=say)
+        found = sha256(part)
+        if found != digest and not whole:
+            say("the parts do not fit together: starting over")
+            part.unlink()
+            transfer.fetch(url, part, context=context, say=say)
+            found = sha256(part)
+    except web.NotFound as error:
+        raise CommandFailed(f"{url}: cannot be downloaded: {error}", renew) from None
+    except (OSError, http.client.HTTPException) as error:
         raise CommandFailed(
-            f"{signed.sums}: not signed by {signed.fingerprint}\n{process.tail(done.stdout, 4)}",
-            "do not use this image until you know the reason",
-        )
-
-
-def _get(url: str) -> bytes:
-    try:
-        response = requests.get(url, timeout=60)
-        response.raise_for_status()
-    except requests.RequestException as error:
-        raise _failed(url, error) from None
-    return response.content
-
-
-def _failed(url: str, error: Exception) -> CommandFailed:
-    return CommandFailed(
-        f"{url}: cannot be downloaded: {error}",
-        "check the network, and that this image is still published; target.toml has its URL and digest",
-    )
+            f"{url}: cannot be downloaded: {web.reason(error)}",
+            "check the network, then run the command again: the download goes on where it ended",
+        ) from None
+    return found

@@ -1,4 +1,4 @@
-"""Read small files from http, https and file URLs, with several attempts, and only if they changed."""
+"""Read from http, https and file URLs, with several attempts: small files whole, and only if they changed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 # Seconds to wait before each further attempt.
 PAUSES = (1.0, 3.0)
@@ -43,33 +45,74 @@ def get(
 
     Raises NotFound, and OSError after the last attempt.
     """
-    for pause in (*PAUSES, None):
-        try:
-            return _once(url, headers or {}, context)
-        except NotFound:
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            final = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
-            if pause is None or final:
-                raise OSError(str(getattr(error, "reason", None) or error)) from None
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+    return _attempts(url, headers or {}, context, "GET")
 
 
-def _once(url: str, headers: Mapping[str, str], context: ssl.SSLContext | None) -> Answer | None:
-    request = urllib.request.Request(url, headers={"User-Agent": "notebake", **headers})
+def modified(url: str, *, context: ssl.SSLContext | None = None) -> str | None:
+    """Return the Last-Modified of the file at `url` without reading it; None if the server does not say.
+
+    Raises NotFound, and OSError after the last attempt.
+    """
+    answer = _attempts(url, {}, context, "HEAD")
+    return answer.modified if answer else None
+
+
+def is_final(error: Exception) -> bool:
+    """Return whether another attempt would fail in the same way."""
+    final = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in (408, 429)
+    return final or isinstance(error, NotFound)
+
+
+def reason(error: Exception) -> str:
+    """Return what is wrong, in short."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error.code} {error.reason}"
+    return str(getattr(error, "reason", None) or error or type(error).__name__)
+
+
+@contextmanager
+def opened(
+    url: str, headers: Mapping[str, str], context: ssl.SSLContext | None, method: str = "GET"
+) -> Iterator[Any]:
+    """Yield the server's answer, to be read. Raises NotFound, OSError, http.client.HTTPException."""
+    request = urllib.request.Request(url, headers={"User-Agent": "notebake", **headers}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context) as response:
-            body, found = response.read(), response.headers
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT, context=context)
     except urllib.error.HTTPError as error:
-        if error.code == 304:
-            return None
+        error.close()
         if error.code in (403, 404, 410):
-            raise NotFound(f"{error.code} {error.reason}") from None
+            raise NotFound(reason(error)) from None
         raise
     except urllib.error.URLError as error:
         if isinstance(error.reason, FileNotFoundError) or "No such file" in str(error.reason):
             raise NotFound("no such file") from None
+        raise
+    with response:
+        yield response
+
+
+def _attempts(
+    url: str, headers: Mapping[str, str], context: ssl.SSLContext | None, method: str
+) -> Answer | None:
+    for pause in (*PAUSES, None):
+        try:
+            return _once(url, headers, context, method)
+        except NotFound:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            if pause is None or is_final(error):
+                raise OSError(reason(error)) from None
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _once(url: str, headers: Mapping[str, str], context: ssl.SSLContext | None, method: str) -> Answer | None:
+    try:
+        with opened(url, headers, context, method) as response:
+            body, found = response.read(), response.headers
+    except urllib.error.HTTPError as error:
+        if error.code == 304:
+            return None
         raise
     pairs = (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified"))
     validators = {ask: found[name] for ask, name in pairs if found[name]} if url.startswith("http") else {}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -73,7 +74,11 @@ class Mmdebstrap(StrictModel):
     size_mib: int = Field(2048, ge=512)
 
 
-Url = Annotated[str, Field(pattern=r"^https://[!-~]+$")]
+Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$")]
+
+
+def _name(url: str) -> str:
+    return unquote(PurePosixPath(urlsplit(url).path).name)
 
 
 class Signed(StrictModel):
@@ -98,7 +103,20 @@ class Download(StrictModel):
     kind: Literal["download"]
     url: Url
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    signed: Signed
+    signed: Signed | None = None
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> Download:
+        if self.sha256 is None and self.signed is None:
+            raise ValueError("a base image needs a sha256 or a signature")
+        if self.sha256 is None and self.url.startswith("http:"):
+            raise ValueError("a base image that is downloaded with http needs a sha256")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The image's file name."""
+        return _name(self.url)
 
 
 class WindowsMedia(StrictModel):
