@@ -96,6 +96,7 @@ lock: setup ## Renew every pin
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal --upgrade \
 		--no-header --no-annotate --quiet --output-file requirements.txt
 	$(BIN)/notebake lock --shipped
+	$(BIN)/notebake lock --bases --shipped
 
 clean: ## Remove .venv and everything built
 	rm -rf $(VENV) baked rendered build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

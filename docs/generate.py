@@ -149,13 +149,16 @@ def _tables(name: str, field: Mapping[str, Any], schema: Mapping[str, Any]) -> l
     """Return the sections of the tables that a field may hold, and of those within them."""
     lines: list[str] = []
     for kind in (field, *field.get("anyOf", ()), *field.get("oneOf", ())):
-        reference = kind.get("$ref") or kind.get("items", {}).get("$ref")
+        by_name = kind.get("additionalProperties") or {}
+        reference = next(
+            (one["$ref"] for one in (kind, kind.get("items", {}), by_name) if "$ref" in one), None
+        )
         if reference is None:
             continue
         model = _model(schema, reference)
         if not model.get("description"):
             raise Undocumented(f"notebake.toml: [{name}]: no description")
-        title = f"[{name}]" if "$ref" in kind else f"[[{name}]]"
+        title = f"[[{name}]]" if "items" in kind else f'[{name}."TARGET"]' if by_name else f"[{name}]"
         lines += [f"## `{title}`", "", model["description"], ""]
         inner: list[str] = []
         for field_name, each in model["properties"].items():
@@ -194,6 +197,8 @@ def _kinds(field: Mapping[str, Any]) -> Iterator[str]:
         yield f"array of {' or '.join(_kinds(field['items']))}s"
     elif field["type"] == "integer" and "minimum" in field:
         yield f"integer, {field['minimum']} to {field['maximum']}"
+    elif field["type"] == "object":
+        yield "tables"
     elif field["type"] != "null":
         yield field["type"]
 

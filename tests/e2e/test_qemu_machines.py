@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import tenacity
-from tests.e2e.conftest import subject_of
+from tests.e2e.conftest import SPEC, subject_of
 
 from notebake import launch
 from notebake.errors import CheckFailed
 from notebake.machines import console, lifecycle, qemu, wait
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
-from notebake.plan.plan import Plan
+from notebake.plan import plan, spec, targets
 from notebake.probe import browser, run
 from notebake.probe.context import Context
 from notebake.probe.kernel import Kernel
@@ -38,13 +38,16 @@ def test_the_golden_image_passes_the_probe_and_plots_in_a_browser(
 
 
 def test_user_data_only_in_1_gib_survives_a_power_cut(
-    the_plan: Plan,
+    base_disk: Path,
     steps: Steps,
     tmp_path: Path,
     look: Callable[..., Report],
     inside: Callable[..., str],
 ) -> None:
-    """QEMU is killed while the environment is being made: data that was not synced is lost."""
+    """QEMU is killed while the environment is being made: data that was not synced is lost.
+
+    The base image is the user's own, a file.
+    """
 
     class CutError(Exception):
         pass
@@ -56,7 +59,9 @@ def test_user_data_only_in_1_gib_survives_a_power_cut(
                 raise CutError
 
     settings = {"platform": "qemu", "memory_mib": 1024, "limit": 1200.0}
-    source = launch.from_plan(the_plan, "qemu", tmp_path, steps)
+    own = spec.parse(f'{SPEC}[base.debian-13]\nfile = "{base_disk}"\n', source="spec")
+    its_plan = plan.make(own, targets.get("debian-13"), tmp_path, now=datetime.now(UTC))
+    source = launch.from_plan(its_plan, "qemu", tmp_path, steps)
     with pytest.raises(CutError):
         launch.launch_machine(source, name="cut", steps=steps, settings=settings, watch=Cutting)
     machine = record.load("cut")

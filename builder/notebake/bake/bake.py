@@ -238,7 +238,7 @@ def _record(
     commit: record.Commit | None,
 ) -> Record:
     status = image.stat()
-    url = plan.target.base.url if isinstance(plan.target.base, Download) else None
+    url = plan.target.base.origin if isinstance(plan.target.base, Download) else None
     return Record(
         format=record.FORMAT,
         content_id=bake_inputs.identify(inputs),

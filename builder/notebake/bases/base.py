@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 from notebake import paths
-from notebake.bases import mmdebstrap, web
+from notebake.bases import mmdebstrap, newest, web
 from notebake.errors import SpecError
+from notebake.plan import disk_image
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Download, Mmdebstrap
 from notebake.progress import Steps
 
+# A base image that is older than this many days is worth a warning.
+_OLD = 30
+
 
 def base_id(plan: Plan) -> str:
-    """Return the SHA-256 (hex) over the base image's inputs: settings, files and package sources."""
-    digest = hashlib.sha256(
-        json.dumps(plan.target.model_dump(mode="json", include={"base"}), sort_keys=True).encode()
-    )
-    if isinstance(plan.target.base, Mmdebstrap):
+    """Return the SHA-256 (hex) over the base image's inputs: settings, files and package sources.
+
+    A pinned image is itself, wherever it comes from.
+    """
+    base = plan.target.base
+    pinned = isinstance(base, Download) and base.sha256 is not None
+    facts = base.model_dump(mode="json", include={"kind", "sha256"} if pinned else None, exclude={"date"})
+    digest = hashlib.sha256(json.dumps({"base": facts}, sort_keys=True).encode())
+    if isinstance(base, Mmdebstrap):
         digest.update("\n".join(plan.sources.apt_lines).encode())
         for path in sorted((plan.target.folder / "base").rglob("*")):
             if path.is_file():
@@ -31,14 +38,47 @@ def base_id(plan: Plan) -> str:
 
 
 def date(plan: Plan) -> str | None:
-    """Return the day (YYYY-MM-DD) on which the base image was made or published; None if it is not known."""
+    """Return the day (YYYY-MM-DD) on which the base image was made or published; None if it is not known.
+
+    A file without a date in its name is as old as its last change.
+    """
     base = plan.target.base
     if isinstance(base, Mmdebstrap):
         path = _root_path(plan)
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat() if path.exists() else None
-    if isinstance(base, Download) and (serial := re.search(r"(20\d\d)([01]\d)([0-3]\d)", base.url)):
-        return "-".join(serial.groups())
-    return None
+        return _changed(path).date().isoformat() if path.exists() else None
+    if not isinstance(base, Download):
+        return None
+    return newest.day(base.name if base.is_file else base.url) or base.date
+
+
+def origin(plan: Plan) -> str:
+    """Return where the base image comes from, in words or as a URL."""
+    base = plan.target.base
+    if isinstance(base, Download):
+        return base.origin
+    return "made on this host" if isinstance(base, Mmdebstrap) else "installed from Microsoft's ISO"
+
+
+def warning(plan: Plan, now: datetime) -> str | None:
+    """Return a warning if the base image is older than 30 days, with the command that renews it."""
+    name = plan.target.name
+    if not isinstance(plan.target.base, Download) or (known := date(plan)) is None:
+        return None
+    age = (now.date() - datetime.fromisoformat(known).date()).days
+    if age <= _OLD:
+        return None
+    return f"the base image of {name} is of {known}, {age} days old: {_renew(plan)}"
+
+
+def _renew(plan: Plan) -> str:
+    name = plan.target.name
+    if name in plan.spec.base:
+        return f'name a newer one in [base."{name}"] of notebake.toml'
+    return f"`notebake lock --bases {name}` takes the newest one"
+
+
+def _changed(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _root_path(plan: Plan) -> Path:
@@ -49,8 +89,8 @@ def _mmdebstrap(plan: Plan) -> Mmdebstrap:
     base = plan.target.base
     if not isinstance(base, Mmdebstrap):
         raise SpecError(
-            f"target {plan.target.name}: its root filesystem cannot be built on this host",
-            "use --platform qemu: it boots the image that the project publishes",
+            f"target {plan.target.name}: its base is a disk image, not a root filesystem made on this host",
+            "use --platform qemu, which boots disk images",
         )
     return base
 
@@ -58,7 +98,7 @@ def _mmdebstrap(plan: Plan) -> Mmdebstrap:
 def root(plan: Plan, steps: Steps, log: Path) -> Path:
     """Return the root filesystem (tar) of the target's base image; build it if it is not cached.
 
-    Raises SpecError for a base image that is downloaded.
+    Raises SpecError for a base that is a disk image.
     """
     base = _mmdebstrap(plan)
     path = _root_path(plan)
@@ -100,11 +140,14 @@ def disk(plan: Plan, steps: Steps, log: Path) -> Path:
 def _download(base: Download, plan: Plan, steps: Steps) -> Path:
     from notebake.bases import download
 
-    with steps.step(f"download the {plan.target.name} image"):
-        return download.fetch(
+    what = "copy" if base.is_file else "download"
+    with steps.step(f"{what} the {plan.target.name} image"):
+        path = download.fetch(
             base,
             paths.cache_folder() / "bases",
-            renew="check that this image is still published; target.toml has its URL and digest",
+            renew=_renew(plan),
             context=web.context(plan.sources.ca_certificates),
             say=steps.note,
         )
+    disk_image.check(path, base.origin)
+    return path

@@ -21,7 +21,7 @@ SECTIONS = {
         "init": "Write a commented notebake.toml.",
         "passwd": "Set or remove the password in notebake.toml.",
         "targets": "List the supported operating systems.",
-        "lock": "Lock the Python packages of each target, with hashes.",
+        "lock": "Lock the Python packages or the base images, with hashes.",
     },
     "Build": {
         "plan": "Show a target's inputs and whether its image is up to date.",

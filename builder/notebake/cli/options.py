@@ -242,12 +242,16 @@ def show_error(message: str, hint: str | None) -> None:
 
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
-    """Read the spec and make its plan for `target`. Raises SpecError."""
+    """Read the spec and make its plan for `target`; print what the user should know. Raises SpecError."""
+    from notebake.bases import base
     from notebake.plan import plan, spec, targets
 
     the_spec = spec.load(spec_path)
     folder = spec_path.resolve().parent
-    made = plan.make(the_spec, targets.get(target), folder, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    made = plan.make(the_spec, targets.get(target), folder, now=now)
     for note in made.sources.notes:
         click.echo(f"note: {note}", err=True)
+    if old := base.warning(made, now):
+        click.echo(f"{click.style('warning:', fg='yellow')} {old}", err=True)
     return the_spec, made

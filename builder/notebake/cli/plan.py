@@ -35,7 +35,7 @@ def command(
       notebake plan debian-13 --diff    # why does it have to be baked again?
     """
     from notebake.bake import inputs as bake_inputs
-    from notebake.bases import releases
+    from notebake.bases import base, releases
     from notebake.provision import files
     from notebake.record import record
     from notebake.render import output as render_output
@@ -65,6 +65,7 @@ def command(
         "content_id": content_id,
         "image_is_current": current,
         "reasons": reasons,
+        "base": {"origin": base.origin(plan), "date": base.date(plan)},
         "sources": [dataclasses.asdict(source) for source in sources],
         "packages": [line.split(" ", 1)[0] for line in plan.lock.lines],
         "user_data": limits,
@@ -84,6 +85,8 @@ def command(
     click.echo(f"target       {target} ({plan.target.title})")
     state = "image is up to date" if current else "; ".join(("bake required", *reasons))
     click.echo(f"content id   {content_id[:12]}, {state}")
+    made = base.date(plan)
+    click.echo(f"base         {base.origin(plan)}{f', of {made}' if made else ''}")
     for source in sources:
         click.echo(f"source       {source.name} of {source.date[:10]}")
     click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} including dependencies")

@@ -53,6 +53,11 @@ names = []
 # [[image.run]]
 # script = "setup.sh"
 
+# Another base image: a mirror's, your own. `notebake lock --bases` takes the projects' newest.
+# [base."ubuntu-24.04"]
+# file = "hardened.qcow2"
+# sha256 = "..."
+
 # To bake Windows: Microsoft's ISO (file or URL), its SHA-256, and the virtio-win 0.1.271 ISO.
 # [windows]
 # iso = "windows-server-2025-eval.iso"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notebake.errors import SpecError
 from notebake.plan import lock as locks
-from notebake.plan import mirrors, own_certificate, own_files, windows
+from notebake.plan import mirrors, own_base, own_certificate, own_files, windows
 from notebake.plan.lock import Lock
 from notebake.plan.mirrors import Sources
 from notebake.plan.own_files import OwnFile, Script
@@ -24,7 +24,7 @@ from notebake.plan.targets import Target
 class Plan:
     """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain; None means self-signed.
 
-    `scripts`, `own_files`: those of [image].
+    `target`: with the base image of the spec or the lock. `scripts`, `own_files`: those of [image].
     """
 
     spec: Spec
@@ -59,7 +59,7 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         windows.check_spec(spec)
     return Plan(
         spec=spec,
-        target=target,
+        target=own_base.apply(spec, target, folder),
         lock=locks.load(spec, target, folder),
         sources=mirrors.resolve(spec.mirrors, folder, target.apt),
         notebooks=tuple(sorted(_notebook(folder / name) for name in spec.notebook.preload)),

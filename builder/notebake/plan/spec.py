@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from notebake.errors import SpecError
+from notebake.plan.spec_base import Base, joined
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
@@ -27,7 +28,12 @@ DEFAULT_PACKAGES = ("notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "ma
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
 # pydantic's messages that are not in TOML's words.
-_TEXTS = {"extra_forbidden": "unknown key", "model_type": "must be a table", "tuple_type": "must be a list"}
+_TEXTS = {
+    "extra_forbidden": "unknown key",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": "must be a list",
+}
 
 
 class Windows(StrictModel):
@@ -61,6 +67,9 @@ class Spec(StrictModel):
     endpoint: Endpoint = Endpoint()
     image: Image = Image()
     updates: Updates = Updates()
+    base: Annotated[dict[str, Base], BeforeValidator(joined)] = Field(
+        {}, description="Other base images, by target."
+    )
     windows: Windows = Windows()
 
     @field_validator("packages")

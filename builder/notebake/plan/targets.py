@@ -9,7 +9,7 @@ import re
 import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -74,7 +74,7 @@ class Mmdebstrap(StrictModel):
     size_mib: int = Field(2048, ge=512)
 
 
-Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$")]
+Url = Annotated[str, Field(pattern=r"^(https?|file)://[!-~]+$")]
 
 
 def _name(url: str) -> str:
@@ -95,15 +95,17 @@ class Signed(StrictModel):
 
 
 class Download(StrictModel):
-    """A base image that its project publishes.
+    """A base image that its project publishes, or the user (`file` URLs too).
 
     Without a pinned `sha256` the signed one is used, read at each use: for an image without a dated name.
+    `date`: when it was published (YYYY-MM-DD), if its URL does not say it.
     """
 
     kind: Literal["download"]
     url: Url
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     signed: Signed | None = None
+    date: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$")
 
     @model_validator(mode="after")
     def _verifiable(self) -> Download:
@@ -117,6 +119,29 @@ class Download(StrictModel):
     def name(self) -> str:
         """The image's file name."""
         return _name(self.url)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the image is a file of this host."""
+        return self.url.startswith("file:")
+
+    @property
+    def origin(self) -> str:
+        """Where the image comes from, for people: its URL, or `file:NAME` without this host's folders."""
+        return f"file:{_name(self.url)}" if self.is_file else self.url
+
+    def signed_at(self, url: str) -> Signed | None:
+        """Return the list and signature beside an image at `url`, named as those of this image are."""
+        if self.signed is None:
+            return None
+        folder = url.rsplit("/", 1)[0]
+
+        def beside(old: str) -> str:
+            return f"{folder}/{quote(_name(old).replace(self.name, _name(url)))}"
+
+        return self.signed.model_copy(
+            update={"sums": beside(self.signed.sums), "signature": beside(self.signed.signature)}
+        )
 
 
 class WindowsMedia(StrictModel):
@@ -181,10 +206,15 @@ def all_targets(root: Path | None = None) -> tuple[Target, ...]:
     return tuple(_load(folder) for folder in sorted(root.iterdir()) if (folder / FILE_NAME).is_file())
 
 
+def names(root: Path | None = None) -> list[str]:
+    """Return the names of all targets, sorted; `root` replaces the images/ folder."""
+    root = root or paths.data_folder("images")
+    return sorted(file.parent.name for file in root.glob(f"*/{FILE_NAME}"))
+
+
 def get(name: str, root: Path | None = None) -> Target:
     """Return the target `name`. Raises SpecError if there is none."""
     root = root or paths.data_folder("images")
     if not re.fullmatch(r"[a-z][a-z0-9.-]*", name) or not (root / name / FILE_NAME).is_file():
-        names = ", ".join(sorted(file.parent.name for file in root.glob(f"*/{FILE_NAME}")))
-        raise SpecError(f"target {name!r}: no such target", f"the targets are: {names}")
+        raise SpecError(f"target {name!r}: no such target", f"the targets are: {', '.join(names(root))}")
     return _load(root / name)

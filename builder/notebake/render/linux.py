@@ -98,7 +98,8 @@ def packer_variables(plan: Plan) -> bytes:
     base = plan.target.base
     variables = {"target": plan.target.name, "base_image": "base.qcow2", "base_checksum": "none"}
     if isinstance(base, Download):
-        variables["base_image"] = base.url
+        if not base.is_file:
+            variables["base_image"] = base.url
         if base.sha256:
             variables["base_checksum"] = f"sha256:{base.sha256}"
     # Where it is "none", for a base built on the host or one whose digest is published only beside it,
