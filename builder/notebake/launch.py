@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,12 @@ class Source:
     own_key: bytes | None = None
 
 
-def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
+def from_plan(
+    made: Plan, platform: str, folder: Path, steps: Steps, oldest: datetime | None = None
+) -> Source:
     """Return the base image with user-data only, building or downloading it first if needed.
 
-    `folder` is the spec's. Raises SpecError for Windows.
+    `folder` is the spec's. A Debian base made before `oldest` is made again. Raises SpecError for Windows.
     """
     if made.target.is_windows:
         raise SpecError(
@@ -65,9 +68,9 @@ def from_plan(made: Plan, platform: str, folder: Path, steps: Steps) -> Source:
     with tempfile.NamedTemporaryFile(prefix="notebake-base-", suffix=".log", delete=False) as log:
         path = Path(log.name)
     if platform == "nspawn":
-        disk, root = None, base.root(made, steps, path)
+        disk, root = None, base.root(made, steps, path, oldest)
     else:
-        disk, root = base.disk(made, steps, path), None
+        disk, root = base.disk(made, steps, path, oldest), None
     path.unlink()  # kept after a failure, when the error names it
     payload = files.build(made)
     return Source(

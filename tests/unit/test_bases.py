@@ -6,17 +6,21 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import Run
 
-from notebake.bases import base, newest
-from notebake.errors import SpecError
+from notebake.bake import inputs
+from notebake.bases import base, mmdebstrap, newest
+from notebake.errors import CommandFailed, SpecError
 from notebake.plan import base_lock, targets
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Download
+from notebake.progress import Steps
+from notebake.provision import files
 from notebake.render import output
 
 Make = Callable[..., Plan]
@@ -173,7 +177,7 @@ def test_a_base_older_than_30_days_is_warned_of(make_plan: Make) -> None:
     assert text is not None and "is of 2026-11-01, 31 days old" in text and "[base." in text
     own = base.warning(make_plan("", "ubuntu-24.04"), datetime(2026, 12, 2, tzinfo=UTC))
     assert own is not None and "`notebake lock --bases ubuntu-24.04`" in own
-    # Not known: an undated link. Made on this host.
+    # Not known: an undated link. Made on this host: it has --max-age.
     for name in ("opensuse-leap-16.0", "debian-13"):
         assert base.warning(make_plan("", name), datetime(2036, 12, 2, tzinfo=UTC)) is None
 
@@ -202,3 +206,69 @@ def test_plan_shows_the_base(run: Run, tmp_path: Path) -> None:
 )
 def test_the_day_in_a_url(url: str, day: str | None) -> None:
     assert newest.day(url) == day
+
+
+class TestAge:
+    """A Debian root filesystem has an age: here it is made by writing a file."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        self.made: list[str] = []
+        self.failure: CommandFailed | None = None
+
+        def make(destination: Path, **others: Any) -> None:
+            self.made.append(destination.suffix)
+            if self.failure:
+                raise self.failure
+            destination.write_bytes(str(len(self.made)).encode())
+
+        monkeypatch.setattr(mmdebstrap, "make_root", make)
+        monkeypatch.setattr(mmdebstrap, "make_disk", make)
+
+    def test_an_old_root_and_its_disk_are_made_again(self, make_plan: Make, tmp_path: Path) -> None:
+        plan, log, now = make_plan(), tmp_path / "log", datetime.now(UTC)
+        week = now - timedelta(days=7)
+        disk = base.disk(plan, Steps(), log, week)
+        assert base.disk(plan, Steps(), log, week) == disk and self.made == [".zst", ".qcow2"]
+        root = base.root(plan, Steps(), log)
+        old = (now - timedelta(days=8)).timestamp()
+        os.utime(root, (old, old))
+        os.utime(disk, (old, old))
+        before = inputs.inputs(plan, files.build(plan))
+        assert base.disk(plan, Steps(), log) == disk and len(self.made) == 2  # any age
+        assert base.disk(plan, Steps(), log, week) == disk and self.made[2:] == [".zst", ".qcow2"]
+        assert root.read_bytes() == b"3" and disk.read_bytes() == b"4"
+        # What a bake depends on is the state of the package sources, not the day on which the root was made.
+        assert inputs.inputs(plan, files.build(plan)) == before
+
+    def test_a_disk_older_than_its_root_is_made_again(self, make_plan: Make, tmp_path: Path) -> None:
+        plan, log = make_plan(), tmp_path / "log"
+        disk = base.disk(plan, Steps(), log)
+        os.utime(disk, (1, 1))  # killed after the root, before the disk
+        base.disk(plan, Steps(), log)
+        assert self.made == [".zst", ".qcow2", ".qcow2"]
+
+    def test_a_failure_keeps_the_old_one_and_says_how_to_use_it(
+        self, make_plan: Make, tmp_path: Path
+    ) -> None:
+        plan, log, now = make_plan(), tmp_path / "log", datetime.now(UTC)
+        root = base.root(plan, Steps(), log)
+        old = (now - timedelta(days=9)).timestamp()
+        os.utime(root, (old, old))
+        self.failure = CommandFailed("mmdebstrap: failed", "check the mirror")
+        with pytest.raises(CommandFailed) as caught:
+            base.root(plan, Steps(), log, now - timedelta(days=7))
+        assert caught.value.hint == (
+            f"check the mirror; or take the one of {(now - timedelta(days=9)).date()}: --max-age 10"
+        )
+        assert root.read_bytes() == b"1"
+
+    def test_max_age_0_makes_it_once(self, make_plan: Make, tmp_path: Path) -> None:
+        plan, log, now = make_plan(), tmp_path / "log", datetime.now(UTC)
+        root = base.root(plan, Steps(), log)
+        os.utime(root, (now.timestamp() - 1, now.timestamp() - 1))
+        base.root(plan, Steps(), log, now)
+        os.utime(root, (now.timestamp() + 1, now.timestamp() + 1))
+        base.root(plan, Steps(), log, now)
+        assert self.made == [".zst", ".zst"]

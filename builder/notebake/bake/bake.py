@@ -128,9 +128,10 @@ def _packer_linux(
     plugins: Path | None,
     log: Path,
     steps: Steps,
+    oldest: datetime | None,
 ) -> str:
     """Run Packer on a machine from the base image; return the base image's SHA-256 (hex)."""
-    disk = bases.disk(plan, steps, log)
+    disk = bases.disk(plan, steps, log, oldest)
     served, folder = "wheels", wheelhouse
     if isinstance(plan.target.base, Mmdebstrap):
         root = bases.root(plan, steps, log)
@@ -154,12 +155,13 @@ def bake(
     plugins: Path | None = None,
     force: bool = False,
     offline: bool = False,
+    oldest: datetime | None = None,
 ) -> Baked:
     """Bake `plan` into `output`/<target>.qcow2 with its record.
 
     Return the existing image if no input has changed, unless `force` is set. `offline`: what the package
-    sources offer is not read again. `now` (UTC) and the git state
-    of the spec's `folder` go into the record. `plugins` is a folder of Packer's plugins. Raises
+    sources offer is not read again. A Debian base made before `oldest` is made again. `now` (UTC) and the git
+    state of the spec's `folder` go into the record. `plugins` is a folder of Packer's plugins. Raises
     MissingTool, CommandFailed, SpecError, RecordError.
     """
     name = plan.target.name
@@ -205,7 +207,7 @@ def bake(
                 _packer(plan, work, {}, var_file, plugins, log, steps)
             base = plan.spec.windows.iso_sha256
         else:
-            base = _packer_linux(plan, payload, work, chosen, wheelhouse, plugins, log, steps)
+            base = _packer_linux(plan, payload, work, chosen, wheelhouse, plugins, log, steps, oldest)
         packed = work / image.name
         with steps.step("compress"):
             process.run(

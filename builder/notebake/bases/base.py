@@ -9,7 +9,7 @@ from pathlib import Path
 
 from notebake import paths
 from notebake.bases import mmdebstrap, newest, web
-from notebake.errors import SpecError
+from notebake.errors import CommandFailed, MissingTool, SpecError
 from notebake.plan import disk_image
 from notebake.plan.plan import Plan
 from notebake.plan.targets import Download, Mmdebstrap
@@ -95,16 +95,23 @@ def _mmdebstrap(plan: Plan) -> Mmdebstrap:
     return base
 
 
-def root(plan: Plan, steps: Steps, log: Path) -> Path:
+def root(plan: Plan, steps: Steps, log: Path, oldest: datetime | None = None) -> Path:
     """Return the root filesystem (tar) of the target's base image; build it if it is not cached.
 
-    Raises SpecError for a base that is a disk image.
+    It is made again if it was made before `oldest`; None takes one of any age. Until the new one is whole,
+    the old one stays. Raises SpecError for a base that is a disk image.
     """
     base = _mmdebstrap(plan)
     path = _root_path(plan)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with steps.step(f"build the {plan.target.title} root filesystem (mmdebstrap)"):
+    made = _changed(path) if path.exists() else None
+    if made is not None and (oldest is None or made >= oldest):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = f"build the {plan.target.title} root filesystem (mmdebstrap)"
+    if made is not None:
+        title += f", because that of {made.date()} is too old"
+    try:
+        with steps.step(title):
             mmdebstrap.make_root(
                 suite=base.suite,
                 components=base.components,
@@ -114,18 +121,26 @@ def root(plan: Plan, steps: Steps, log: Path) -> Path:
                 log=log,
                 customize=plan.target.folder / "base",
             )
+    except (MissingTool, CommandFailed) as error:
+        if made is not None:
+            days = (datetime.now(UTC) - made).days + 1
+            error.hint = f"{error.hint}; or take the one of {made.date()}: --max-age {days}"
+        raise
     return path
 
 
-def disk(plan: Plan, steps: Steps, log: Path) -> Path:
-    """Return the disk (qcow2) of the target's base image; build or download it if it is not cached."""
+def disk(plan: Plan, steps: Steps, log: Path, oldest: datetime | None = None) -> Path:
+    """Return the disk (qcow2) of the target's base image; build or download it if it is not cached.
+
+    `oldest`: see `root`.
+    """
     base = plan.target.base
     if isinstance(base, Download):
         return _download(base, plan, steps)
     size_mib = _mmdebstrap(plan).size_mib
-    tar = root(plan, steps, log)
+    tar = root(plan, steps, log, oldest)
     path = tar.with_name(tar.name.removesuffix(".tar.zst") + ".qcow2")
-    if not path.exists():
+    if not path.exists() or _changed(path) < _changed(tar):
         with steps.step("build the base disk"):
             mmdebstrap.make_disk(
                 root=tar,

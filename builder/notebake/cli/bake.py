@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from notebake.cli import options
 )
 @click.option("--force", is_flag=True, help="Bake even if no input has changed.")
 @options.offline
+@options.max_age
 @options.as_json
 def command(
     target: str,
@@ -42,9 +43,12 @@ def command(
     plugins: Path | None,
     force: bool,
     offline: bool,
+    max_age: int,
     as_json: bool,
 ) -> None:
     """If no input has changed since the last bake, the existing image is kept.
+
+    A Debian base image older than --max-age is made again before a bake, but does not make a bake due.
 
     \b
     Examples:
@@ -55,16 +59,19 @@ def command(
     from notebake.progress import Steps
 
     _, plan = options.load(spec_path, target)
+    now = datetime.now(UTC)
     baked = bake.bake(
         plan,
         output=output.resolve(),
         accel=accel,
         steps=Steps(),
-        now=datetime.now(UTC),
+        now=now,
         folder=spec_path.resolve().parent,
         plugins=plugins and plugins.resolve(),
         force=force,
         offline=offline,
+        # Offline: making it again would read the package sources.
+        oldest=None if offline else now - timedelta(days=max_age),
     )
     if as_json:
         record = baked.record.model_dump(mode="json")

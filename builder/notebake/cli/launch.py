@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +80,13 @@ def _image(name: str, url: str) -> Path:
     metavar="FILE|-",
     help="Write name, URL, fingerprint, token and ssh command as CSV. Only you can read the file.",
 )
+@options.max_age
 @options.accel
 @options.as_json
 def command(
     target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, name: str | None,
     public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
-    count: int | None, csv_path: str | None, accel: Any, as_json: bool,
+    count: int | None, csv_path: str | None, max_age: int, accel: Any, as_json: bool,
 ) -> int:  # fmt: skip
     """TARGET boots the base image with user-data only; --image boots a golden image. The command waits for
     the notebook server, pins the certificate that the machine prints on its console, and prints the address.
@@ -119,7 +121,8 @@ def command(
         source = launch.from_image(_image(image, url), spec_path)
     else:
         _, plan = options.load(spec_path, str(target))
-        source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps)
+        oldest = datetime.now(UTC) - timedelta(days=max_age)
+        source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps, oldest)
     settings = {
         "platform": platform, "public_port": public_port, "memory_mib": memory_mib, "cpus": cpus,
         "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel,

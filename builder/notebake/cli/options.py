@@ -76,6 +76,14 @@ offline: Decorator = click.option(
     is_flag=True,
     help="Do not read what the package sources offer; take what was read last.",
 )
+max_age: Decorator = click.option(
+    "--max-age",
+    metavar="DAYS",
+    type=click.IntRange(0, 36500),
+    default=7,
+    show_default=True,
+    help="Make a base image that is built on this host again if it is older.",
+)
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 catalog: Decorator = click.option(
     "--catalog",
