@@ -63,6 +63,9 @@ def test_the_record_matches_the_image(baked: bake.Baked, the_plan: Plan) -> None
     expected += ["seal the image", "trim and shut down", "compress"]
     assert names[names.index(expected[0]) :][: len(expected)] == expected
     assert all(row.seconds >= 0 for row in known.steps)
+    sizes = known.software.os_sizes | known.software.python_sizes
+    assert sizes.keys() == {*known.software.os_packages, *known.software.python_packages}
+    assert sizes["numpy"] > 20_000_000
 
 
 def test_the_image_is_sealed(tree: Path) -> None:

@@ -189,7 +189,9 @@ def check_inventory(golden: Sealed) -> None:
     expected = {"ubuntu-shape": ("deb", "ufw"), "opensuse-shape": ("rpm", "firewalld")}
     kind, package = expected[golden.family.name]
     assert inventory.system.packages == kind and package in inventory.os_packages
-    assert "numpy" in inventory.python_packages
+    assert inventory.os_packages.keys() == inventory.os_sizes.keys()
+    assert inventory.python_packages.keys() == inventory.python_sizes.keys()
+    assert inventory.python_sizes["numpy"] > 20_000_000
     assert any("9999" in rule for rule in inventory.firewall), inventory.firewall
     assert not any("notebake-build" in name for name in inventory.users)
 

@@ -35,6 +35,8 @@ def test_the_inventory_lists_this_hosts_packages(tmp_path: Path) -> None:
     assert len(inventory.os_packages) == len(installed) > 50
     assert inventory.os_packages.keys() == inventory.os_origins.keys()
     assert inventory.os_origins["libc6"].source == "glibc"
+    kib = process.run(["dpkg-query", "-W", "-f=${Installed-Size}", "libc6"], timeout=60).stdout
+    assert inventory.os_sizes["libc6"] == int(kib) * 1024
     for _, name, version in installed:
         assert version in (inventory.os_packages[name], inventory.os_packages.get(f"{name}:amd64"))
     assert inventory.system.packages == "deb" and inventory.users["root"].startswith("0 /")
@@ -42,11 +44,11 @@ def test_the_inventory_lists_this_hosts_packages(tmp_path: Path) -> None:
 
 
 _RPM = """#!/bin/sh
-printf 'bash\\tx86_64\\t5.2.37-160000.1.2\\tbash-5.2.37-160000.1.2.src.rpm\\t\\n'
-printf 'gpg-pubkey\\t(none)\\t1-1\\t(none)\\t\\n'
-printf 'kernel-default\\tx86_64\\t6.12.0-1\\tkernel-default-6.12.0-1.nosrc.rpm\\t\\n'
-printf 'kernel-default\\tx86_64\\t6.12.0-2\\tkernel-default-6.12.0-2.nosrc.rpm\\t\\n'
-printf 'libdbus-1-3\\tx86_64\\t1:1.14-3\\tdbus-1-1.14-3.src.rpm\\t\\n'
+printf 'bash\\tx86_64\\t5.2.37-160000.1.2\\tbash-5.2.37-160000.1.2.src.rpm\\t\\t4000\\n'
+printf 'gpg-pubkey\\t(none)\\t1-1\\t(none)\\t\\t0\\n'
+printf 'kernel-default\\tx86_64\\t6.12.0-1\\tkernel-default-6.12.0-1.nosrc.rpm\\t\\t5000000000\\n'
+printf 'kernel-default\\tx86_64\\t6.12.0-2\\tkernel-default-6.12.0-2.nosrc.rpm\\t\\t2\\n'
+printf 'libdbus-1-3\\tx86_64\\t1:1.14-3\\tdbus-1-1.14-3.src.rpm\\t\\t3\\n'
 """
 
 
@@ -58,13 +60,16 @@ def test_rpm_packages_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(str(REPORT.parent))
     import report
 
-    packages, origins = report.os_packages("rpm")
+    packages, origins, sizes = report.os_packages("rpm")
     assert packages == {
         "bash": "5.2.37-160000.1.2",
         "libdbus-1-3": "1:1.14-3",
         "kernel-default": "6.12.0-1",
         "kernel-default:6.12.0-2": "6.12.0-2",
     }
+    assert sizes == {
+        "bash": 4000, "libdbus-1-3": 3, "kernel-default": 5_000_000_000, "kernel-default:6.12.0-2": 2,
+    }  # fmt: skip
     known = catalogs.real().software.model_dump(mode="json")
     known["system"] |= {"id": "opensuse-leap", "version": "16.0", "packages": "rpm"}
     inventory = software.Software.model_validate(known | {"os_packages": packages, "os_origins": origins})
@@ -126,12 +131,42 @@ def test_a_machine_without_an_enabled_unit_has_an_inventory(
     assert report.units() == {}
 
 
+def test_the_size_of_a_python_package_includes_its_bytecode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RECORD names a file that is missing, a program outside, and no bytecode."""
+    site = tmp_path / "lib/python3.13/site-packages"
+    files = {
+        "some_name/__init__.py": 10,
+        "some_name/data.bin": 200,
+        "some_name/__pycache__/__init__.cpython-313.pyc": 3000,
+        "other.py": 40_000,
+        "__pycache__/other.cpython-313.pyc": 500_000,
+        "../../../bin/some": 6_000_000,
+    }
+    for name, size in files.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_bytes(b"x" * size)
+    info = site / "some_name-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Some_Name\nVersion: 1.5\n")
+    named = ["some_name/__init__.py", "some_name/data.bin", "some_name/gone.py", "../../../bin/some"]
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in named))
+    monkeypatch.syspath_prepend(str(REPORT.parent))
+    import report
+
+    monkeypatch.setattr(report, "ENVIRONMENT", tmp_path)
+    assert report.python_packages() == ({"some-name": "1.5"}, {"some-name": 6_003_210})
+
+
 # Written by hand after report.ps1, as PowerShell would write it.
 _WINDOWS = """{"system": {"id": "windows", "version": "10.0.26100", "title": "Windows Server 2025",
  "packages": "generic"},
  "python": "3.13.5", "os_packages": {"windows": "10.0.26100.2894", "Python 3.13.5 (64-bit)": "3.13.5150.0",
- "KB5044284": "Security Update"}, "python_packages": {"numpy": "2.3.1"}, "units": {"notebake": "automatic"},
- "ports": ["tcp 0.0.0.0 9999"], "users": {"Administrator": "500 disabled"}, "setuid": {},
+ "KB5044284": "Security Update"}, "os_sizes": {"Python 3.13.5 (64-bit)": 62914560},
+ "python_packages": {"numpy": "2.3.1"}, "python_sizes": {"numpy": 31000000},
+ "units": {"notebake": "automatic"}, "ports": ["tcp 0.0.0.0 9999"],
+ "users": {"Administrator": "500 disabled"}, "setuid": {},
  "firewall": ["Allow Any TCP 9999: notebake"]}"""
 
 

@@ -52,7 +52,13 @@ class Software(StrictModel):
         None, description="Day on which the newest OS package was built (YYYY-MM-DD)."
     )
     os_origins: dict[str, Origin] = Field({}, description="OS package -> its origin; empty on Windows.")
+    os_sizes: dict[str, int] = Field(
+        {}, description="OS package -> installed size in bytes, where the package manager knows it."
+    )
     python_packages: dict[str, str]
+    python_sizes: dict[str, int] = Field(
+        {}, description="Python package -> size of its files in bytes, with bytecode."
+    )
     units: dict[str, str] = Field(
         description="systemd unit or Windows service -> state; only those that start a program."
     )

@@ -50,9 +50,9 @@ def system():
 
 
 def os_packages(kind):
-    """Return two dicts with the same keys: the versions, and what scanners need besides to know a package."""
+    """Return three dicts: the versions, what scanners need besides to know a package, installed bytes."""
     if kind == "deb":
-        fields = "Package", "Architecture", "Version", "source:Package", "source:Version"
+        fields = "Package", "Architecture", "Version", "source:Package", "source:Version", "Installed-Size"
         rows = run(
             "dpkg-query",
             "-W",
@@ -62,17 +62,20 @@ def os_packages(kind):
         installed = [row.split("\t")[1:] for row in rows.splitlines() if row.startswith("ii")]
     else:
         version = "%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}"
-        rows = run("rpm", "-qa", "--qf", "%{NAME}\t%{ARCH}\t" + version + "\t%{SOURCERPM}\t\n")
+        # LONGSIZE: SIZE has no more than 32 bits.
+        rows = run("rpm", "-qa", "--qf", "%{NAME}\t%{ARCH}\t" + version + "\t%{SOURCERPM}\t\t%{LONGSIZE}\n")
         # rpm lists its keys as packages.
         installed = [row.split("\t") for row in rows.splitlines() if not row.startswith("gpg-pubkey\t")]
-    packages, origins = {}, {}
-    for name, arch, version, source, source_version in sorted(installed):
+    packages, origins, sizes = {}, {}, {}
+    for name, arch, version, source, source_version, size in sorted(installed):
         key = name
         if name in packages:  # deb: a second architecture; rpm: several kernel versions may be installed
             key = f"{name}:{arch}" if kind == "deb" else f"{name}:{version}"
         packages[key] = version
         origins[key] = {"architecture": arch, "source": source, "source_version": source_version}
-    return packages, origins
+        if size.isdigit():  # a deb need not say it
+            sizes[key] = int(size) * (1024 if kind == "deb" else 1)
+    return packages, origins, sizes
 
 
 def python():
@@ -83,14 +86,27 @@ def python():
     return ".".join(map(str, sys.version_info[:3]))
 
 
+def installed_bytes(package):
+    """Return the size of a Python package's files, with their bytecode, which RECORD need not list."""
+    files = {Path(file.locate()) for file in package.files or ()}
+    for folder in {path.parent for path in files}:
+        cache = folder / "__pycache__"
+        for path in cache.iterdir() if cache.is_dir() else ():
+            if folder / f"{path.name.split('.')[0]}.py" in files:
+                files.add(path)
+    return sum(os.lstat(path).st_size for path in files if os.path.lexists(path))
+
+
 def python_packages():
+    """Return two dicts: the versions, and the installed bytes."""
     folders = [str(path) for path in ENVIRONMENT.glob("lib/python3*/site-packages")]
-    if not folders:
-        return {}
-    return {
-        re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower(): package.version
-        for package in metadata.distributions(path=folders)
-    }
+    if not folders:  # no path: importlib.metadata would take sys.path
+        return {}, {}
+    packages, sizes = {}, {}
+    for package in metadata.distributions(path=folders):
+        name = re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
+        packages[name], sizes[name] = package.version, installed_bytes(package)
+    return dict(sorted(packages.items())), dict(sorted(sizes.items()))
 
 
 def units():
@@ -182,7 +198,8 @@ def newest_package(kind):
 def report():
     """Return the inventory in the shape of notebake.record.software.Software."""
     release = system()
-    packages, origins = os_packages(release["packages"])
+    packages, origins, os_sizes = os_packages(release["packages"])
+    modules, python_sizes = python_packages()
     return {
         "system": release,
         "python": python(),
@@ -190,7 +207,9 @@ def report():
         "os_origins": origins,
         "upgraded": upgraded(),
         "newest_package": newest_package(release["packages"]),
-        "python_packages": dict(sorted(python_packages().items())),
+        "os_sizes": os_sizes,
+        "python_packages": modules,
+        "python_sizes": python_sizes,
         "units": dict(sorted(units().items())),
         "ports": list(dict.fromkeys(ports())),
         "users": dict(sorted(users().items())),

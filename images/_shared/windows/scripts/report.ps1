@@ -12,9 +12,11 @@ $ephemeral = 49152
 $winrm = 5986
 $wide = '0.0.0.0', '::', '127.0.0.1', '::1'
 
+# Return versions and installed bytes; only some programs register their size.
 function Get-Program {
   $system = Get-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion'
   $found = [ordered]@{ 'windows' = '{0}.{1}' -f $script:release.Version, $system.UBR }
+  $sizes = [ordered]@{}
   $branch = 'Microsoft\Windows\CurrentVersion\Uninstall\*'
   $rows = Get-ItemProperty -Path "HKLM:\SOFTWARE\$branch", "HKLM:\SOFTWARE\WOW6432Node\$branch"
   foreach ($row in $rows) {
@@ -24,9 +26,10 @@ function Get-Program {
     if ($row.PSObject.Properties['DisplayVersion']) { $version = [string]$row.DisplayVersion }
     if ($found.Contains($name)) { $name = '{0}:{1}' -f $name, $version }
     $found[$name] = $version
+    if ($row.PSObject.Properties['EstimatedSize']) { $sizes[$name] = [long]$row.EstimatedSize * 1024 }
   }
   foreach ($update in Get-HotFix) { $found[$update.HotFixID] = [string]$update.Description }
-  return $found
+  return @{ versions = $found; bytes = $sizes }
 }
 
 function Get-PythonFact([string] $Expression) {
@@ -85,14 +88,18 @@ function Get-Rule {
 }
 
 $release = Get-CimInstance -ClassName 'Win32_OperatingSystem'
+$programs = Get-Program
+$key = "re.sub('[-_.]+', '-', d.name).lower()"
 $report = [ordered]@{
   system          = [ordered]@{ id = 'windows'; version = $release.Version; title = $release.Caption; packages = 'generic' }
   python          = Get-PythonFact "'%d.%d.%d' % sys.version_info[:3]"
-  os_packages     = Get-Program
+  os_packages     = $programs.versions
   upgraded        = @{}
   newest_package  = $null
   os_origins      = @{}
-  python_packages = Get-PythonFact "{re.sub('[-_.]+', '-', d.name).lower(): d.version for d in m.distributions()}"
+  os_sizes        = $programs.bytes
+  python_packages = Get-PythonFact "{${key}: d.version for d in m.distributions()}"
+  python_sizes    = Get-PythonFact "{${key}: sum(f.locate().stat().st_size for f in d.files or () if f.locate().is_file()) for d in m.distributions()}"
   units           = Get-Unit
   ports           = @(Get-Listener)
   users           = Get-Account
