@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import base64
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from notebake import webpage
 from notebake.record.diff import Difference
 from notebake.record.record import Record
 
 _WIDTH = 400  # of the longest step's bar, in units of the chart
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -70,16 +57,14 @@ def _software(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
 
 def render(record: Record, *, difference: Difference | None, screenshot: bytes | None) -> bytes:
     """Return the report (UTF-8). `difference`: to the image before. `screenshot`: PNG of the notebook."""
-    return (
-        _template()
-        .render(
-            title=f"{record.target} {record.version or record.content_id[:12]}",
-            record=record,
-            facts=_facts(record),
-            bars=_bars(record),
-            difference=difference,
-            software=_software(record),
-            screenshot=base64.b64encode(screenshot).decode() if screenshot else None,
-        )
-        .encode("utf-8")
+    return webpage.render(
+        Path(__file__).parent,
+        "page",
+        title=f"{record.target} {record.version or record.content_id[:12]}",
+        record=record,
+        facts=_facts(record),
+        bars=_bars(record),
+        difference=difference,
+        software=_software(record),
+        screenshot=base64.b64encode(screenshot).decode() if screenshot else None,
     )
