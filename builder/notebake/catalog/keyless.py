@@ -7,6 +7,7 @@ the transparency log's proof of the signing time.
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,17 @@ from sigstore.verify import Verifier, policy
 from notebake.catalog.signing import check_type
 from notebake.errors import CommandFailed, NotebakeError, RecordError, SpecError
 
+_LOADING = threading.Lock()
+
+
+def _trust(config: Path | None) -> ClientTrustConfig:
+    """Return sigstore's client trust config (JSON) in `config`; None is the public services."""
+    with _LOADING:  # it may refresh files on this host
+        return _load(config)
+
 
 @functools.cache
-def _trust(config: Path | None) -> ClientTrustConfig:
-    """Read sigstore's client trust config (JSON) from `config`; None is the public services."""
+def _load(config: Path | None) -> ClientTrustConfig:
     try:
         return (
             ClientTrustConfig.production()

@@ -32,7 +32,7 @@ class Finding(StrictModel):
     aliases: tuple[str, ...] = ()
     package: str = ""
     version: str = ""
-    severity: str
+    severity: str = Field(pattern=f"^({'|'.join(SEVERITIES)})$")
     fixed_in: str = ""
     vex: str = Field("", description="The status in a VEX statement because of which it does not count.")
 
