@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from notebake.catalog import add
 from notebake.catalog.catalog import Catalog
+from notebake.catalog.gate import Gate
 from notebake.catalog.signing import Signer
 from notebake.record import record
 from notebake.record.record import ProbeReport, ProbeResult, Record
@@ -67,8 +69,9 @@ def write(folder: Path, number: int, known: Record | None = None) -> Path:
     return image
 
 
-def probe(*, passed: bool = True) -> ProbeReport:
-    """Return a probe report as `notebake probe --json` prints it."""
+def probe(*, passed: bool = True, reboot: float | None = None) -> ProbeReport:
+    """Return a probe report as `notebake probe --json` prints it. `reboot`: seconds of that check."""
+    rebooted = ProbeResult(name="reboot", status="passed", seconds=reboot or 0, detail="rebooted")
     return ProbeReport(
         address="https://127.0.0.1:8443/",
         started=START,
@@ -77,6 +80,7 @@ def probe(*, passed: bool = True) -> ProbeReport:
         results=(
             ProbeResult(name="tls", status="passed", seconds=0.5, detail="TLS 1.3"),
             ProbeResult(name="plot", status="passed" if passed else "failed", seconds=1.0, detail=""),
+            *([rebooted] if reboot else []),
         ),
     )
 
@@ -84,7 +88,33 @@ def probe(*, passed: bool = True) -> ProbeReport:
 def put(catalog: Catalog, folder: Path, number: int, signer: Signer, **more: Any) -> str:
     """Add image `number`, made `number` weeks after START; return its TARGET@VERSION."""
     image, now = write(folder, number, more.get("known")), START + number * WEEK
-    return add.add(catalog, image, signer=signer, now=now, probe=more.get("probe", probe())).entry.name
+    report, gate = more.get("probe", probe()), more.get("gate")
+    return add.add(catalog, image, signer=signer, now=now, probe=report, gate=gate).entry.name
+
+
+def bumped(known: Record, **versions: str) -> Record:
+    """Return `known` with these Python packages in these versions, and with installed sizes."""
+
+    def change(data: dict[str, Any]) -> None:
+        data["python_packages"].update(versions)
+        names = sorted(data["python_packages"])
+        data["python_sizes"] = {name: 1_000_000 * (place + 1) for place, name in enumerate(names)}
+        data["os_sizes"] = dict.fromkeys(data["os_packages"], 250_000)
+
+    return changed(known, change)
+
+
+def scanned(path: Path, *rows: tuple[str, str, str, str]) -> Gate:
+    """Return a gate with a report of grype, written to `path`: (id, severity, package, version)."""
+    matches = [
+        {
+            "vulnerability": {"id": name, "severity": severity, "fix": {"versions": ["99"]}},
+            "artifact": {"name": package, "version": version},
+        }
+        for name, severity, package, version in rows
+    ]
+    path.write_text(json.dumps({"matches": matches}))
+    return Gate(path, (), "critical")
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

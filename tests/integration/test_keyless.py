@@ -46,6 +46,7 @@ def test_an_image_is_added_promoted_and_verified_without_a_key(
     assert run("promote", "debian-13@candidate")[0] == 0
     assert "1 versions, all match their signatures" in run("catalog", "verify")[1]
     assert "stable" in run("catalog", "list")[1]
+    assert run("report")[::2] == (0, "") and "Signatures verified" in (tmp_path / "catalog.html").read_text()
 
     code, _, said = run("catalog", "verify", "--identity", IDENTITY.replace("/me/", "/you/"))
     assert code == 7 and "1.0.0: provenance.dsse.json: not signed by https://github.com/you/" in said

@@ -166,10 +166,13 @@ _identity = (
 )
 
 
-def _key_or_identity(name: str, option: str, variable: str, key_help: str) -> Decorator:
+def _key_or_identity(
+    name: str, option: str, variable: str, key_help: str, *, required: bool = True
+) -> Decorator:
     """Return a decorator that passes `name` ("signer" or "verifier") to a command.
 
-    It is made from the key file of `option`, or from the identity options.
+    It is made from the key file of `option`, or from the identity options. If neither is given, that is an
+    error, or None unless `required`.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,11 +186,13 @@ def _key_or_identity(name: str, option: str, variable: str, key_help: str) -> De
             **kwargs: Any,
         ) -> Any:
             if key_path is not None and identity is None:
-                value = _by_key(name, key_path)
+                value: Signer | Verifier | None = _by_key(name, key_path)
             elif identity is not None and key_path is None:
                 value = _by_identity(name, identity, issuer, trust)
-            else:
+            elif required or key_path is not None:
                 raise _not_one_of(option)
+            else:
+                value = None
             return command(*args, **kwargs, **{name: value})
 
         key = click.option(
@@ -206,9 +211,14 @@ def _key_or_identity(name: str, option: str, variable: str, key_help: str) -> De
 
 
 signer = _key_or_identity("signer", "--key", "NOTEBAKE_SIGNING_KEY", "Private key file to sign with.")
-verifier = _key_or_identity(
-    "verifier", "--public-key", "NOTEBAKE_PUBLIC_KEY", "Public key file to verify signatures with."
+_PUBLIC_KEY = (
+    "verifier",
+    "--public-key",
+    "NOTEBAKE_PUBLIC_KEY",
+    "Public key file to verify signatures with.",
 )
+verifier = _key_or_identity(*_PUBLIC_KEY)
+optional_verifier = _key_or_identity(*_PUBLIC_KEY, required=False)
 
 
 def _by_key(name: str, path: Path) -> Signer | Verifier:
@@ -240,6 +250,11 @@ def _not_one_of(option: str) -> NotebakeError:
         f"use either {option} FILE or --identity with --issuer",
         "`notebake catalog key` creates a key pair; in a CI job that supports sigstore, use its identity",
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 version`, `2 versions`, `1,000 versions`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def show_error(message: str, hint: str | None) -> None:

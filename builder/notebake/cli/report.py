@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from notebake.cli import options
 
+if TYPE_CHECKING:
+    from notebake.catalog.signing import Verifier
+
 
 @click.command("report")
-@click.argument("image")
+@click.argument("image", required=False)
 @click.option("--before", help="The image to compare with.  [default: the previous version in the catalog]")
 @click.option(
     "--screenshot",
@@ -21,24 +25,70 @@ from notebake.cli import options
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("report.html"),
-    show_default=True,
-    help="HTML file to write.",
+    help="HTML file to write.  [default: report.html; without IMAGE: catalog.html]",
 )
 @options.catalog
-def command(image: str, before: str | None, screenshot: Path | None, output: Path, url: str) -> None:
+@options.optional_verifier
+def command(
+    image: str | None, before: str | None, screenshot: Path | None, output: Path | None, url: str,
+    verifier: Verifier | None,
+) -> None:  # fmt: skip
     """IMAGE is a record, an image with a record in the same folder, or TARGET@VERSION or TARGET@CHANNEL of
     the catalog.
 
+    Without IMAGE, the page is on the whole catalog: the versions and channels of each target over time, size
+    and time to notebook, packages by size, known vulnerabilities, the difference of any two versions. With a
+    public key or an identity, signatures are verified first; disks are not read. Damaged versions are shown,
+    and the exit code is 7.
+
     \b
-    Example:
+    Examples:
       notebake report debian-13@stable --screenshot screenshots/4-plot.png -o stable.html
+      notebake report --public-key notebake.key.pub
     """
-    from notebake.catalog import reference
+    if image is None:
+        if before or screenshot:
+            raise click.UsageError(f"{'--before' if before else '--screenshot'} requires IMAGE")
+        _catalog(url, verifier, output or Path("catalog.html"))
+    else:
+        _image(image, before, screenshot, url, verifier, output or Path("report.html"))
+
+
+def _catalog(url: str, verifier: Verifier | None, output: Path) -> None:
+    from notebake.catalog.catalog import Catalog
+    from notebake.catalog.page import history, page
+    from notebake.errors import RecordError, SpecError
+    from notebake.files import write_whole
+
+    histories = history.read(Catalog(url), verifier)
+    if not histories:
+        raise SpecError(
+            f"{url}: no versions to report on",
+            "`notebake catalog add` adds one; --catalog names another catalog",
+        )
+    write_whole(output, page.render(histories, verified=verifier is not None))
+    if verifier is None:
+        click.echo("note: signatures were not verified; --public-key FILE verifies them", err=True)
+    count = sum(len(each.versions) for each in histories)
+    versions, targets = options.counted(count, "version"), options.counted(len(histories), "target")
+    click.echo(f"wrote {output}: {versions} of {targets}")
+    if problems := page.problems(histories):
+        raise RecordError("\n".join(problems), f"{output} shows them; everything else is as it should be")
+
+
+def _image(
+    image: str, before: str | None, screenshot: Path | None, url: str, verifier: Verifier | None,
+    output: Path,
+) -> None:  # fmt: skip
+    from notebake.catalog import reference, verify
+    from notebake.catalog.catalog import Catalog
     from notebake.errors import SpecError
     from notebake.files import write_whole
     from notebake.record import diff, page
 
+    if verifier is not None and reference.in_catalog(image):
+        catalog = Catalog(url)
+        verify.record(catalog, catalog.find(image), verifier)
     record = reference.record(image, url)
     before = before or reference.before(image, url)
     difference = None

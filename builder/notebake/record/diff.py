@@ -11,6 +11,11 @@ from notebake.record.record import Record
 from notebake.record.semver import Level
 from notebake.record.software import Software
 
+# In display order.
+CATEGORIES = (
+    "system", "python_packages", "os_packages", "ports", "units", "users", "setuid", "firewall",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
@@ -111,29 +116,33 @@ def _level(categories: Mapping[str, Changes], old: Software, new: Software) -> L
     return "patch"
 
 
+def contents(record: Record) -> dict[str, Mapping[str, str]]:
+    """Return what is compared: category -> name -> value, with the keys CATEGORIES."""
+    software = record.software
+    values = (
+        {"os": f"{software.system.id} {software.system.version}", "python": software.python},
+        software.python_packages,
+        software.os_packages,
+        _ports(record, software),
+        software.units,
+        software.users,
+        software.setuid,
+        _lines(software.firewall),
+    )
+    return dict(zip(CATEGORIES, values, strict=True))
+
+
 def difference(old: Record, new: Record, *, names: tuple[str, str] = ("old", "new")) -> Difference:
     """Return the difference from `old` to `new`; `names` are their display names."""
-    before, after = old.software, new.software
-    categories = {
-        "system": _changes(
-            {"os": f"{before.system.id} {before.system.version}", "python": before.python},
-            {"os": f"{after.system.id} {after.system.version}", "python": after.python},
-        ),
-        "python_packages": _changes(before.python_packages, after.python_packages),
-        "os_packages": _changes(before.os_packages, after.os_packages),
-        "ports": _changes(_ports(old, before), _ports(new, after)),
-        "units": _changes(before.units, after.units),
-        "users": _changes(before.users, after.users),
-        "setuid": _changes(before.setuid, after.setuid),
-        "firewall": _changes(_lines(before.firewall), _lines(after.firewall)),
-    }
+    before, after = contents(old), contents(new)
+    categories = {category: _changes(before[category], after[category]) for category in before}
     return Difference(
         old=names[0],
         new=names[1],
         categories=categories,
         bytes_old=old.image.bytes,
         bytes_new=new.image.bytes,
-        level=_level(categories, before, after),
+        level=_level(categories, old.software, new.software),
     )
 
 

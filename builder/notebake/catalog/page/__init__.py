@@ -1,0 +1,1 @@
+"""The HTML page on a whole catalog."""
