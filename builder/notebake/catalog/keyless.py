@@ -78,6 +78,10 @@ class Keyless:
 
     verifier: Identity
 
+    def check(self) -> None:
+        """Raise SpecError outside of a CI job with an identity. Public logs get no entry."""
+        _credential()
+
     def sign(self, statement: bytes) -> bytes:
         """Sign a statement and return the verified bundle.
 
@@ -100,15 +104,21 @@ class Keyless:
 @functools.cache
 def _signer(trust: Path | None) -> Signer:
     """Return a signer; all signatures of one command share its certificate."""
+    credential = _credential()
+    context = SigningContext.from_trust_config(_trust(trust))
+    with context.signer(IdentityToken(credential)) as signer:
+        return signer
+
+
+def _credential() -> str:
+    """Return the identity token of this CI job. Raises SpecError without one."""
     try:
         credential = detect_credential()
     except IdentityError as error:
         raise SpecError(f"no identity: {_first_line(error)}", _HINT) from None
     if credential is None:
         raise SpecError("no identity: this is not a CI job with an identity token", _HINT)
-    context = SigningContext.from_trust_config(_trust(trust))
-    with context.signer(IdentityToken(credential)) as signer:
-        return signer
+    return credential
 
 
 _HINT = "on GitHub, set `id-token: write`; on GitLab, `id_tokens: SIGSTORE_ID_TOKEN`; or sign with --key"

@@ -49,6 +49,9 @@ class Signer(Protocol):
     def verifier(self) -> Verifier:
         """The verifier for this signer's signatures."""
 
+    def check(self) -> None:
+        """Raise SpecError if it cannot sign here. Signs nothing."""
+
     def sign(self, statement: bytes) -> bytes:
         """Sign a statement (JSON) and return the envelope (JSON)."""
 
@@ -151,6 +154,9 @@ class PrivateKey:
     def verifier(self) -> PublicKey:
         """The verifier with the public key."""
         return PublicKey(self.signer.public_key)
+
+    def check(self) -> None:
+        """Do nothing: a key that could be read can sign."""
 
     def sign(self, statement: bytes) -> bytes:
         """Sign a statement and return the envelope (JSON)."""

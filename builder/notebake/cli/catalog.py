@@ -159,6 +159,26 @@ def verify(verifier: Verifier, rebuild_index: bool, url: str) -> None:
     click.echo(f"{url}: {count} versions, all match their signatures")
 
 
+@command.command("check")
+@options.catalog
+@options.signer
+@options.as_json
+def check(url: str, signer: Signer, as_json: bool) -> None:
+    """Check that this host may add versions: storage and key.
+
+    Reads the catalog, writes and removes a hidden file, and verifies the newest versions and the channels
+    with the key or identity that would sign.
+    """
+    from notebake.catalog import access
+    from notebake.catalog.catalog import Catalog
+
+    count = access.check(Catalog(url), signer)
+    if as_json:
+        click.echo(json.dumps({"catalog": url, "versions": count}))
+    else:
+        click.echo(f"{url}: can be read and written, {count} versions, the signer matches")
+
+
 @command.command("prune")
 @click.option(
     "--older-than",
