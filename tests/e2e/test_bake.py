@@ -122,8 +122,10 @@ def test_a_failed_bake_names_its_step_log_and_console_and_leaves_no_image(
     assert "this step is broken" in caught.value.message
     # sshd may answer before the login prompt appears: only cloud-init's output is certain.
     assert "cloud-init[" in caught.value.message.split("--- the machine's console ---")[1]
+    console = tmp_path / "debian-13.console.log"
+    assert str(console) in str(caught.value.hint) and b"cloud-init[" in console.read_bytes()
     assert str(tmp_path / "debian-13.log") in str(caught.value.hint)
-    assert [path.name for path in tmp_path.iterdir()] == ["debian-13.log"]
+    assert {path.name for path in tmp_path.iterdir()} == {"debian-13.log", "debian-13.console.log"}
 
 
 def test_ctrl_c_stops_qemu_and_leaves_no_image(tmp_path: Path) -> None:
@@ -160,4 +162,6 @@ def test_ctrl_c_stops_qemu_and_leaves_no_image(tmp_path: Path) -> None:
     assert child.returncode == 130, stderr
     assert b"Traceback" not in stderr
     assert machines() == []
-    assert [path.name for path in (tmp_path / "baked").iterdir()] == ["debian-13.log"]
+    # The console is kept if the machine printed something before.
+    left = {path.name for path in (tmp_path / "baked").iterdir()}
+    assert left - {"debian-13.console.log"} == {"debian-13.log"}

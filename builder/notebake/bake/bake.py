@@ -107,16 +107,23 @@ def _packer(
     except BaseException as error:
         step = steps.current
         steps.end(ok=False)
+        console = _console(log)
+        printed = (work / "console.log").read_bytes() if (work / "console.log").exists() else b""
+        if printed:
+            write_whole(console, printed)
         if not isinstance(error, CommandFailed):
             raise
-        console = work / "console.log"
-        tail = process.tail(console.read_bytes() if console.exists() else b"", CONSOLE_TAIL_LINES)
         raise CommandFailed(
             f"bake {plan.target.name}: failed at: {step}\n{process.tail(log.read_bytes())}\n"
-            f"--- the machine's console ---\n{tail}",
-            f"the full log is {log}",
+            f"--- the machine's console ---\n{process.tail(printed, CONSOLE_TAIL_LINES)}",
+            f"the full log is {log}" + (f", the full console {console}" if printed else ""),
         ) from None
     steps.end()
+
+
+def _console(log: Path) -> Path:
+    """Return where the console of a machine whose bake failed is kept: beside its log."""
+    return log.with_suffix(".console.log")
 
 
 def _packer_linux(
@@ -188,6 +195,7 @@ def bake(
     output.mkdir(parents=True, exist_ok=True)
     log = output / f"{name}.log"
     log.write_bytes(b"")
+    _console(log).unlink(missing_ok=True)
     with steps.step("fetch the wheels"):
         lock_id = hashlib.sha256(plan.lock.text().encode()).hexdigest()[:12]
         wheelhouse = wheels.fetch(
