@@ -23,6 +23,8 @@ from notebake.catalog.catalog import Catalog
 from notebake.catalog.keyless import Identity
 from notebake.ci import workflow
 
+MARKER = "<!-- notebake: rendered files -->"
+
 
 @pytest.fixture
 def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
@@ -30,7 +32,7 @@ def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
     return prepare(tmp_path, keyless=getattr(request, "param", None) == "keyless")
 
 
-def on_main(folder: Path) -> dict[str, Any]:
+def on_main() -> dict[str, Any]:
     """Return the contexts of a push to the main branch."""
     workflow_ref = f"me/images/{workflow.PATHS['github']}@refs/heads/main"
     return {
@@ -38,18 +40,32 @@ def on_main(folder: Path) -> dict[str, Any]:
             "event_name": "push", "ref": "refs/heads/main", "run_id": "1", "server_url": "https://github.com",
             "workflow_ref": workflow_ref,
         },
-        "matrix": {"target": "debian-13"}, "vars": {"NOTEBAKE_CATALOG": str(folder / "catalog")},
-        "secrets": {},
+        "matrix": {"target": "debian-13"}, "secrets": {},
     }  # fmt: skip
 
 
-def test_githubs_workflow_checks_bakes_and_promotes(runner: Runner, tmp_path: Path) -> None:
+def on_pull_request(base: str) -> dict[str, Any]:
+    """Return the contexts of a pull request against the commit `base`."""
+    request = {"base": {"sha": base}, "number": 7, "head": {"repo": {"fork": False}}}
+    return {"github": {"event_name": "pull_request", "event": {"pull_request": request}, "token": "t"}}
+
+
+def test_githubs_workflow_checks_and_comments_once(runner: Runner, tmp_path: Path) -> None:
     head = process.run(["git", "-C", tmp_path / "repository", "rev-parse", "HEAD"], timeout=60).stdout
-    (tmp_path / "repository/notebake.toml").write_text('[notebook]\nprofile = "new"\n')
-    request = {"base": {"sha": head.decode().strip()}, "number": 7, "head": {"repo": {"fork": False}}}
-    github = {"event_name": "pull_request", "event": {"pull_request": request}, "token": "t"}
-    outputs = runner.job("check", {"github": github})
-    assert "debian-13" in json.loads(outputs["targets"]) and "windows-2025" not in outputs["targets"]
+    contexts = on_pull_request(head.decode().strip())
+    others = [
+        {"id": 1, "body": f"{MARKER}\nnot ours", "user": {"login": "somebody"}},
+        {"id": 2, "body": "from another workflow", "user": {"login": "github-actions[bot]"}},
+    ]
+    (tmp_path / "comments.json").write_text(json.dumps(others))
+    for profile in ("new", "newer"):
+        (tmp_path / "repository/notebake.toml").write_text(f'[notebook]\nprofile = "{profile}"\n')
+        assert runner.job("check", contexts) == {"targets": '["debian-13"]'}
+        comments = json.loads((tmp_path / "comments.json").read_text())
+        assert comments[:2] == others and len(comments) == 3
+        body = comments[2]["body"]
+        assert body.startswith(f"{MARKER}\n### Changes in the rendered files\n````diff\n")
+        assert "old" in body and profile in body
     (lint,) = (
         step["run"]
         for step in runner.made["jobs"]["check"]["steps"]
@@ -65,23 +81,37 @@ def test_githubs_workflow_checks_bakes_and_promotes(runner: Runner, tmp_path: Pa
         (rendered / path).write_text(f"{whole}{fault}\n")
         assert runner.bash(lint, {}).returncode != 0, path
         (rendered / path).write_text(whole)
-    comment = (tmp_path / "comment").read_text()
-    assert '-  "profile": "old"' in re.sub(r"\\\"|\\n", '"', comment) or "old" in comment
 
+
+def test_githubs_workflow_checks_the_catalog_bakes_and_promotes(runner: Runner, tmp_path: Path) -> None:
     signing.make_key(tmp_path / "key")
-    contexts = on_main(tmp_path) | {"secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()}}
-    assert expression(runner.made["jobs"]["bake"]["if"], contexts)
-    runner.ran.clear()
+    contexts = on_main() | {"secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()}}
+    assert expression(runner.made["jobs"]["access"]["if"], contexts)
+    repository = tmp_path / "repository"
     for _ in range(2):  # the second time nothing has changed, so nothing is added
+        runner.job("access", contexts)
         runner.job("bake", contexts)
-        catalog = Catalog(str(tmp_path / "catalog"))
+        catalog = Catalog(str(repository / "catalog"))
         assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
-    expected = ["Bake", "Launch", "Probe", "Delete the machine", "Write the report"]
-    assert [name for name in runner.ran if name in expected][:5] == expected
+    expected = ["Check the catalog and the signer", "Bake", "Launch", "Probe", "Delete the machine",
+                "Write the report"]  # fmt: skip
+    assert [name for name in runner.ran if name in expected][:6] == expected
     assert verify.problems(catalog, signing.public_key(tmp_path / "key.pub")) == []
-    assert "<h1>debian-13 1.0.0" in (tmp_path / "repository/report-debian-13.html").read_text()
+    assert "<h1>debian-13 1.0.0" in (repository / "report-debian-13.html").read_text()
     assert list((tmp_path / "temp").iterdir()) == [], "the signing key was not removed"
-    assert "stable" in (tmp_path / "summary").read_text()
+    summary = (tmp_path / "summary").read_text()
+    assert "stable" in summary and "only in the artifact catalog-debian-13" in summary
+
+
+def test_githubs_first_job_stops_at_the_wrong_key(runner: Runner, tmp_path: Path) -> None:
+    signing.make_key(tmp_path / "key")
+    signing.make_key(tmp_path / "other")
+    contexts = on_main() | {"secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()}}
+    runner.job("bake", contexts)
+    contexts["secrets"] = {"NOTEBAKE_SIGNING_KEY": (tmp_path / "other").read_text()}
+    with pytest.raises(AssertionError, match="not signed by this key"):
+        runner.job("access", contexts)
+    assert list((tmp_path / "temp").iterdir()) == [], "the signing key was not removed"
 
 
 @pytest.mark.parametrize("runner", ["keyless"], indirect=True)
@@ -90,8 +120,9 @@ def test_githubs_keyless_workflow_signs_with_its_identity(runner: Runner, tmp_pa
     with running() as services:
         trust.write_text(services.trust_config())
         runner.service = services.environment() | {"NOTEBAKE_TRUST_CONFIG": str(trust)}
-        runner.job("bake", on_main(tmp_path))
-    catalog = Catalog(str(tmp_path / "catalog"))
+        runner.job("access", on_main())
+        runner.job("bake", on_main())
+    catalog = Catalog(str(tmp_path / "repository/catalog"))
     assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
     assert verify.problems(catalog, Identity(identity=IDENTITY, issuer=ISSUER, trust=trust)) == []
     stranger = Identity(identity=IDENTITY.replace("main", "fork"), issuer=ISSUER, trust=trust)
@@ -100,26 +131,40 @@ def test_githubs_keyless_workflow_signs_with_its_identity(runner: Runner, tmp_pa
 
 @dataclass(frozen=True)
 class Comments:
-    """A stand-in for a service's API at `url`, and the comments that it received: (path, headers, body)."""
+    """A stand-in for a service's API at `url`.
+
+    `answers`: what a GET returns, by its path. `received`: (method, path, headers, body) of the others.
+    """
 
     url: str
-    received: list[tuple[str, dict[str, str], Any]]
+    answers: dict[str, Any]
+    received: list[tuple[str, str, dict[str, str], Any]]
 
 
 @pytest.fixture
 def comments() -> Iterator[Comments]:
-    received: list[tuple[str, dict[str, str], Any]] = []
+    answers: dict[str, Any] = {}
+    received: list[tuple[str, str, dict[str, str], Any]] = []
 
     class Handler(Quiet):
+        def do_GET(self) -> None:
+            self._answer(200, json.dumps(answers[self.path]).encode())
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            received.append((self.path, dict(self.headers), body))
-            self.send_response(201)
-            self.send_header("Content-Length", "0")
+            received.append((self.command, self.path, dict(self.headers), body))
+            self._answer(201, b"{}")
+
+        do_PUT = do_PATCH = do_POST
+
+        def _answer(self, status: int, data: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
             self.end_headers()
+            self.wfile.write(data)
 
     with serving(Handler) as url:
-        yield Comments(url, received)
+        yield Comments(url, answers, received)
 
 
 @pytest.fixture
@@ -135,7 +180,7 @@ def changed(runner: Runner) -> str:
     return before
 
 
-def test_gitlab_comments_with_the_difference(
+def test_gitlab_comments_with_the_difference_once(
     runner: Runner, changed: str, comments: Comments, tmp_path: Path
 ) -> None:
     pipeline = yaml.safe_load(written("gitlab", tmp_path).read_text())
@@ -143,18 +188,25 @@ def test_gitlab_comments_with_the_difference(
     env = {
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": changed, "CI_API_V4_URL": f"{comments.url}/api/v4",
         "CI_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "3",
-    }  # fmt: skip
+    } | {name: pipeline["variables"][name] for name in ("SPEC", "TARGETS")}  # fmt: skip
+    notes = "/api/v4/projects/7/merge_requests/3/notes"
+    listed = f"{notes}?sort=asc&per_page=100&page="
+    others = [{"id": number, "author": {"id": 2}, "body": MARKER} for number in range(100)]
+    comments.answers.update({"/api/v4/user": {"id": 1}, f"{listed}1": others, f"{listed}2": []})
     done = runner.bash(script, env | {"GITLAB_TOKEN": "secret"})
     assert done.returncode == 0, done.stderr
-    ((path, headers, body),) = comments.received
-    assert path == "/api/v4/projects/7/merge_requests/3/notes" and headers["PRIVATE-TOKEN"] == "secret"
-    assert body["body"].startswith("### Changes in the rendered files\n```diff\n") and "new" in body["body"]
-    process.run(["git", "-C", tmp_path / "repository", "worktree", "remove", "../base"], timeout=60)
+    ((method, path, headers, body),) = comments.received
+    assert (method, path, headers["PRIVATE-TOKEN"]) == ("POST", notes, "secret")
+    assert body["body"].startswith(f"{MARKER}\n### Changes in the rendered files\n````diff\n")
+    assert "new" in body["body"]
+    comments.answers[f"{listed}2"] = [{"id": 500, "author": {"id": 1}, "body": body["body"]}]
+    assert runner.bash(script, env | {"GITLAB_TOKEN": "secret"}).returncode == 0
+    assert [row[:2] for row in comments.received[1:]] == [("PUT", f"{notes}/500")]
     assert runner.bash(script, env).returncode == 0
-    assert len(comments.received) == 1
+    assert len(comments.received) == 2
 
 
-def test_azure_pipelines_comments_with_the_difference(
+def test_azure_pipelines_comments_with_the_difference_once(
     runner: Runner, changed: str, comments: Comments, tmp_path: Path
 ) -> None:
     pipeline = yaml.safe_load(written("azure-pipelines", tmp_path).read_text())
@@ -170,15 +222,37 @@ def test_azure_pipelines_comments_with_the_difference(
     env = {
         name: re.sub(r"\$\(([\w.]+)\)", lambda match: values[match[1]], value)
         for name, value in step["env"].items()
+    } | {"SPEC": pipeline["variables"]["SPEC"]}
+    threads = "/us/images/_apis/git/repositories/9/pullRequests/3/threads"
+    comments.answers[f"{threads}?api-version=7.1"] = {
+        "value": [{"id": 4, "comments": [{"content": "other"}]}]
     }
-    for script in (
-        named["Render every target"]["script"],
-        named["Lint the rendered files"]["script"],
-        step["script"],
-    ):
-        done = runner.bash(script, env)
+    for name in ("Render every target", "Lint the rendered files", "Comment with the diff"):
+        done = runner.bash(named[name]["script"], env)
         assert done.returncode == 0, done.stderr
-    ((path, headers, body),) = comments.received
-    assert path == "/us/images/_apis/git/repositories/9/pullRequests/3/threads?api-version=7.1"
+    ((method, path, headers, body),) = comments.received
+    assert (method, path) == ("POST", f"{threads}?api-version=7.1")
     assert headers["Authorization"] == "Bearer secret"
-    assert "```diff" in body["comments"][0]["content"] and "new" in body["comments"][0]["content"]
+    content = body["comments"][0]["content"]
+    assert content.startswith(f"{MARKER}\n") and "````diff" in content and "new" in content
+    comments.answers[f"{threads}?api-version=7.1"]["value"].append(
+        {"id": 5, "comments": [{"content": content}]}
+    )
+    assert runner.bash(step["script"], env).returncode == 0
+    assert [row[:2] for row in comments.received[1:]] == [
+        ("PATCH", f"{threads}/5/comments/1?api-version=7.1")
+    ]
+
+
+def test_gitlabs_pipeline_stops_where_the_spec_names_other_targets(
+    runner: Runner, changed: str, tmp_path: Path
+) -> None:
+    (tmp_path / "repository/notebake.toml").write_text('targets = ["debian-13", "ubuntu-24.04"]\n')
+    pipeline = yaml.safe_load(written("gitlab", tmp_path).read_text())
+    env = {name: pipeline["variables"][name] for name in ("SPEC", "TARGETS")}
+    done = runner.bash(pipeline["render"]["script"][0], env)
+    assert done.returncode == 1 and "names other targets (debian-13 ubuntu-24.04)" in done.stdout
+    assert (
+        runner.bash(pipeline["render"]["script"][0], env | {"TARGETS": "debian-13 ubuntu-24.04"}).returncode
+        == 0
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.conftest import HASH
 from tests.integration.workflow_runner import written
 
 from notebake import process
@@ -19,6 +21,14 @@ SCHEMAS = {
                         "--regex-variant", "nonunicode"],
 }  # fmt: skip
 
+KEYLESS = {"keyless": True}
+AUTH: list[dict[str, Any]] = [
+    {"auth": "aws", "catalog": "s3://b/images", "keyless": True},
+    {"auth": "gcp", "catalog": "gs://b/images"},
+    {"auth": "azure", "catalog": "az://b/images"},
+]
+PASSWORD = f'[notebook]\npassword = "{HASH}"\n'
+
 
 def schema(service: str, path: Path) -> int:
     argv = ["check-jsonschema", "--builtin-schema", *SCHEMAS[service], path]
@@ -26,19 +36,22 @@ def schema(service: str, path: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("service", "keyless", "old", "new"),
+    ("service", "options", "old", "new"),
     [
-        ("github", False, "runs-on: ubuntu-24.04", "run-on: ubuntu-24.04"),
-        ("github", True, "id-token: write", "id-tokens: write"),
-        ("gitlab", False, "expire_in: 1 week", "expire_in: [1]"),
-        ("gitlab", True, "aud: sigstore", "audience: sigstore"),
-        ("azure-pipelines", False, "timeoutInMinutes:", "timeoutInMinute:"),
+        ("github", {}, "runs-on: ubuntu-24.04", "run-on: ubuntu-24.04"),
+        ("github", KEYLESS, "id-token: write", "id-tokens: write"),
+        ("gitlab", {}, "expire_in: 1 week", "expire_in: [1]"),
+        ("gitlab", KEYLESS, "aud: sigstore", "audience: sigstore"),
+        ("azure-pipelines", {}, "timeoutInMinutes:", "timeoutInMinute:"),
+        *(("github", options, "timeout-minutes:", "timeout-minute:") for options in AUTH),
+        *(("gitlab", options, "aud:", "audience:") for options in AUTH),
+        ("azure-pipelines", AUTH[2], "scriptLocation:", "[]:"),
     ],
 )
 def test_the_services_schema_accepts_the_workflow_and_refuses_a_broken_one(
-    service: str, keyless: bool, old: str, new: str, tmp_path: Path
+    service: str, options: dict[str, Any], old: str, new: str, tmp_path: Path
 ) -> None:
-    path = written(service, tmp_path, keyless=keyless)
+    path = written(service, tmp_path, text=PASSWORD, **options)
     assert schema(service, path) == 0
     text = path.read_text()
     assert old in text
@@ -53,7 +66,8 @@ def test_zizmor_accepts_the_workflow_and_refuses_an_unpinned_action(tmp_path: Pa
         rows = json.loads(output[output.index("[\n") if "[\n" in output else output.index("[]") :])
         return {row["ident"] for row in rows}
 
-    assert findings(written("github", tmp_path, keyless=True)) == set()
+    for options in (KEYLESS, *AUTH):
+        assert findings(written("github", tmp_path, **options)) == set()
     path = written("github", tmp_path)
     assert findings(path) == set()
     text = path.read_text()

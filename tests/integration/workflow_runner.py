@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,16 +15,26 @@ from tests import catalogs
 
 from notebake import process
 from notebake.ci import workflow
+from notebake.files import sha256
+from notebake.plan import spec
 
 CHECKOUT = Path(__file__).parents[2]
 
 
-def written(service: str, folder: Path, *, keyless: bool = False) -> Path:
-    """Write the workflow of `service` below `folder` and return its path."""
+# Only its form matters to tests that do not install it.
+WHEEL = f"https://dl.example/notebake-1.0-py3-none-any.whl#sha256={'a' * 64}"
+
+
+def written(service: str, folder: Path, *, requirement: str = WHEEL, text: str = "", **options: Any) -> Path:
+    """Write the workflow of `service` for the spec `text` below `folder` and return its path."""
     path = folder / workflow.PATHS[service]
     path.parent.mkdir(parents=True, exist_ok=True)
-    requirement = workflow.default_requirement(keyless=keyless)
-    path.write_bytes(workflow.render(service, requirement=requirement, keyless=keyless))
+    path.write_bytes(
+        workflow.render(
+            service, spec.parse(text, source="notebake.toml"), spec_path="notebake.toml",
+            requirement=requirement, command="notebake ci", **options,
+        )
+    )  # fmt: skip
     return path
 
 
@@ -44,7 +53,9 @@ def expression(text: str, contexts: dict[str, Any]) -> Any:
     """Return the value of a GitHub expression; only with the syntax that our workflow uses."""
     text = re.sub(r"!(?!=)", " not ", text.replace("&&", " and ").replace("||", " or "))
     names = {name: _Names(value) for name, value in contexts.items()}
-    return eval(text.strip(), {"fromJSON": json.loads, "always": lambda: True, "__builtins__": {}}, names)
+    functions = {"fromJSON": json.loads, "always": lambda: True}
+    functions |= {"failure": lambda: False, "cancelled": lambda: False}
+    return eval(text.strip(), functions | {"__builtins__": {}}, names)
 
 
 def filled(text: str, contexts: dict[str, Any]) -> str:
@@ -84,6 +95,7 @@ class Runner:
                 "PATH": ":".join(reversed(paths.read_text().split())),
                 "GITHUB_OUTPUT": str(out), "GITHUB_PATH": str(paths),
                 "GITHUB_STEP_SUMMARY": str(self.folder / "summary"), "RUNNER_TEMP": str(self.folder / "temp"),
+                "GITHUB_REPOSITORY": "me/images",
                 "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1",
             } | self.service | {key: filled(value, contexts) for key, value in settings.items()}  # fmt: skip
             done = self.bash(filled(step["run"], contexts), env)
@@ -112,15 +124,39 @@ else:
 """
 
 
+# Only what the workflow calls: a list of comments through a jq filter, a new comment, a changed one.
+_GH = """#!{python}
+import json, pathlib, subprocess, sys
+store = pathlib.Path({store!r})
+comments = json.loads(store.read_text())
+args = sys.argv[1:]
+assert args.pop(0) == "api"
+if "--jq" in args:
+    assert "--paginate" in args and args[1].startswith("repos/me/images/issues/7/comments?")
+    filtered = ["jq", "-r", args[args.index("--jq") + 1]]
+    sys.exit(subprocess.run(filtered, input=json.dumps(comments), text=True).returncode)
+body = json.loads(pathlib.Path(args[args.index("--input") + 1]).read_text())["body"]
+method, path = args[args.index("--method") + 1 :][:2]
+if method == "POST":
+    assert path == "repos/me/images/issues/7/comments"
+    comments.append({{"id": len(comments) + 1, "body": body, "user": {{"login": "github-actions[bot]"}}}})
+else:
+    assert (method, path.rpartition("/")[0]) == ("PATCH", "repos/me/images/issues/comments")
+    (comment,) = (item for item in comments if item["id"] == int(path.rpartition("/")[2]))
+    comment["body"] = body
+store.write_text(json.dumps(comments))
+"""
+
+
 def prepare(folder: Path, *, keyless: bool) -> Runner:
     """Return a runner for a new repository with GitHub's workflow and a spec."""
     for name in ("home", "temp", "stand-ins", "repository"):
         (folder / name).mkdir()
     process.run(["uv", "build", "--wheel", "--quiet", "--out-dir", folder / "dist", CHECKOUT], timeout=300)
     (wheel,) = (folder / "dist").glob("*.whl")
-    path = written("github", folder / "repository", keyless=keyless)
+    requirement = f"{wheel.as_uri()}#sha256={sha256(wheel)}"
+    path = written("github", folder / "repository", requirement=requirement, keyless=keyless)
     made = yaml.safe_load(path.read_text())
-    made["env"]["NOTEBAKE"] = str(wheel)
     image = catalogs.write(folder / "baking", 1)
     probe = folder / "passed.json"
     probe.write_text(catalogs.probe().model_dump_json())
@@ -130,10 +166,12 @@ def prepare(folder: Path, *, keyless: bool) -> Runner:
         _STAND_IN.format(python=sys.executable, image=str(image.parent), probe=str(probe), packages=packages)
     )
     gh = folder / "stand-ins/gh"
-    gh.write_text(f"#!/bin/sh\ncat comment.md > {shlex.quote(str(folder / 'comment'))}\n")
+    gh.write_text(_GH.format(python=sys.executable, store=str(folder / "comments.json")))
     sudo = folder / "stand-ins/sudo"
     # Do not change the real /dev/kvm, and install no packages.
-    sudo.write_text('#!/bin/sh\ncase $1 in\nchmod | apt-get) ;;\n*) exec "$@" ;;\nesac\n')
+    sudo.write_text(
+        '#!/bin/sh\ncase $1 in --preserve-env=*) shift ;; esac\ncase $1 in chmod) ;; *) exec "$@" ;; esac\n'
+    )
     apt = folder / "stand-ins/apt-get"
     apt.write_text("#!/bin/sh\n")
     for program in (stand_in, gh, sudo, apt):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from notebake import templates
+from notebake.ci import source
 from notebake.errors import SpecError
 from notebake.plan import targets
+from notebake.plan.spec import Spec
 
 # The file in a repository that each service reads.
 PATHS = {
@@ -18,28 +19,59 @@ PATHS = {
 }
 
 
-def default_requirement(*, keyless: bool) -> str:
-    """Return the pip requirement of this release of notebake."""
-    return f"notebake{'[sigstore]' if keyless else ''}=={version('notebake')}"
+def render(
+    service: str,
+    spec: Spec,
+    *,
+    spec_path: str,
+    requirement: str | None,
+    index: str | None = None,
+    catalog: str = "catalog",
+    auth: str | None = None,
+    keyless: bool = False,
+    command: str,
+) -> bytes:
+    """Return the workflow for `service`, one of PATHS.
 
-
-def render(service: str, *, requirement: str, keyless: bool) -> bytes:
-    """Return the workflow for `service`, one of PATHS. `requirement`: pip requirement to install notebake.
-
-    `keyless`: sign with the identity that the service gives a job. Raises SpecError if it gives none.
+    `spec_path`: the spec's path in the repository. `requirement`, `index`, `catalog` and `auth` as in
+    `source`. `keyless`: sign with the identity that the service gives a job. `command`: what wrote the
+    workflow, for readers. Raises SpecError.
     """
-    if keyless and service == "azure-pipelines":
+    if service == "azure-pipelines" and keyless:
         raise SpecError(
             "azure-pipelines: its jobs have no identity that sigstore accepts",
             "omit --keyless to sign with a key",
         )
+    if service == "azure-pipelines" and auth in ("aws", "gcp"):
+        raise SpecError(
+            f"azure-pipelines: --auth {auth}: not supported",
+            "use --auth azure with a catalog at az://, or leave it out and give the agent access",
+        )
+    where = source.catalog(catalog)
+    source.check_auth(auth, where)
+    source.check_index(index)
+    extras = {extra for extra in (where.extra, "sigstore" if keyless else None) if extra}
+    # Windows needs Microsoft's ISO, which CI does not have.
+    baked = [target.name for target in targets.chosen(spec.targets) if not target.is_windows]
+    if not baked:
+        raise SpecError(
+            f"{spec_path}: targets: no target that a workflow can bake: Windows needs Microsoft's ISO",
+            'name another one, for example targets = ["debian-13"]',
+        )
     pins = tomllib.loads((Path(__file__).with_name("actions.toml")).read_text("utf-8"))
     return templates.render(
         f"{service}.yml.j2",
-        requirement=requirement,
+        requirement=source.requirement(requirement, index, extras),
+        index=index,
+        catalog=where.url,
+        extra=where.extra,
+        local=where.extra is None,
+        auth=auth,
         keyless=keyless,
+        password=spec.notebook.password is not None,
+        spec=source.path_in_repository(spec_path),
+        command=command,
         actions={name: f"{pin['commit']} # {pin['tag']}" for name, pin in pins.items()},
-        # Only for GitLab, whose matrix must be known before a job runs. Windows needs Microsoft's ISO, which
-        # CI does not have.
-        targets=[target.name for target in targets.all_targets() if not target.is_windows],
+        # Only for GitLab, whose matrix must be known before a job runs.
+        targets=baked,
     )

@@ -24,10 +24,10 @@ _DEFAULT = ("bake", "launch", "probe")
 @options.spec_file
 @click.option(
     "--for", "jobs", multiple=True, metavar="JOB",
-    type=click.Choice(["bake", "launch", "probe", "windows", "ci", "test"]),
-    help="Only what JOB needs: bake, launch, probe, windows (its bake), ci (workflows) or test "
-    "(this project's tests). Can be repeated. Without it: bake, launch and probe, and windows where the spec "
-    "names its ISO.",
+    type=click.Choice(["bake", "launch", "probe", "windows", "lint", "ci", "test"]),
+    help="Only what JOB needs: bake, launch, probe, windows (its bake), lint and ci (the jobs of a workflow: "
+    "checks, bake) or test (this project's tests). Can be repeated. Without it: bake, launch and probe, and "
+    "windows where the spec names its ISO.",
 )  # fmt: skip
 @click.option("--fix", is_flag=True, help="Install what is missing; shows the commands and asks first.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask, and print nothing if nothing is missing.")

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-JOBS = ("bake", "launch", "probe", "windows", "ci", "test")
+JOBS = ("bake", "launch", "probe", "windows", "lint", "ci", "test")
 
 
 @dataclass(frozen=True, kw_only=True)

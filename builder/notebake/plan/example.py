@@ -12,6 +12,9 @@ _TEXT = """\
 # Python packages. After a change, run: notebake lock
 packages = {packages}
 
+# The targets that a CI workflow (`notebake ci`) renders and bakes.
+# targets = ["debian-13"]
+
 # The user that runs the server and logs in over ssh; never root.
 user = "azureuser"
 

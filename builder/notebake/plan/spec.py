@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from notebake.errors import SpecError
+from notebake.plan import targets
 from notebake.plan.spec_base import Base, joined
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
@@ -57,6 +58,12 @@ class Spec(StrictModel):
     packages: tuple[str, ...] = Field(
         DEFAULT_PACKAGES, min_length=1, description="Python packages (PEP 508)."
     )
+    targets: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="The targets that a CI workflow renders and bakes; without it, those that this project "
+        "tests on real machines.",
+    )
     user: str = Field("azureuser", description="The user that logs in and runs the server; never root.")
     mirrors: Mirrors | Literal["host"] = Field(
         Mirrors(),
@@ -87,6 +94,17 @@ class Spec(StrictModel):
             if name in seen:
                 raise ValueError(f"{name} is listed twice")
             seen.add(name)
+        return value
+
+    @field_validator("targets")
+    @classmethod
+    def _targets(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        known = targets.names()
+        for position, name in enumerate(value or ()):
+            if name not in known:
+                raise ValueError(f"{name!r}: no such target; the targets are: {', '.join(known)}")
+            if name in (value or ())[:position]:
+                raise ValueError(f"{name} is listed twice")
         return value
 
     @field_validator("user")

@@ -167,6 +167,8 @@ class Target(StrictModel):
     family: Literal["apt", "zypper", "windows"]
     python: Python
     firewall: Literal["nftables", "ufw", "firewalld", "windows"]
+    # This project's tests bake it and launch it on real machines.
+    tested: bool = False
     apt: Apt | None = None
     # It has no separate security updates: it is upgraded as a whole.
     rolling: bool = False
@@ -206,10 +208,10 @@ def all_targets(root: Path | None = None) -> tuple[Target, ...]:
     return tuple(_load(folder) for folder in sorted(root.iterdir()) if (folder / FILE_NAME).is_file())
 
 
-def names(root: Path | None = None) -> list[str]:
-    """Return the names of all targets, sorted; `root` replaces the images/ folder."""
+def names(root: Path | None = None) -> tuple[str, ...]:
+    """Return the names of all targets, sorted."""
     root = root or paths.data_folder("images")
-    return sorted(file.parent.name for file in root.glob(f"*/{FILE_NAME}"))
+    return tuple(sorted(file.parent.name for file in root.glob(f"*/{FILE_NAME}")))
 
 
 def get(name: str, root: Path | None = None) -> Target:
@@ -218,3 +220,10 @@ def get(name: str, root: Path | None = None) -> Target:
     if not re.fullmatch(r"[a-z][a-z0-9.-]*", name) or not (root / name / FILE_NAME).is_file():
         raise SpecError(f"target {name!r}: no such target", f"the targets are: {', '.join(names(root))}")
     return _load(root / name)
+
+
+def chosen(named: tuple[str, ...] | None) -> tuple[Target, ...]:
+    """Return the targets of a spec whose `targets` is `named`: those, by default the tested ones."""
+    return tuple(
+        target for target in all_targets() if (target.tested if named is None else target.name in named)
+    )
