@@ -272,3 +272,17 @@ class TestAge:
         os.utime(root, (now.timestamp() + 1, now.timestamp() + 1))
         base.root(plan, Steps(), log, now)
         assert self.made == [".zst", ".zst"]
+
+    def test_launch_takes_an_old_root_only_if_told_to(
+        self, make_plan: Make, run: Run, tmp_path: Path
+    ) -> None:
+        (tmp_path / "notebake.toml").write_text("")
+        root = base.root(make_plan(""), Steps(), tmp_path / "log")
+        old = (datetime.now(UTC) - timedelta(days=9)).timestamp()
+        os.utime(root, (old, old))
+        self.failure = CommandFailed("mmdebstrap: failed", "check the mirror")
+        code, _, err = run("launch", "debian-13")
+        assert code == 4 and "--max-age 10" in err and self.made == [".zst", ".zst"]
+        self.failure = CommandFailed("mke2fs: failed")
+        code, _, err = run("launch", "debian-13", "--max-age", "10")
+        assert code == 4 and "--max-age" not in err and self.made[2:] == [".qcow2"]
