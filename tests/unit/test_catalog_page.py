@@ -202,6 +202,7 @@ def test_signatures_are_verified_with_a_key(
     assert code == 7 and err.count("not signed by this key") == 3  # two versions and a channel
     html = (tmp_path / "catalog.html").read_text()
     assert "3 problems" in html and html.count("damaged: ") == 2
+    assert "Not everything matches" in html and "Signatures verified" not in html
     code, _, err = run("report", names[0], "--public-key", "other.pub")
     assert code == 7 and "not signed by this key" in err and not (tmp_path / "report.html").exists()
     assert run("report", names[0], "--public-key", "key.pub")[0] == 0
