@@ -47,6 +47,7 @@ def test_the_key_must_be_the_one_that_signed_the_versions(run: Run, tmp_path: Pa
         (["--key", "none"], 2, "cannot be read"),
         (["--key", "k", "--catalog", "nonsense://x"], 3, "nonsense"),
         (["--key", "k", "--catalog", "file"], 4, "Not a directory"),
+        (["--key", "k", "--catalog", "/proc/none"], 4, "cannot be created"),
     ],
 )
 def test_what_is_missing_is_named(run: Run, tmp_path: Path, args: list[str], code: int, says: str) -> None:

@@ -33,7 +33,12 @@ def check(catalog: Catalog, signer: Signer) -> int:
 def _write(catalog: Catalog) -> None:
     storage, name, data = catalog.storage, f".access-{secrets.token_hex(8)}", secrets.token_bytes(16)
     existed = storage.local is None or storage.local.exists()
-    storage.create(name, data)
+    try:
+        storage.create(name, data)
+    except FileNotFoundError:
+        raise CommandFailed(
+            f"{storage.url}: does not exist, and cannot be created", "create the bucket, container or folder"
+        ) from None
     try:
         if storage.read(name) != data:
             raise CommandFailed(f"{storage.url}: returned other bytes than were written", "check the storage")
