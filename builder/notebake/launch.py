@@ -14,7 +14,7 @@ from typing import Any
 from notebake.bases import base
 from notebake.errors import NotebakeError, SpecError
 from notebake.files import sha256
-from notebake.machines import lifecycle, many, reserve
+from notebake.machines import incus_client, incus_create, lifecycle, many, reserve
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
 from notebake.machines.reserve import Prepared
@@ -54,11 +54,18 @@ class Source:
 
 
 def from_plan(
-    made: Plan, platform: str, folder: Path, steps: Steps, oldest: datetime | None = None
+    made: Plan,
+    platform: str,
+    folder: Path,
+    steps: Steps,
+    oldest: datetime | None = None,
+    *,
+    vm: bool = False,
 ) -> Source:
     """Return the base image with user-data only, building or downloading it first if needed.
 
-    `folder` is the spec's. A Debian base made before `oldest` is made again. Raises SpecError for Windows.
+    `folder` is the spec's; `vm`: a virtual machine of Incus. A Debian base made before `oldest` is made
+    again. Raises SpecError for Windows.
     """
     if made.target.is_windows:
         raise SpecError(
@@ -67,7 +74,9 @@ def from_plan(
         )
     with tempfile.NamedTemporaryFile(prefix="notebake-base-", suffix=".log", delete=False) as log:
         path = Path(log.name)
-    if platform == "nspawn":
+    # Incus makes a container of a published disk too.
+    container = platform == "incus" and not vm and isinstance(made.target.base, targets.Mmdebstrap)
+    if platform == "nspawn" or container:
         disk, root = None, base.root(made, steps, path, oldest)
     else:
         disk, root = base.disk(made, steps, path, oldest), None
@@ -127,6 +136,11 @@ def from_image(image: Path, spec_path: Path) -> Source:
     )
 
 
+def server(settings: dict[str, Any]) -> incus_client.Server:
+    """Return the daemon of Incus for these settings. Raises SpecError, MissingTool or CommandFailed."""
+    return incus_client.server(settings.get("remote"), settings.get("project"))
+
+
 def launch_machine(
     source: Source,
     *,
@@ -139,7 +153,10 @@ def launch_machine(
 
     `settings` go into Request; `watch` does the waiting. Raises what lifecycle.launch raises.
     """
-    return _launch(source, reserve.prepare(source.target, name), settings, steps, watch)
+    taken: set[str] = set()
+    if name is None and settings["platform"] == "incus":
+        taken = incus_create.names(server(settings))
+    return _launch(source, reserve.prepare(source.target, name, taken), settings, steps, watch)
 
 
 def launch_many(
@@ -155,6 +172,8 @@ def launch_many(
         for number in range(1, count + 1):
             one = reserve.prepare(source.target, f"{name}-{number}")
             prepared[one.name] = one
+        if settings["platform"] == "incus":
+            incus_create.check_names(prepared, server(settings))
         return many.each(
             list(prepared),
             lambda name, steps, watch: _launch(source, prepared[name], settings, steps, watch),

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from notebake import process
 from notebake.errors import NotReady, SpecError
-from notebake.machines import console, lifecycle, network, reserve, wait
+from notebake.machines import console, lifecycle, network, platforms, reserve, wait
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
@@ -148,11 +148,11 @@ def test_a_container_starts_reboots_stops_starts_again_and_leaves_nothing_behind
         assert machine.alive()
         ssh(machine, "echo kept > notes; sync")
         assert lifecycle.stop(machine.name), "it went down by itself"
-        assert [each.state for each in lifecycle.machines()] == ["stopped"]
+        assert list(platforms.states(lifecycle.machines()).values()) == ["stopped"]
         assert on_the_host(machine.folder) == []
         is_the_same(machine, lifecycle.start(machine.name, steps=steps(), limit=120))
         the_host_loses_power(record.load(machine.name))
-        assert [each.state for each in lifecycle.machines()] == ["stopped"]
+        assert list(platforms.states(lifecycle.machines()).values()) == ["stopped"]
         is_the_same(machine, lifecycle.start(machine.name, steps=steps(), limit=120))
     finally:
         lifecycle.delete(machine.name)
@@ -182,7 +182,7 @@ def test_a_virtual_machine_starts_again_as_it_was_without_the_image_it_came_from
     try:
         ssh(machine, "echo kept > notes; sync")
         assert lifecycle.stop(machine.name, seconds=120), "it went down by itself"
-        assert [each.state for each in lifecycle.machines()] == ["stopped"]
+        assert list(platforms.states(lifecycle.machines()).values()) == ["stopped"]
         image.unlink()  # a bake replaces it by renaming another one over it
         with (
             socket.create_server((machine.address.host, machine.address.port)),

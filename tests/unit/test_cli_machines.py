@@ -157,7 +157,7 @@ def launching(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
         target="debian-13", source="user-data", user="u", port=9999, public_port=443,
         user_data=b"", identity="i",
     )  # fmt: skip
-    monkeypatch.setattr(launch, "from_plan", lambda *args: source)
+    monkeypatch.setattr(launch, "from_plan", lambda *args, **more: source)
     monkeypatch.setattr(lifecycle, "launch", start)
     return run
 

@@ -14,7 +14,19 @@ import pytest
 from notebake.accelerator import Accelerator
 from notebake.address import Address
 from notebake.errors import CommandFailed, MissingTool, NotReady, SpecError
-from notebake.machines import console, lifecycle, machine, nspawn, pids, ports, qemu, reserve, rootfs, wait
+from notebake.machines import (
+    console,
+    lifecycle,
+    machine,
+    nspawn,
+    pids,
+    platforms,
+    ports,
+    qemu,
+    reserve,
+    rootfs,
+    wait,
+)
 from notebake.machines import network as networks
 from notebake.machines.machine import Machine, Network
 from notebake.machines.request import Request
@@ -62,6 +74,10 @@ def a_machine(name: str = "one", **changes: object) -> Machine:
         ),
     }
     return Machine(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def state_of(one: Machine) -> str:
+    return platforms.states([one])[one.name]
 
 
 def test_the_last_fingerprint_and_token_are_read_despite_escape_codes() -> None:
@@ -177,11 +193,11 @@ def test_a_process_from_before_a_reboot_of_the_host_is_not_alive() -> None:
 
 
 def test_the_state_is_running_stopped_or_failed() -> None:
-    assert a_machine().state == "running"
-    assert a_machine(process=None).state == "stopped"
+    assert state_of(a_machine()) == "running"
+    assert state_of(a_machine(process=None)) == "stopped"
     dead = pids.Process(pid=os.getpid(), started=1)
-    assert a_machine(process=dead).state == "stopped"
-    assert a_machine(failed=True).state == a_machine(process=dead, failed=True).state == "failed"
+    assert state_of(a_machine(process=dead)) == "stopped"
+    assert state_of(a_machine(failed=True)) == state_of(a_machine(process=dead, failed=True)) == "failed"
 
 
 def test_machines_are_found_by_names_and_patterns_and_sorted_by_their_numbers() -> None:
@@ -211,7 +227,7 @@ def test_the_token_outlives_the_console_that_showed_it() -> None:
             return dataclasses.replace(booted, process=pids.identify(os.getpid()))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(lifecycle._PLATFORMS, "qemu", Platform)
+        patch.setitem(platforms.BY_NAME, "qemu", Platform)
         again = lifecycle.start("one", steps=Steps(), watch=Seen)
     assert lifecycle.token(again) == "1" * 32
     assert (saved.folder / "token").stat().st_mode & 0o777 == 0o600
@@ -232,7 +248,7 @@ def test_a_start_that_fails_keeps_the_machine_and_marks_it_unless_it_was_deleted
 
     with pytest.raises(NotReady):
         lifecycle.start("one", steps=Steps(), watch=Failing)
-    assert machine.load("one").state == "failed"
+    assert state_of(machine.load("one")) == "failed"
     with pytest.raises(NotReady):
         lifecycle.start("one", steps=Steps(), watch=Deleted)
     assert lifecycle.machines() == [] and not machine.folder("one").exists()

@@ -35,8 +35,8 @@ _DEFAULT = ("bake", "launch", "probe")
 def command(spec_path: Path, jobs: tuple[str, ...], fix: bool, yes: bool, as_json: bool) -> int:
     """Exit code 3 if a tool is missing. If [windows] in the spec names an ISO, it is checked too.
 
-    --fix installs by the host's own package manager. On Debian two programs come from another suite, which
-    --fix adds to apt, for these alone: Packer on Debian 13 from bookworm, QEMU on Debian 12 from
+    --fix installs by the host's own package manager. On Debian some programs come from another suite, which
+    --fix adds to apt, for these alone: Packer on Debian 13 from bookworm, QEMU and Incus on Debian 12 from
     bookworm-backports.
 
     \b

@@ -36,17 +36,26 @@ def _image(name: str, url: str) -> Path:
 @options.spec_file
 @click.option(
     "--platform",
-    type=click.Choice(["qemu", "nspawn"]),
+    type=click.Choice(["qemu", "incus", "nspawn"]),
     default="qemu",
     show_default=True,
-    help="Where the machine runs: qemu (any user), or nspawn (root; only base images that are built here).",
+    help="Where the machine runs: qemu (any user), incus (a container, or a virtual machine with --vm), or "
+    "nspawn (root; only base images that are built here).",
 )
+@click.option("--vm", is_flag=True, help="A virtual machine instead of a container (incus; needs KVM).")
+@click.option("--remote", help="A remote of the incus client.  [default: the client's default remote]")
+@click.option("--project", help="The project on it (incus).  [default: the remote's project]")
+@click.option(
+    "--profile", "profiles", multiple=True, help="A profile (incus). Can be repeated.  [default: default]"
+)
+@click.option("--target", "member", metavar="MEMBER", help="The member of the cluster it runs on (incus).")
 @click.option("--name", help="Name and host name of the machine.  [default: TARGET-1, TARGET-2, ...]")
 @click.option(
     "--port",
     "public_port",
     type=click.IntRange(1, 65535),
-    help="Port on this host (qemu).  [default: the endpoint's port, or a free one if that is in use]",
+    help="Port on this host, or on the remote's (qemu, incus).  "
+    "[default: the endpoint's port, or a free one if that is in use]",
 )
 @click.option(
     "--memory",
@@ -54,16 +63,18 @@ def _image(name: str, url: str) -> Path:
     type=click.IntRange(256),
     default=2048,
     show_default=True,
-    help="Memory in MiB (qemu).",
+    help="Memory in MiB (qemu, incus).",
 )
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Processors (qemu).")
+@click.option(
+    "--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Processors (qemu, incus)."
+)
 @click.option(
     "--disk",
     "disk_gib",
     type=click.IntRange(2),
     default=8,
     show_default=True,
-    help="Disk size in GiB (qemu).",
+    help="Disk size in GiB (qemu, incus).",
 )
 @click.option("--offline", is_flag=True, help="Block outgoing network access.")
 @click.option(
@@ -84,7 +95,8 @@ def _image(name: str, url: str) -> Path:
 @options.accel
 @options.as_json
 def command(
-    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, name: str | None,
+    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, vm: bool,
+    remote: str | None, project: str | None, profiles: tuple[str, ...], member: str | None, name: str | None,
     public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
     count: int | None, csv_path: str | None, max_age: int, accel: Any, as_json: bool,
 ) -> int:  # fmt: skip
@@ -100,7 +112,9 @@ def command(
       notebake launch --image baked/debian-13.qcow2
       notebake launch --image debian-13@stable
       notebake launch --image debian-13@stable --count 30 --name class --csv class.csv
-      notebake launch debian-13 --platform nspawn    # seconds instead of minutes; needs root
+      notebake launch debian-13 --platform incus     # a container: seconds instead of minutes
+      notebake launch debian-13 --platform incus --remote lab --project class --target node2
+      notebake launch debian-13 --platform nspawn    # also a container; needs root
     """
     from notebake import launch
     from notebake.cli import handout
@@ -114,18 +128,25 @@ def command(
             "--count needs --name, and cannot be used together with --port",
             "for example: notebake launch debian-13 --count 30 --name class",
         )
+    place = {"remote": remote, "project": project, "profiles": profiles, "member": member, "vm": vm}
+    if platform != "incus" and any(place.values()):
+        raise SpecError(
+            "--vm, --remote, --project, --profile and --target are for Incus only", "add --platform incus"
+        )
     if csv_path == "-" and as_json:
         raise SpecError("--csv - and --json cannot be used together", "write the CSV to a file: --csv FILE")
+    if platform == "incus":
+        launch.server(place)  # before an image is fetched or a base is built for it
     steps = Steps()
     if image is not None:
         source = launch.from_image(_image(image, url), spec_path)
     else:
         _, plan = options.load(spec_path, str(target))
         oldest = datetime.now(UTC) - timedelta(days=max_age)
-        source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps, oldest)
+        source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps, oldest, vm=vm)
     settings = {
         "platform": platform, "public_port": public_port, "memory_mib": memory_mib, "cpus": cpus,
-        "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel,
+        "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel, **place,
     }  # fmt: skip
     failed: dict[str, NotebakeError] = {}
     if count is None:

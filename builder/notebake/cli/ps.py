@@ -22,17 +22,21 @@ _SECONDS = 15.0
 def command(patterns: tuple[str, ...], as_json: bool) -> None:
     """A machine is running, stopped, or failed: its notebook did not answer after the last start.
 
+    On Incus also missing: others deleted its instance; or unreachable: its daemon or cluster member is away.
     A running one is asked whether an update waits for a restart of the machine or of its server. One that
     does not answer within 15 seconds is shown without.
     """
+    from notebake.machines import platforms
+
     machines = selection.chosen(patterns, everything=not patterns)
-    waiting = _waiting(machines)
+    states = platforms.states(machines)
+    waiting = _waiting([machine for machine in machines if states[machine.name] == "running"])
     if as_json:
         rows = [
             {
                 **dataclasses.asdict(machine),
                 "url": machine.url,
-                "state": machine.state,
+                "state": states[machine.name],
                 "restart_needed": waiting.get(machine.name),
             }
             for machine in machines
@@ -48,13 +52,15 @@ def command(patterns: tuple[str, ...], as_json: bool) -> None:
     for machine in machines:
         source = machine.source if machine.source == "user-data" else machine.source.rsplit("/", 1)[-1]
         since = machine.created[:16].replace("T", " ")
-        state = f"{machine.state}, restart needed" if waiting.get(machine.name) else machine.state
+        state: str = states[machine.name]
+        if waiting.get(machine.name):
+            state += ", restart needed"
         table.add_row(machine.name, state, machine.platform, source, machine.url, since)
     terminal.console().print(table)
 
 
 def _waiting(machines: list[Machine]) -> dict[str, str]:
-    """Return what an update waits for on the running machines, by name; all are asked at once."""
+    """Return what an update waits for on these running machines, by name; all are asked at once."""
     from concurrent.futures import ThreadPoolExecutor
 
     from notebake.errors import NotebakeError
@@ -66,7 +72,6 @@ def _waiting(machines: list[Machine]) -> dict[str, str]:
         except NotebakeError:
             return None
 
-    running = [machine for machine in machines if machine.state == "running"]
     with ThreadPoolExecutor(max_workers=16) as pool:
-        found = dict(zip((machine.name for machine in running), pool.map(ask, running), strict=True))
+        found = dict(zip((machine.name for machine in machines), pool.map(ask, machines), strict=True))
     return {name: reason for name, reason in found.items() if reason}

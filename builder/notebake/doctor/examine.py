@@ -12,6 +12,7 @@ from notebake import accelerator, process
 from notebake.bake import packer_plugins
 from notebake.doctor.needs import Host, Need, all_needs
 from notebake.errors import MissingTool, NotebakeError
+from notebake.machines import incus_client
 
 _FREE_GIB = 8
 
@@ -35,7 +36,7 @@ class Finding:
 
 
 def examine(jobs: Collection[str], host: Host | None, cache: Path) -> list[Finding]:
-    """Return all findings, the good ones too. Starts only QEMU and Packer, for their versions."""
+    """Return all findings, the good ones too. Starts only QEMU, Packer and the Incus client."""
     found = [_need(need, host) for need in all_needs(jobs)]
     if not {"bake", "launch"}.isdisjoint(jobs):
         found.append(_root())
@@ -46,6 +47,8 @@ def examine(jobs: Collection[str], host: Host | None, cache: Path) -> list[Findi
         found.append(_acceleration(emulator, host))
     if not {"bake", "windows"}.isdisjoint(jobs) and process.has("packer"):
         found.append(_packer())
+    if "launch" in jobs and process.has("incus"):
+        found.append(_incus())
     return found
 
 
@@ -98,6 +101,17 @@ def _acceleration(emulator: Need, host: Host | None) -> Finding:
             what="acceleration", needed_for=emulator.purpose, ok=False, detail=error.message,
             package=emulator.package(host) if host and suite else None, suite=suite,
         )  # fmt: skip
+
+
+def _incus() -> Finding:
+    """Return whether Incus' daemon on this host can run machines. That it cannot is no fault: QEMU can."""
+    what, purpose = "Incus' daemon", "launch on Incus"
+    try:
+        detail = incus_client.describe()
+        return Finding(what=what, needed_for=purpose, ok=True, detail=detail)
+    except NotebakeError as error:
+        detail = f"{error.message.removeprefix('Incus: ')}: {error.hint}"
+        return Finding(what=what, needed_for=purpose, ok=True, detail=detail, possible=False)
 
 
 def _packer() -> Finding:

@@ -51,6 +51,12 @@ def tail(text: str, lines: int = TAIL_LINES) -> str:
     return "\n".join(kept[-lines:])
 
 
+def unseen(known: str, text: str) -> str:
+    """Return the part of `text` that comes after `known`, all of it if `known` is not in it."""
+    at = text.rfind(known) if known else -1
+    return text if at < 0 else text[at + len(known) :]
+
+
 def read(path: Path) -> str:
     """Return the log's text, at most its last 8 MiB; empty while there is no log yet."""
     try:

@@ -16,18 +16,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from notebake import files, paths
-from notebake.errors import CommandFailed, NotebakeError, SpecError
-from notebake.machines import console, nspawn, qemu
+from notebake.errors import NotebakeError, SpecError
+from notebake.machines import console, incus_create, nspawn, platforms
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
-from notebake.machines.reserve import lock
+from notebake.machines.reserve import discard, lock
 from notebake.machines.wait import LIMIT, Watch
 from notebake.progress import Steps
 
 STOP_SECONDS = 30.0
-
-_PLATFORMS = {"nspawn": nspawn, "qemu": qemu}
 
 
 def launch(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Machine:
@@ -48,18 +46,11 @@ def launch(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Mac
                 f"{request.source}: cannot be read: {error.strerror}", "check the image's path"
             ) from None
     try:
-        with steps.step("machine started"):
-            if request.platform == "nspawn":
-                nspawn.unpack(request, folder)
-            with lock():
-                machine = _PLATFORMS[request.platform].start(request, folder)
-                try:
-                    record.save(machine)
-                except BaseException:
-                    _end(machine)
-                    raise
-    except BaseException:
-        record.delete(request.name)
+        machine = _start(request, folder, steps)
+    except BaseException as error:
+        discard(request.name)
+        if folder.exists() and isinstance(error, NotebakeError):
+            error.hint = f"{error.hint}; the next launch removes what is left of {request.name}"
         raise
     waiting = watch(machine, steps=steps, limit=request.limit, secrets=request.secrets)
     try:
@@ -67,6 +58,26 @@ def launch(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Mac
     except BaseException as error:
         _after_failure(machine, waiting.up, error, steps)
         raise
+
+
+def _start(request: Request, folder: Path, steps: Steps) -> Machine:
+    """Make the machine and boot it; return its saved record."""
+    if request.platform == "incus":
+        prepared = incus_create.prepare(request, steps)
+        with steps.step("machine started"):
+            machine = record.save(incus_create.start(request, folder, prepared, lock()))
+            (folder / record.PLANNED).unlink()
+            return machine
+    with steps.step("machine started"):
+        if request.platform == "nspawn":
+            nspawn.unpack(request, folder)
+        with lock():
+            machine = platforms.BY_NAME[request.platform].start(request, folder)
+            try:
+                return record.save(machine)
+            except BaseException:
+                platforms.end(machine)
+                raise
 
 
 def start(name: str, *, steps: Steps, limit: float = LIMIT, watch: type[Watch] = Watch) -> Machine:
@@ -77,10 +88,10 @@ def start(name: str, *, steps: Steps, limit: float = LIMIT, watch: type[Watch] =
     """
     with lock():
         machine = record.load(name)
-        if not machine.alive():
+        if not platforms.look(machine):
             with steps.step("machine started"):
                 _put_console_away(machine)
-                machine = _PLATFORMS[machine.platform].boot(machine)
+                machine = platforms.BY_NAME[machine.platform].boot(machine)
         machine = record.save(dataclasses.replace(machine, failed=False))
     try:
         return watch(machine, steps=steps, limit=limit).run()
@@ -125,9 +136,11 @@ def stop(name: str, *, seconds: float = STOP_SECONDS) -> bool:
     it cannot be ended.
     """
     machine = record.load(name)
-    clean: bool = not machine.alive() or _PLATFORMS[machine.platform].shutdown(machine, seconds)
+    clean: bool = not platforms.look(machine) or platforms.BY_NAME[machine.platform].shutdown(
+        machine, seconds
+    )
     with lock():
-        _end(machine)
+        platforms.end(machine)
         record.save(dataclasses.replace(machine, process=None, failed=False))
     return clean
 
@@ -136,7 +149,7 @@ def delete(name: str) -> None:
     """Kill the machine and remove all of it, with its disk. Raises SpecError or CommandFailed."""
     machine = record.load(name)
     with lock():
-        _end(machine)
+        platforms.delete(machine)
         (machine.folder / record.RECORD).unlink(missing_ok=True)
     # Without the lock: it takes long. What an interrupt leaves is swept by the next launch.
     record.delete(name)
@@ -158,7 +171,7 @@ def _put_console_away(machine: Machine) -> None:
 
 
 def _after_failure(machine: Machine, up: bool, error: BaseException, steps: Steps) -> None:
-    if up and machine.alive():
+    if _is_to_be_kept(machine, up):
         _mark_failed(machine)
         look = f"{machine.name} is kept: notebake logs|ssh|start|delete {machine.name}"
         if isinstance(error, NotebakeError):
@@ -174,8 +187,16 @@ def _after_failure(machine: Machine, up: bool, error: BaseException, steps: Step
         if isinstance(error, NotebakeError):
             error.hint = f"nothing of it is left; the whole console log is {kept}"
     with lock():
-        _end(machine)
+        platforms.delete(machine)
         record.delete(machine.name)
+
+
+def _is_to_be_kept(machine: Machine, up: bool) -> bool:
+    """Return whether a user can look into it, or it cannot be removed now: its daemon is away."""
+    try:
+        return platforms.look(machine) and up
+    except NotebakeError:
+        return True
 
 
 def _mark_failed(machine: Machine) -> None:
@@ -184,13 +205,3 @@ def _mark_failed(machine: Machine) -> None:
         current = record.load(machine.name)
         if current.process == machine.process:
             record.save(dataclasses.replace(current, failed=True))
-
-
-def _end(machine: Machine) -> None:
-    """End the process and remove what the machine has on the host, all but its folder."""
-    if machine.process is not None and not machine.process.kill():
-        raise CommandFailed(
-            f"{machine.name}: process {machine.process.pid} cannot be ended",
-            "run this as the user who launched it",
-        )
-    _PLATFORMS[machine.platform].remove(machine)

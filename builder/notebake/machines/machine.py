@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ from notebake.errors import CommandFailed, SpecError
 from notebake.machines.pids import Process
 from notebake.ssh import Ssh
 
-Platform = Literal["qemu", "nspawn"]
-State = Literal["running", "stopped", "failed"]
+Platform = Literal["qemu", "nspawn", "incus"]
+State = Literal["running", "stopped", "failed", "missing", "unreachable"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 # Files in a machine's folder.
 RECORD = "machine.json"
+PLANNED = "planned.json"  # the record of one that is being made
 CONSOLE = "console.log"
 PREVIOUS_CONSOLE = "console.previous.log"
 TOKEN = "token"  # kept from the console of the boot that made it
@@ -47,6 +49,19 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A machine's instance in Incus: a remote of the client, a project there.
+
+    `key` is in its configuration as `user.notebake`: an instance without it belongs to others.
+    """
+
+    remote: str
+    project: str
+    key: str
+    vm: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """A launched machine, running or not.
 
@@ -54,9 +69,9 @@ class Machine:
 
     `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
-    8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in;
-    `own_certificate`: it serves the user's own certificate; `metadata`: its kernels can reach a cloud's
-    metadata service; `offline`: it has no outgoing network.
+    8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in (None
+    for Incus, where the address is asked for); `own_certificate`: it serves the user's own certificate;
+    `metadata`: its kernels can reach a cloud's metadata service; `offline`: it has no outgoing network.
     """
 
     name: str
@@ -67,13 +82,14 @@ class Machine:
     process: Process | None
     address: Address
     notebook_port: int
-    canary: Address
+    canary: Address | None
     canary_inside: int
     ssh: Ssh
     console: Path
     fingerprint: str | None
     created: str
     network: Network | None = None
+    instance: Instance | None = None
     own_certificate: bool = False
     metadata: bool = False
     memory_mib: int = 2048
@@ -94,15 +110,8 @@ class Machine:
         return f"https://{self.address.host}{port}/"
 
     def alive(self) -> bool:
-        """Return whether its process runs."""
+        """Return whether its process on this host runs."""
         return self.process is not None and self.process.alive()
-
-    @property
-    def state(self) -> State:
-        """Return `failed` if its notebook did not answer after the last boot, else `running` or `stopped`."""
-        if self.failed:
-            return "failed"
-        return "running" if self.alive() else "stopped"
 
 
 def folder(name: str) -> Path:
@@ -114,16 +123,16 @@ def folder(name: str) -> Path:
     return paths.state_folder() / "machines" / name
 
 
-def save(machine: Machine) -> Machine:
+def save(machine: Machine, name: str = RECORD) -> Machine:
     """Write the machine record atomically and return `machine`. Raises CommandFailed."""
     text = json.dumps(dataclasses.asdict(machine), indent=2, default=str) + "\n"
-    files.write_whole(machine.folder / RECORD, text.encode(), 0o600)
+    files.write_whole(machine.folder / name, text.encode(), 0o600)
     return machine
 
 
-def load(name: str) -> Machine:
+def load(name: str, file: str = RECORD) -> Machine:
     """Return the machine `name`. Raises SpecError if there is none, CommandFailed for a broken record."""
-    path = folder(name) / RECORD
+    path = folder(name) / file
     try:
         return _decode(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -133,15 +142,32 @@ def load(name: str) -> Machine:
         raise CommandFailed(f"{path}: not a machine's record: {error}", "remove its folder by hand") from None
 
 
-def every() -> list[Machine]:
-    """Return all machines with a readable record, running or not, by name (class-2 before class-10)."""
+def every(file: str = RECORD) -> list[Machine]:
+    """Return all machines with a readable record, running or not, by name (class-2 before class-10).
+
+    With PLANNED: those that are being made.
+    """
     found = []
-    for path in sorted((paths.state_folder() / "machines").glob(f"*/{RECORD}"), key=_in_order):
+    for path in sorted((paths.state_folder() / "machines").glob(f"*/{file}"), key=_in_order):
         try:
-            found.append(load(path.parent.name))
+            found.append(load(path.parent.name, file))
         except (CommandFailed, SpecError):
             continue  # one broken record must not hide the others
     return found
+
+
+def move(machine: Machine, host: str, public: int, ssh: int) -> Machine:
+    """Return the machine with its notebook and its sshd at other ports, on `host`."""
+    return dataclasses.replace(
+        machine,
+        address=Address(host=host, port=public),
+        ssh=dataclasses.replace(machine.ssh, host=host, port=ssh),
+    )
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that, if it is new, only its owner may read: for `open`."""
+    return os.open(path, flags, 0o600)
 
 
 def _in_order(path: Path) -> list[str | int]:
@@ -178,7 +204,8 @@ def _decode(raw: dict[str, Any]) -> Machine:
             **raw,
             "process": raw["process"] and Process(**raw["process"]),
             "address": Address(**raw["address"]),
-            "canary": Address(**raw["canary"]),
+            "canary": raw["canary"] and Address(**raw["canary"]),
+            "instance": raw["instance"] and Instance(**raw["instance"]),
             "ssh": Ssh(**{**ssh, "key": Path(ssh["key"]), "known_hosts": Path(ssh["known_hosts"])}),
             "console": Path(raw["console"]),
             "network": network,

@@ -81,6 +81,7 @@ def remove(machine: Machine) -> None:
 def _ports(machine: Machine) -> tuple[int, ...]:
     if machine.platform != "qemu":
         return ()
+    assert machine.canary is not None
     return (machine.address.port, machine.ssh.port, machine.canary.port)
 
 

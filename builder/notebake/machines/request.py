@@ -9,7 +9,7 @@ from pathlib import Path
 
 from notebake.accelerator import Choice
 from notebake.address import Address
-from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Machine, Network, Platform
+from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Instance, Machine, Network, Platform
 from notebake.ssh import Ssh
 
 
@@ -17,14 +17,16 @@ from notebake.ssh import Ssh
 class Request:
     """A machine to start; `name` comes from `prepare`.
 
-    Exactly one of `disk` (qcow2; both platforms) and `root` (nspawn only: a tar, plain or .zst, or a
-    prepared folder, which is copied). `seed`: NoCloud files by name (`user-data`, `meta-data`, optionally
-    `network-config`). `source` is `user-data` or the golden image's path; then `sha256` is its digest,
+    Exactly one of `disk` (qcow2; all platforms) and `root` (a container's tar, plain or .zst; nspawn also
+    takes a prepared folder, which is copied). `seed`: NoCloud files by name (`user-data`, `meta-data`,
+    optionally `network-config`). `source` is `user-data` or the golden image's path; then `sha256` is its
+    digest,
     taken here when it is None. `endpoint_port` is the public port taken when it is free, `public_port`
-    one that must be had. Sizes: `memory_mib` in MiB, `disk_gib` in GiB; memory, cpus, disk_gib and accel
-    are QEMU's only: nspawn shares the host's. `offline`: no way out of the machine. `secrets`: absolute
+    one that must be had. Sizes: `memory_mib` in MiB, `disk_gib` in GiB; nspawn shares the host's. `accel` is
+    QEMU's only. `offline`: no way out of the machine. `secrets`: absolute
     path in the machine -> bytes, copied over ssh once sshd answers. `own_certificate`: the machine serves a
-    certificate that its owner brought.
+    certificate that its owner brought. For Incus: `remote` and `project` (None: the client's defaults),
+    `profiles` (none: `default`), `member` of a cluster, `vm`: a virtual machine instead of a container.
     """
 
     name: str
@@ -48,6 +50,11 @@ class Request:
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     own_certificate: bool = False
     metadata: bool = False
+    remote: str | None = None
+    project: str | None = None
+    profiles: tuple[str, ...] = ()
+    member: str | None = None
+    vm: bool = False
 
     def machine(
         self,
@@ -56,8 +63,9 @@ class Request:
         host: str,
         public: int,
         ssh: int = 22,
-        canary: int = CANARY_PORT,
+        canary: int | None = CANARY_PORT,
         network: Network | None = None,
+        instance: Instance | None = None,
     ) -> Machine:
         """Return the machine of this request, not yet booted, in `folder`: all its ports are on `host`."""
         return Machine(
@@ -72,7 +80,7 @@ class Request:
             own_certificate=self.own_certificate,
             metadata=self.metadata,
             offline=self.offline,
-            canary=Address(host=host, port=canary),
+            canary=None if canary is None else Address(host=host, port=canary),
             canary_inside=CANARY_PORT,
             ssh=Ssh(
                 host=host, port=ssh, user=self.user, key=folder / KEY, known_hosts=folder / "known_hosts"
@@ -81,6 +89,7 @@ class Request:
             fingerprint=None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             network=network,
+            instance=instance,
             memory_mib=self.memory_mib,
             cpus=self.cpus,
             accel=self.accel,

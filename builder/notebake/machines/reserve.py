@@ -6,15 +6,17 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from notebake import files, paths, ssh
-from notebake.errors import SpecError
+from notebake.errors import NotebakeError, SpecError
+from notebake.machines import incus, pids
 from notebake.machines import machine as record
-from notebake.machines import pids
 
 _OWNER = "owner"  # the process of the launch at work in a folder that has no record yet
 
@@ -28,8 +30,8 @@ class Prepared:
     public_key: str
 
 
-def prepare(target: str, name: str | None = None) -> Prepared:
-    """Reserve a name (`target`-1, -2 ... when None), make the machine's folder and its ssh key.
+def prepare(target: str, name: str | None = None, taken: Collection[str] = ()) -> Prepared:
+    """Reserve a name (`target`-1, -2 ... not in `taken`, when None), make the machine's folder and ssh key.
 
     Follow with `launch` or `discard`. Raises SpecError for a bad or used name, CommandFailed for a state
     folder that cannot be written.
@@ -38,12 +40,17 @@ def prepare(target: str, name: str | None = None) -> Prepared:
         _sweep()
         if name is None:
             stem = "".join(each if each.isalnum() else "-" for each in target.lower())[:36]
-            taken = range(1, 10_000)
-            name = next(each for n in taken if not record.folder(each := f"{stem}-{n}").exists())
+            possible = (f"{stem}-{number}" for number in range(1, 10_000))
+            name = next(each for each in possible if each not in taken and not record.folder(each).exists())
         folder = record.folder(name)
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
+            if (folder / record.PLANNED).exists():
+                raise SpecError(
+                    f"name: {name} is being made by another launch, or was left by one when Incus went away",
+                    "use another name; what was left is removed by the first launch after Incus answers",
+                ) from None
             raise SpecError(
                 f"name: a machine {name} exists", f"delete it (notebake delete {name}) or use another name"
             ) from None
@@ -60,9 +67,16 @@ def prepare(target: str, name: str | None = None) -> Prepared:
 
 
 def discard(name: str) -> None:
-    """Undo a `prepare` that no `launch` followed; do nothing if there is a machine or no folder."""
+    """Undo a `prepare` that no `launch` followed; do nothing if there is a machine or no folder.
+
+    What cannot be removed now, since its daemon is away, the next launch removes.
+    """
     folder = record.folder(name)
-    if not (folder / record.RECORD).exists():
+    if (folder / record.RECORD).exists():
+        return
+    with suppress(NotebakeError):
+        if (folder / record.PLANNED).exists():
+            incus.delete(record.load(name, record.PLANNED))
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -86,4 +100,4 @@ def _sweep() -> None:
         except (OSError, ValueError, TypeError):
             continue  # just being made, or not ours
         if not owner.alive():
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder.name)

@@ -64,6 +64,15 @@ def root_from_image(image: Path, destination: Path) -> None:
         _rdump(raw, offset, size, destination)
 
 
+def pack(tree: Path, destination: Path) -> None:
+    """Make the tar `destination` (.zst) of a root file system. Raises MissingTool or CommandFailed."""
+    process.which("zstd")  # tar would only report that a child process failed
+    keep = ["--numeric-owner", "--xattrs", "--xattrs-include=*"]
+    argv: list[str | Path] = ["tar", "--zstd", *keep, "--sort=name", "-cpf", destination, "-C", tree, "."]
+    # It is packed to be unpacked here: speed counts, and each level costs a second.
+    process.run(argv, timeout=_SECONDS, env={"ZSTD_CLEVEL": "1", "ZSTD_NBTHREADS": "0"})
+
+
 def partition(table: bytes, image: Path) -> tuple[int, int]:
     """(offset, size) in bytes of the root partition, from `sfdisk -J`: the largest of a Linux type.
 

@@ -22,7 +22,7 @@ import tenacity
 from notebake import process
 from notebake.address import Address
 from notebake.errors import NotReady
-from notebake.machines import console
+from notebake.machines import console, platforms
 from notebake.machines.machine import Machine, save
 from notebake.progress import Steps
 
@@ -86,8 +86,9 @@ class Watch:
         """
 
         def attempt() -> T:
+            running = platforms.look(self.machine)
             self.on_console(console.read(self.machine.console))
-            if not self.machine.alive():
+            if not running:
                 raise self.not_ready("the machine's process ended")
             return look()
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from notebake.address import Address
 from notebake.errors import SpecError
-from notebake.machines import lifecycle
+from notebake.machines import lifecycle, platforms
 from notebake.machines.machine import Machine
 from notebake.probe.subject import Canary, Subject
 
 
 def _settings(machine: Machine) -> dict[str, Any]:
+    canary = platforms.canary(machine)
     return {
         "address": machine.address,
         "own_certificate": machine.own_certificate,
@@ -21,7 +22,7 @@ def _settings(machine: Machine) -> dict[str, Any]:
         "metadata": machine.metadata,
         "offline": machine.offline,
         "inside": machine.ssh,
-        "canary": Canary(port=machine.canary_inside, address=machine.canary),
+        "canary": canary and Canary(port=machine.canary_inside, address=canary),
     }
 
 

@@ -1,0 +1,62 @@
+"""The same question to each platform: does a machine run, where is it, how is it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from notebake.address import Address
+from notebake.errors import CommandFailed
+from notebake.machines import incus, incus_instance, nspawn, qemu
+from notebake.machines.machine import Machine, State
+
+BY_NAME = {"nspawn": nspawn, "qemu": qemu, "incus": incus}
+
+
+def look(machine: Machine) -> bool:
+    """Bring the machine's console log up to date; return whether it runs. Raises CommandFailed."""
+    return machine.alive() if machine.instance is None else incus_instance.look(machine)
+
+
+def states(machines: Iterable[Machine]) -> dict[str, State]:
+    """Return each machine's state by name.
+
+    `failed`: its notebook did not answer after the last boot; `missing`: its instance was deleted by others;
+    `unreachable`: its daemon or cluster member does not answer.
+    """
+    machines = list(machines)
+    found: dict[str, State] = incus_instance.states(each for each in machines if each.instance is not None)
+    for each in machines:
+        if each.instance is None:
+            found[each.name] = "running" if each.alive() else "stopped"
+        if each.failed and found[each.name] in ("running", "stopped"):
+            found[each.name] = "failed"
+    return found
+
+
+def canary(machine: Machine) -> Address | None:
+    """Return where a listener on `canary_inside` would be seen, or None where this host cannot see it."""
+    if machine.instance is None:
+        return machine.canary
+    host = incus_instance.address(machine)
+    return None if host is None else Address(host=host, port=machine.canary_inside)
+
+
+def end(machine: Machine) -> None:
+    """Power the machine off and remove what only a running one has on its host. Raises CommandFailed."""
+    if machine.instance is not None:
+        incus.end(machine)
+        return
+    if machine.process is not None and not machine.process.kill():
+        raise CommandFailed(
+            f"{machine.name}: process {machine.process.pid} cannot be ended",
+            "run this as the user who launched it",
+        )
+    (qemu if machine.platform == "qemu" else nspawn).remove(machine)
+
+
+def delete(machine: Machine) -> None:
+    """Power the machine off and delete what is not in its folder. Raises CommandFailed."""
+    if machine.instance is not None:
+        incus.delete(machine)
+    else:
+        end(machine)
