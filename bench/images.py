@@ -89,19 +89,19 @@ def _catalog(folder: Path, entries: int) -> Catalog:
         digest = hashlib.sha256(str(number).encode()).hexdigest()
         files = {
             name: File(sha256=digest, bytes=number)
-            for name in ("debian-13.qcow2", "debian-13.json", "debian-13.cdx.json", "SHA256SUMS")
+            for name in ("debian-13.qcow2", "debian-13.incus.tar.xz", "debian-13.json", "SHA256SUMS")
         }
         entry = Entry(
             target="debian-13", version=f"1.{number // 100}.{number % 100}", content_id=digest, probed=True,
             created=start + timedelta(hours=number), made_from="fixture", folder=f"images/debian-13/{number}",
-            files=files,
+            fingerprint=digest, files=files,
         )  # fmt: skip
         file = folder / path(entry.target, entry.version)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(entry.to_json())
         all_entries.append(entry)
     catalog = Catalog(str(folder))
-    for name, data in simplestreams.files(all_entries).items():
+    for name, data in simplestreams.files(all_entries, {}).items():
         catalog.storage.write(name, data)
     return catalog
 

@@ -82,6 +82,12 @@ def edit(path: Path, change: Callable[[Any], Any]) -> None:
     path.write_text(json.dumps(data))
 
 
+def row(index: Any, version: str) -> Any:
+    """Return the entry of a version in the index."""
+    versions = index["products"]["com.notebake:debian-13:amd64"]["versions"].values()
+    return next(each["notebake"] for each in versions if each["notebake"]["version"] == version)
+
+
 def refused(catalog: Catalog, root: Path, words: str) -> None:
     """Check that prune fails with `words`, also as a dry run, and removes nothing."""
     before = catalogs.snapshot(root.parent)
@@ -98,8 +104,7 @@ def test_an_entry_with_a_folder_outside_is_invalid(folder: str, root: Path, cata
     with pytest.raises(RecordError, match="not an entry"):
         entry_file.parse(json.dumps(data).encode(), source="x")
     index = json.loads((root / INDEX).read_bytes())
-    rows = index["products"]["com.notebake:debian-13:amd64"]["versions"]
-    rows["1.0.0"]["notebake"]["folder"] = folder
+    row(index, "1.0.0")["folder"] = folder
     with pytest.raises(RecordError, match="not a valid index"):
         simplestreams.entries(json.dumps(index).encode(), source="x")
 
@@ -116,8 +121,7 @@ def test_prune_ignores_an_index_with_a_folder_outside(folder: str, root: Path, c
     kept = catalog.entry("debian-13", "1.0.2").folder
 
     def change(data: Any) -> None:
-        versions = data["products"]["com.notebake:debian-13:amd64"]["versions"]
-        versions["1.0.0"]["notebake"]["folder"] = folder
+        row(data, "1.0.0")["folder"] = folder
 
     edit(root / INDEX, change)
     with pytest.raises(RecordError, match=r"images\.json: not a valid index"):
@@ -130,8 +134,7 @@ def test_prune_ignores_an_index_with_a_folder_outside(folder: str, root: Path, c
 
 def test_prune_ignores_dates_in_the_index(root: Path, catalog: Catalog) -> None:
     def change(data: Any) -> None:
-        versions = data["products"]["com.notebake:debian-13:amd64"]["versions"]
-        versions["1.0.1"]["notebake"]["created"] = "2020-01-01T00:00:00Z"
+        row(data, "1.0.1")["created"] = "2020-01-01T00:00:00Z"
 
     edit(root / INDEX, change)
     now = catalogs.START + 3 * catalogs.WEEK

@@ -72,7 +72,7 @@ def test_a_remote_is_read_and_written_like_a_folder(remote: str, tmp_path: Path,
     assert sha256(path) == record.load(path).image.sha256
 
 
-@pytest.mark.parametrize("writes", range(7))
+@pytest.mark.parametrize("writes", range(8))
 def test_a_failing_remote_leaves_no_incomplete_entry(
     writes: int, remote: str, tmp_path: Path, signer: Signer
 ) -> None:
@@ -81,8 +81,8 @@ def test_a_failing_remote_leaves_no_incomplete_entry(
     Failing.writes = writes
     with pytest.raises(CommandFailed, match="Connection reset"):
         catalogs.put(Catalog("failing://catalog"), tmp_path / "baked", 2, signer)
-    # Disk, record, SBOM, sums, signature, entry: the version exists only with the last one.
-    assert len(catalog.entries()) == (2 if writes > 5 else 1)
+    # Disk, record, SBOM, metadata, sums, signature, entry: the version exists only with the last one.
+    assert len(catalog.entries()) == (2 if writes > 6 else 1)
     assert [line for line in verify.problems(catalog, signer.verifier) if "streams" not in line] == []
 
 

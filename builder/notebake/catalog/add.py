@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from notebake.catalog import entry as entry_file
-from notebake.catalog import provenance
+from notebake.catalog import incus_image, provenance
 from notebake.catalog.catalog import Catalog, check_clock
 from notebake.catalog.entry import PROVENANCE, SUMS, Entry, File
 from notebake.catalog.gate import Gate
@@ -64,7 +64,7 @@ def add(
             entries = catalog.entries(record.target)
             check_clock(now, entries[-1].created if entries else None)
             version = _next(catalog, entries, record)
-            entry = _write_small(catalog, record, report, folder, version, signer, now)
+            entry = _write_small(catalog, image, record, report, folder, version, signer, now)
             try:
                 catalog.storage.create(entry_file.path(entry.target, entry.version), entry.to_json())
             except FileExistsError:
@@ -96,6 +96,7 @@ def _next(catalog: Catalog, entries: list[Entry], record: Record) -> str:
 
 def _write_small(
     catalog: Catalog,
+    image: Path,
     record: Record,
     report: Report | None,
     folder: str,
@@ -105,7 +106,12 @@ def _write_small(
 ) -> Entry:
     record = record.model_copy(update={"version": version})
     target = record.target
-    small = {f"{target}.json": record.to_json(), f"{target}.cdx.json": sbom.render(record)}
+    metadata = incus_image.metadata(target, version, now)
+    small = {
+        f"{target}.json": record.to_json(),
+        f"{target}.cdx.json": sbom.render(record),
+        f"{target}.incus.tar.xz": metadata,
+    }
     if report is not None:
         small[f"{target}.vulnerabilities.json"] = report.to_json()
     disk = File(sha256=record.image.sha256, bytes=record.image.bytes)
@@ -121,5 +127,5 @@ def _write_small(
     return Entry(
         target=target, version=version, content_id=record.content_id, created=now,
         made_from=record.made_from, probed=record.probe is not None and record.probe.promotable,
-        folder=folder, files=files,
+        fingerprint=incus_image.fingerprint(metadata, image), folder=folder, files=files,
     )  # fmt: skip

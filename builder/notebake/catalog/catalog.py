@@ -153,22 +153,32 @@ class Catalog:
 
     def forget_index(self) -> None:
         """Remove the index, even an invalid one: `write_index` derives it from the entries."""
-        for path in (simplestreams.INDEX, simplestreams.PRODUCTS):
+        for path in (simplestreams.INDEX, simplestreams.PRODUCTS, simplestreams.INCUS):
             self.storage.remove(path)
 
     def write_index(self, *, indexed: bool = True) -> None:
-        """Write the index from the entries; repeat if another writer changed them meanwhile.
+        """Write the index from the entries and channels; repeat if another writer changed them meanwhile.
 
         `indexed`: see `entries`.
         """
-        entries = self.entries(indexed=indexed)
+        known = self._known(indexed)
         while True:
-            for path, data in simplestreams.files(entries).items():
+            for path, data in simplestreams.files(*known).items():
                 self.storage.write(path, data)
-            current = self.entries(indexed=indexed)
-            if current == entries:
+            current = self._known(indexed)
+            if current == known:
                 return
-            entries = current
+            known = current
+
+    def _known(self, indexed: bool) -> tuple[list[Entry], dict[str, dict[str, str]]]:
+        """Return what the index is derived from: the entries, and each target's channels."""
+        entries = self.entries(indexed=indexed)
+        newest = {entry.target: entry.version for entry in entries}
+        pointers = {
+            target: channels.pointers(channels.moves(self.storage, target), version)
+            for target, version in newest.items()
+        }
+        return entries, pointers
 
 
 def _missing(entry: Entry, name: str) -> RecordError:

@@ -35,7 +35,8 @@ def describe(data: bytes) -> File:
 class Entry(StrictModel):
     """One version: the facts that lists show, and its files.
 
-    `folder` is relative to the catalog, below the target's folder.
+    `folder` is relative to the catalog, below the target's folder. `fingerprint` is the image's in Incus and
+    LXD: the SHA-256 of its metadata tar followed by the disk.
     """
 
     format: Literal[1] = 1
@@ -45,6 +46,7 @@ class Entry(StrictModel):
     created: AwareDatetime
     made_from: Literal["bake", "fixture"]
     probed: bool
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     folder: str = Field(pattern=r"^images/[a-z][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*$")
     files: dict[FileName, File]
 
@@ -73,6 +75,11 @@ class Entry(StrictModel):
     def record(self) -> str:
         """The file name of the record."""
         return f"{self.target}.json"
+
+    @property
+    def metadata(self) -> str:
+        """The file name of the metadata tar for Incus and LXD."""
+        return f"{self.target}.incus.tar.xz"
 
     def to_json(self) -> bytes:
         """Return the bytes of the entry file."""

@@ -69,4 +69,5 @@ def _move(
         }
     )  # fmt: skip
     channels.append(catalog.storage, move, signer)
+    catalog.write_index()
     return move

@@ -1,25 +1,28 @@
 """The catalog's index in the simplestreams format of Ubuntu's images (https://launchpad.net/simplestreams).
 
-The two files are derived from the entries and written after every change. With them, ten thousand entries
-are listed by reading one file.
+Its files are derived from the entries and the channels, and written after every change. With PRODUCTS, ten
+thousand entries are listed by reading one file. INCUS is for the clients of Incus and LXD.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+from notebake.catalog import incus_image
 from notebake.catalog.entry import Entry
 from notebake.errors import RecordError
 
 INDEX = "streams/v1/index.json"
 PRODUCTS = "streams/v1/com.notebake:images.json"
+INCUS = "streams/v1/com.notebake:incus.json"
 _CONTENT = "com.notebake:images"
+_INCUS_CONTENT = "com.notebake:incus"
 # simplestreams' own ftypes; clients ignore the other files.
 _FTYPES = {"qcow2": "disk-kvm.img"}
 
@@ -28,8 +31,17 @@ def _product(target: str) -> str:
     return f"com.notebake:{target}:amd64"
 
 
-def files(entries: Iterable[Entry]) -> dict[str, bytes]:
-    """Return both files: path -> bytes. Their date is the newest entry's: same entries, same bytes."""
+def _version(entry: Entry) -> str:
+    """Return the key of a version: clients read a date in its beginning, and order keys as text."""
+    number = ".".join(f"{part:04}" for part in entry.order)
+    return f"{entry.created.astimezone(UTC):%Y%m%d_%H%M%S}_{number}"
+
+
+def files(entries: Iterable[Entry], pointers: Mapping[str, Mapping[str, str]]) -> dict[str, bytes]:
+    """Return the three files: path -> bytes. Their date is the newest entry's: same entries, same bytes.
+
+    `pointers`: target -> channel -> version.
+    """
     entries = sorted(entries, key=lambda entry: (entry.target, entry.order))
     newest = max((entry.created for entry in entries), default=datetime.fromtimestamp(0, UTC))
     updated = format_datetime(newest.astimezone(UTC), usegmt=False)
@@ -40,31 +52,77 @@ def files(entries: Iterable[Entry]) -> dict[str, bytes]:
             _product(entry.target),
             {"arch": "amd64", "os": system, "release": release, "version": release, "versions": {}},
         )
-        product["versions"][entry.version] = {
+        product["versions"][_version(entry)] = {
             "pubname": entry.name,
             "notebake": entry.model_dump(mode="json", exclude={"files"}),
-            "items": {
-                name: {
-                    "ftype": _FTYPES.get(name.rsplit(".", 1)[-1], name),
-                    "path": f"{entry.folder}/{name}",
-                    "sha256": file.sha256,
-                    "size": file.bytes,
-                }
-                for name, file in sorted(entry.files.items())
-            },
+            "items": {name: _item(entry, name) for name in sorted(entry.files)},
         }
+    last = {entry.target: entry for entry in entries}
+    images = {
+        f"{_product(entry.target)}:{entry.version}": _image(
+            entry, pointers.get(entry.target, {}), entry is last[entry.target]
+        )
+        for entry in entries
+    }
     head = {"datatype": "image-downloads", "updated": updated}
+    streams = ((_CONTENT, PRODUCTS, products), (_INCUS_CONTENT, INCUS, images))
     index = {
         "format": "index:1.0",
         "updated": updated,
         "index": {
-            _CONTENT: head | {"format": "products:1.0", "path": PRODUCTS, "products": sorted(products)}
+            content: head | {"format": "products:1.0", "path": path, "products": sorted(names)}
+            for content, path, names in streams
         },
     }
-    stream = head | {"format": "products:1.0", "content_id": _CONTENT, "products": products}
+    # The index last: it names the others.
     return {
-        PRODUCTS: (json.dumps(stream, separators=(",", ":")) + "\n").encode(),
-        INDEX: (json.dumps(index, indent=1) + "\n").encode(),
+        path: _compact(head | {"format": "products:1.0", "content_id": content, "products": names})
+        for content, path, names in streams
+    } | {INDEX: (json.dumps(index, indent=1) + "\n").encode()}
+
+
+def _compact(stream: dict[str, Any]) -> bytes:
+    return (json.dumps(stream, separators=(",", ":")) + "\n").encode()
+
+
+def _item(entry: Entry, name: str, **more: str) -> dict[str, Any]:
+    file = entry.files[name]
+    return {
+        "ftype": _FTYPES.get(name.rsplit(".", 1)[-1], name),
+        "path": f"{entry.folder}/{name}",
+        "sha256": file.sha256,
+        "size": file.bytes,
+    } | more
+
+
+def _image(entry: Entry, pointers: Mapping[str, str], is_newest: bool) -> dict[str, Any]:
+    """Return a product of Incus and LXD with one version: aliases belong to products.
+
+    `TARGET` alone is `stable`, or the newest version while nothing is stable.
+    """
+    aliases = [f"{entry.target}/{entry.version}"]
+    aliases += [
+        f"{entry.target}/{channel}" for channel, to in sorted(pointers.items()) if to == entry.version
+    ]
+    if pointers.get("stable") == entry.version or ("stable" not in pointers and is_newest):
+        aliases.insert(0, entry.target)
+    metadata = {
+        f"{kind}.tar.xz": _item(
+            entry,
+            entry.metadata,
+            **{"ftype": f"{kind}.tar.xz", "combined_disk-kvm-img_sha256": entry.fingerprint},
+        )
+        for kind in ("incus", "lxd")
+    }
+    found = incus_image.properties(entry.target, entry.version)
+    return {
+        "aliases": ",".join(aliases),
+        "arch": found.pop("architecture"),
+        **found,
+        "release_title": f"{found['release']} notebake {entry.version}",
+        # The disk has a boot loader for BIOS only.
+        "requirements": {"secureboot": "false"},
+        "versions": {_version(entry): {"items": metadata | {"disk.qcow2": _item(entry, entry.disk)}}},
     }
 
 

@@ -82,12 +82,16 @@ class Storage:
             data: bytes = self._remote.cat_file(self._at(path))
             return data
 
-    def digest(self, path: str) -> tuple[str, int]:
-        """Return the SHA-256 (hex) and the size in bytes of `path`. Raises FileNotFoundError."""
+    def digest(self, path: str, *others: hashlib._Hash) -> tuple[str, int]:
+        """Return the SHA-256 (hex) and the size in bytes of `path`; update `others` with its bytes, too.
+
+        Raises FileNotFoundError.
+        """
         with self._reaching(path), self._open(path) as file:
             digest, size = hashlib.sha256(), 0
             while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+                for each in (digest, *others):
+                    each.update(chunk)
                 size += len(chunk)
             return digest.hexdigest(), size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from notebake.catalog import channels, provenance, simplestreams
@@ -16,15 +17,20 @@ from notebake.record.record import Record
 
 def check(catalog: Catalog, entry: Entry, verifier: Verifier) -> None:
     """Verify one entry: its signature, each byte of its files, and its own fields. Raises RecordError."""
-    for name, signed_digest in _signed(catalog, entry, verifier).items():
+    signed = _signed(catalog, entry, verifier)
+    fingerprint = hashlib.sha256(catalog.file(entry, entry.metadata))
+    for name, signed_digest in signed.items():
+        also = [fingerprint] if name == entry.disk else []
         try:
-            digest, size = catalog.storage.digest(f"{entry.folder}/{name}")
+            digest, size = catalog.storage.digest(f"{entry.folder}/{name}", *also)
         except FileNotFoundError:
             raise RecordError(f"{entry.name}: {name} is missing") from None
         if digest != signed_digest:
             raise RecordError(f"{entry.name}: {name} was changed after signing (SHA-256 mismatch)")
         if entry.files.get(name) != File(sha256=digest, bytes=size):
             raise RecordError(f"{entry.name}: its entry does not match the signed digest of {name}")
+    if entry.fingerprint != fingerprint.hexdigest():
+        raise RecordError(f"{entry.name}: its entry has another fingerprint for Incus than its files")
     _checked_record(catalog, entry)
 
 
@@ -73,21 +79,24 @@ def problems(catalog: Catalog, verifier: Verifier) -> list[str]:
             lines.append(f"{indexed.name}: in the index, but not in the catalog")
         except NotebakeError as error:
             lines.append(error.message)
-    for path, data in simplestreams.files(entries).items():
-        try:
-            matches = catalog.storage.read(path) == data
-        except FileNotFoundError:
-            matches = not entries
-        if not matches:
-            lines.append(f"{path}: does not match the entries")
     disks = {entry.name: entry.files[entry.disk].sha256 for entry in entries if entry.disk in entry.files}
-    for target in {entry.target for entry in entries}:
+    newest = {entry.target: entry.version for entry in entries}
+    pointers = {}
+    for target in newest:
         try:
             moves = channels.moves(catalog.storage, target, verifier)
         except NotebakeError as error:
             lines.append(error.message)
             continue
         lines += channel_problems(target, moves, disks)
+        pointers[target] = channels.pointers(moves, newest[target])
+    for path, data in simplestreams.files(entries, pointers).items():
+        try:
+            matches = catalog.storage.read(path) == data
+        except FileNotFoundError:
+            matches = not entries
+        if not matches and (pointers.keys() == newest.keys() or path != simplestreams.INCUS):
+            lines.append(f"{path}: does not match the entries")
     return lines
 
 
