@@ -20,19 +20,28 @@ from paths import CA_BUNDLE, GUEST, HOME
 SYSTEM_CA = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/ca-bundle.pem")
 
 
+def download(url):
+    """Open `url`. SystemExit with the URL and the proxy if that fails."""
+    context = ssl.create_default_context(cafile=str(CA_BUNDLE) if CA_BUNDLE.exists() else None)
+    try:
+        return urllib.request.urlopen(url, timeout=60, context=context)
+    except OSError as error:
+        proxy = urllib.request.getproxies().get(url.split(":")[0])
+        raise SystemExit(f"{url}: {error}" + f", through the proxy {proxy}" * bool(proxy)) from None
+
+
 def fetch_uv(config):
     """Download the pinned uv from the index of the packages, check its SHA-256, return its path."""
     pin = config["uv"]
     uv = HOME / f"uv-{pin['sha256'][:12]}"
     if uv.exists():
         return uv
-    context = ssl.create_default_context(cafile=str(CA_BUNDLE) if CA_BUNDLE.exists() else None)
     wheelhouse = os.environ.get("NOTEBAKE_WHEELHOUSE")
     if wheelhouse:
         url = f"{wheelhouse}/{pin['file']}"
     else:
         index = f"{config['index'].rstrip('/')}/uv/"
-        with urllib.request.urlopen(index, timeout=60, context=context) as page:
+        with download(index) as page:
             links = re.findall(r'href="([^"]+)"', page.read().decode())
             wheels = [link for link in map(html.unescape, links) if f"/{pin['file']}" in f"/{link}"]
             if not wheels:
@@ -40,7 +49,7 @@ def fetch_uv(config):
             url = urllib.parse.urljoin(page.url, wheels[0])
     wheel = HOME / "uv.whl"
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=60, context=context) as source, open(wheel, "wb") as file:
+    with download(url) as source, open(wheel, "wb") as file:
         while block := source.read(1 << 20):
             digest.update(block)
             file.write(block)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from notebake.bake import inputs
+from notebake.bases import web
 from notebake.bases.releases import read  # the real one: conftest replaces the module's name
 from notebake.errors import CommandFailed, SpecError
 from notebake.files import RenderedFile
@@ -70,6 +74,40 @@ def test_a_broken_source_is_named(mirror: Path, make_plan: Make) -> None:
         read(make_plan(text(mirror)))
     with pytest.raises(CommandFailed, match="lists no packages of contrib for amd64"):
         read(make_plan(text(mirror).replace("[mirrors]", '[mirrors]\napt_components = ["contrib"]')))
+
+
+@contextmanager
+def refusing_proxy() -> Iterator[str]:
+    """The host and port of a proxy that answers each request with 403."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(403, "Filtered")
+
+        do_CONNECT = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_refuses_is_named_without_its_password(
+    scheme: str, mirror: Path, make_plan: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "PAUSES", ())
+    with refusing_proxy() as proxy:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://someone:secret@{proxy}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(CommandFailed) as caught:
+            read(make_plan(f'[mirrors]\napt = "{scheme}://mirror.example/debian"'))
+    assert f"{scheme}://mirror.example/debian/dists/trixie/InRelease: " in caught.value.message
+    assert caught.value.message.endswith(f"403 Filtered, through the proxy {proxy}")
 
 
 def test_without_an_upgrade_nothing_is_read(mirror: Path, make_plan: Make) -> None:

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from notebake import paths
 from notebake.bases import web
@@ -114,11 +116,13 @@ def _last(source: _Source) -> Release:
 def _read(source: _Source, context: Any) -> Release:
     kept = _kept(source)
     now = datetime.now(UTC).isoformat(timespec="seconds")
+    missing = ""
     for url in source.files:
         asked = kept["headers"] if kept.get("url") == url else {}
         try:
             answer = web.get(url, headers=asked, context=context)
-        except web.NotFound:
+        except web.NotFound as error:
+            missing = missing or str(error)
             continue
         except OSError as error:
             raise _unreadable(source, url, str(error)) from None
@@ -136,14 +140,23 @@ def _read(source: _Source, context: Any) -> Release:
         state = {"url": url, "headers": dict(headers), "release": asdict(release)}
         write_whole(_cache(source), json.dumps(state).encode())
         return release
-    raise _unreadable(source, source.files[0], "no such file")
+    raise _unreadable(source, source.files[0], missing)
 
 
 def _unreadable(source: _Source, url: str, problem: str) -> CommandFailed:
     return CommandFailed(
-        f"the package source {source.name} cannot be read: {url}: {problem}",
+        f"the package source {source.name} cannot be read: {url}: {problem}{_through(url)}",
         "check the network and [mirrors]; --offline takes what was read last",
     )
+
+
+def _through(url: str) -> str:
+    """Return words on the host's proxy if it is used for `url`, without a user and password."""
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return ""
+    return f", through the proxy {urlsplit(proxy if '://' in proxy else f'//{proxy}').netloc.split('@')[-1]}"
 
 
 def _sha256(text: str) -> str:
