@@ -133,8 +133,10 @@ def fonts(config):
     account = pwd.getpwnam(config["user"])
     folder = HOME / "matplotlib"
     folder.mkdir(exist_ok=True)
-    os.chown(folder, account.pw_uid, account.pw_gid)
-    if any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
+    made = list(folder.iterdir())
+    for path in (folder, *made):
+        os.chown(path, account.pw_uid, account.pw_gid)
+    if not made and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
         ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         program = [str(HOME / "env/bin/python"), "-c", "import matplotlib.font_manager"]
         run("setpriv", *ids, *program, MPLCONFIGDIR=str(folder))

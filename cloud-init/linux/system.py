@@ -39,7 +39,7 @@ def upgrade(config):
     if (GUEST / "upgrade.sh").exists():
         if config["family"] == "apt":
             configure()
-        run("sh", GUEST / "upgrade.sh")
+        run("sh", GUEST / "upgrade.sh", config["family"])
 
 
 def programs(config):
@@ -104,6 +104,9 @@ def trust(config):
         apt = config["family"] == "apt"
         folder = Path("/usr/local/share/ca-certificates" if apt else "/etc/pki/trust/anchors")
         pems = (GUEST / "ca.pem").read_text().split("-----BEGIN CERTIFICATE-----")[1:]
+        bundle = Path("/etc/ssl/certs/ca-certificates.crt")  # written last
+        if bundle.exists() and all(pem in bundle.read_text() for pem in pems):
+            return
         for number, pem in enumerate(pems, 1):
             write(folder / f"notebake-{number}.crt", "-----BEGIN CERTIFICATE-----" + pem)
         run("update-ca-certificates")

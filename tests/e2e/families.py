@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 from tests.e2e import shapes
 from tests.e2e.shapes.package_server import ADDRESS, PackageServer
 from tests.rendering import packer_files, user_data
 
 from notebake import launch, process
+from notebake.errors import NotReady
 from notebake.launch import Source
 from notebake.machines import lifecycle, reserve, wait
 from notebake.machines import network as networks
@@ -29,6 +31,7 @@ from notebake.record import software
 from notebake.render import nocloud
 
 LIMIT = 150.0
+BOOT = "cat /proc/sys/kernel/random/boot_id"
 
 FIREWALL = {
     "ubuntu-shape": ("ufw status", r"(?s)Status: active.*22/tcp +ALLOW.*9999/tcp +ALLOW"),
@@ -133,6 +136,24 @@ def _with_package_server(network: Any, *, offline: bool) -> bytes:
     return json.dumps(config).encode()
 
 
+def failing_launch(source: Source, steps: Steps, *, name: str) -> str:
+    """Return the error of a launch that must fail; wait no longer than until the machine reports it."""
+
+    class UntilItFails(wait.Watch):
+        def on_console(self, text: str) -> None:
+            super().on_console(text)
+            if self.failure is not None:
+                raise self.not_ready("the set-up failed")
+
+    try:
+        with pytest.raises(NotReady) as caught:
+            launch_one(source, steps, name=name, watch=UntilItFails)
+    finally:
+        if any(machine.name == name for machine in lifecycle.machines()):
+            lifecycle.delete(name)
+    return f"{caught.value.message}\n{caught.value.hint}"
+
+
 @contextlib.contextmanager
 def stopped_afterwards(*machines: Machine) -> Iterator[None]:
     """Stop the machines after the block, unless that has been done."""
@@ -206,24 +227,49 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "config", _with_package_server)
         machine = lifecycle.launch(request, steps=family.steps, watch=OnlySsh)
+    files = {file.path: file.data for file in packer_files(plan)}
     with stopped_afterwards(machine):
-        files = {file.path: file.data for file in packer_files(plan)}
-        root_shell(machine, "cat >/tmp/guest.tar.gz", stdin=files["guest.tar.gz"])
-        for name in ("install.sh", "report.sh", "report.py", "finish.sh", "seal.sh"):
-            root_shell(machine, f"cat >/tmp/{name}", stdin=files[f"scripts/{name}"])
+        _upload(machine, "guest.tar.gz", files["guest.tar.gz"])
         with family.steps.step(f"bake {family.name}"):
-            _script(machine, "/tmp/install.sh")
-            _script(machine, "/tmp/report.sh")
+            _script(machine, "install.sh", files)
+            _reboot(machine, files)
+            _upload(machine, "report.py", files["scripts/report.py"])
+            _script(machine, "report.sh", files)
             inventory = destination.with_name("software.json")
             inventory.write_text(root_shell(machine, "cat /tmp/software.json"))
-            _script(machine, "/tmp/seal.sh")
-            _script(machine, "/run/notebake-seal/finish.sh", check=False)
+            _upload(machine, "finish.sh", files["scripts/finish.sh"])
+            _script(machine, "seal.sh", files)
+            process.run(machine.ssh.argv("sudo sh /run/notebake-seal/finish.sh"), timeout=LIMIT, check=False)
             assert machine.process and machine.process.wait(60), "the sealed machine did not power off"
         shapes.move(machine.folder / "root", destination)
     return Sealed(family=family, plan=plan, tree=destination, software=software.load(inventory))
 
 
-def _script(machine: Machine, path: str, *, check: bool = True) -> None:
+def _upload(machine: Machine, name: str, data: bytes) -> None:
+    root_shell(machine, f"cat >/tmp/{name}", stdin=data)
+
+
+def _script(machine: Machine, name: str, files: Mapping[str, bytes], *, check: bool = True) -> None:
     """Run a script exactly as the template's execute_command does."""
-    argv = machine.ssh.argv(f"sudo env sh {path}")
-    process.run(argv, timeout=LIMIT, check=check)
+    _upload(machine, name, files[f"scripts/{name}"])
+    process.run(machine.ssh.argv(f"sudo env sh /tmp/{name}"), timeout=LIMIT, check=check)
+
+
+def _reboot(machine: Machine, files: Mapping[str, bytes]) -> None:
+    """Run the scripts that reboot the machine, as if the upgrade had brought a kernel."""
+    root_shell(machine, "mkdir -p /lib/modules/9999")
+    before = root_shell(machine, BOOT)
+    _script(machine, "reboot.sh", files, check=False)
+    wait_for_another_boot(machine, before)
+    units = "systemctl list-units --all --no-legend --state=active,activating 'notebake-*' 'apt-daily*'"
+    assert root_shell(machine, units) == ""
+    _script(machine, "rebooted.sh", files)
+    root_shell(machine, "rm -r /lib/modules/9999")
+
+
+def wait_for_another_boot(machine: Machine, before: str) -> None:
+    """Wait until the machine has booted after the boot whose id is `before`."""
+    tenacity.Retrying(
+        wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_delay(LIMIT),
+        retry=tenacity.retry_if_not_result(lambda now: len(now) == len(before) and now != before),
+    )(root_shell, machine, BOOT, check=False)  # fmt: skip

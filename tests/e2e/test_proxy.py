@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import tenacity
 from tests.e2e.conftest import HASH, subject_of
-from tests.e2e.families import launch_one, root_shell, stopped_afterwards
+from tests.e2e.families import failing_launch, launch_one, root_shell, stopped_afterwards
 from tests.e2e.shapes.package_server import ADDRESS, PackageServer
 
 from notebake import launch, process
@@ -30,13 +31,17 @@ with urllib.request.urlopen("http://deb.debian.org/debian/dists/trixie/InRelease
 
 
 @pytest.fixture
-def proxy(package_server: PackageServer, tmp_path: Path) -> Iterator[str]:
-    """The URL of a tinyproxy on the address that a closed network reaches; its log is in tmp_path."""
+def proxy(package_server: PackageServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a tinyproxy on the address that a closed network reaches; its log is in tmp_path.
+
+    Parameter: further lines of its settings.
+    """
     with socket.create_server((ADDRESS, 0)) as free:
         port = free.getsockname()[1]
     settings = tmp_path / "tinyproxy.conf"
     settings.write_text(
         f'Port {port}\nListen {ADDRESS}\nLogFile "{tmp_path}/proxy.log"\nLogLevel Connect\nTimeout 60\n'
+        + getattr(request, "param", "")
     )
     child = process.spawn(["tinyproxy", "-d", "-c", settings], log=tmp_path / "tinyproxy.out")
 
@@ -73,6 +78,14 @@ def test_a_machine_behind_a_proxy_alone_comes_up(
         assert root_shell(machine, "getent hosts deb.debian.org || echo none") == "none\n"
     log = (tmp_path / "proxy.log").read_text()
     assert "deb.debian.org" in log
+
+
+@pytest.mark.parametrize("proxy", ['Filter "/dev/null"\nFilterDefaultDeny Yes\n'], indirect=True)
+def test_a_proxy_that_refuses_is_named(proxy: str, steps: Steps, tmp_path: Path) -> None:
+    source = launch.from_plan(behind(proxy, tmp_path, ""), "nspawn", tmp_path, steps)
+    reason = failing_launch(source, steps, name="refused")
+    words = f"setup failed at environment: http.*/uv/: .*403 Filtered.*, through the proxy {proxy}"
+    assert re.search(words, reason), reason
 
 
 def in_a_kernel(machine: Machine, code: str) -> Outcome:

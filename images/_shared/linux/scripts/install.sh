@@ -35,3 +35,4 @@ environment)
   ;;
 esac
 python3 "$guest/setup.py" --bake
+rm -f "$guest/upgrade.sh" # no machine has it, unless its user-data says so

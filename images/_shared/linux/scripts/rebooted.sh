@@ -10,6 +10,7 @@ export PATH
 cloud-init status --wait >/dev/null || true # its errors ended the first boot already
 xargs -r systemctl enable --quiet </var/tmp/notebake-units
 rm /var/tmp/notebake-units
-if command -v apt-get >/dev/null; then
-  DEBIAN_FRONTEND=noninteractive apt-get -qy autoremove --purge
+if ! grep -q '^ID.*suse' /etc/os-release; then
+  # By default apt keeps the kernel before the newest.
+  DEBIAN_FRONTEND=noninteractive apt-get -qy -o APT::Protect-Kernels=0 autoremove --purge
 fi

@@ -9,13 +9,13 @@ export PATH
 mkdir -p /run/notebake-seal
 mv /tmp/finish.sh /run/notebake-seal/
 
-case "$(command -v apt-get || command -v zypper)" in
-*apt-get)
+if command -v apt-get >/dev/null; then
   apt-get clean
   rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old
-  ;;
-*zypper) zypper --non-interactive clean --all ;;
-esac
+fi
+if command -v zypper >/dev/null; then
+  zypper --non-interactive clean --all
+fi
 
 # Not every cloud-init has all flags.
 flags=--logs

@@ -20,6 +20,7 @@ newer() {
   (cd "$root/tmp" && apt download "$1")
   dpkg-deb --raw-extract "$root/tmp/$1"_*.deb "$root/tmp/newer"
   sed -i 's/^Version: .*/&+shape1/' "$root/tmp/newer/DEBIAN/control"
+  [ "$1" != netbase ] || install -m 0755 "$here/netbase-postinst.sh" "$root/tmp/newer/DEBIAN/postinst"
   dpkg-deb --root-owner-group --build "$root/tmp/newer" "$repository/$2" >/dev/null
   rm -r "$root/tmp/newer" "$root/tmp/$1"_*.deb
 }
