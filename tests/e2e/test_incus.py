@@ -19,6 +19,7 @@ from tests.incus import Incus
 
 from notebake import paths, process
 from notebake.bake.bake import Baked
+from notebake.errors import SpecError
 from notebake.machines import incus_client, lifecycle, reserve, wait
 
 Notebake = Callable[..., str]
@@ -272,7 +273,17 @@ def places(incus: Incus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
 def test_a_daemon_that_does_not_run_or_refuses_this_user(
     incus: Incus, notebake: Notebake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["setpriv", "--reuid", "nobody", "--clear-groups", "incus", "query", "local:/1.0"]
+    words = [
+        "setpriv",
+        "--reuid",
+        "nobody",
+        "--regid",
+        "nogroup",
+        "--clear-groups",
+        "incus",
+        "query",
+        "local:/1.0",
+    ]
     incus.folder.chmod(0o711)
     refused = process.run(
         words, timeout=60, check=False, env={"INCUS_DIR": str(incus.folder), "HOME": "/nonexistent"}
@@ -319,7 +330,9 @@ def test_a_daemon_that_dies_during_a_launch(incus: Incus, notebake: Notebake, tm
     until(lambda: reached("cut" in incus.instances()))
     incus.end(signal.SIGKILL)
     one_error(ended(launch, code=4), "the next launch removes what is left of cut")
-    one_error(notebake(*LAUNCH, "--name", "cut", code=2), "name: cut")
+    one_error(notebake(*LAUNCH, "--name", "cut", code=4), "its daemon does not run")
+    with pytest.raises(SpecError, match="name: cut is being made by another launch, or was left"):
+        reserve.prepare("debian-13", "cut")
     incus.start()
     reserve.discard(reserve.prepare("debian-13", "cut").name)
     nothing_left(incus)

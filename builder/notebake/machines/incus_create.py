@@ -21,7 +21,9 @@ from notebake.machines.request import Request
 from notebake.progress import Steps
 
 _CREATE_SECONDS = 900.0
-_NO_NETWORK = "{version: 2, ethernets: {}}"
+# A card that is connected to nothing, with an address (of RFC 5737): without one, each boot waits for it.
+_UNCONNECTED = {"type": "nic", "nictype": "p2p", "name": "eth0"}
+_ALONE = "{version: 2, ethernets: {eth0: {addresses: [192.0.2.1/32]}}}"
 
 Device = dict[str, str]
 
@@ -104,7 +106,7 @@ def _devices(request: Request, server: Server) -> dict[str, Device]:
     (name, root) = list(roots.items())[-1]
     changed = {name: {**root, "size": f"{request.disk_gib}GiB"}}
     if request.offline:
-        changed |= {name: {"type": "none"} for name in cards}
+        changed |= {name: {"type": "none"} for name in cards} | {"eth0": _UNCONNECTED}
     if request.vm:
         (name, card) = next(iter(cards.items()))
         changed[name] = {**card, "ipv4.address": incus_publish.free_address(card, server)}
@@ -199,7 +201,7 @@ def _create(request: Request, machine: Machine, prepared: Prepared) -> None:
     argv += [word for name in request.profiles for word in ("--profile", name)]
     argv += ["--target", request.member] if request.member else []
     if request.offline:
-        config["cloud-init.network-config"] = _NO_NETWORK
+        config["cloud-init.network-config"] = _ALONE
     if request.vm:
         argv.append("--vm")
         # The images' boot loader is GRUB for BIOS.
