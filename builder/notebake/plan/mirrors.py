@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from notebake.errors import SpecError
 from notebake.plan import host_apt
 from notebake.plan.host_apt import HostApt
-from notebake.plan.spec import PROXY, Mirrors
+from notebake.plan.spec_mirrors import PROXY, Mirrors
 from notebake.plan.targets import Apt
 
 # Where Debian, Ubuntu and openSUSE keep the certificates that an administrator added.

@@ -1,0 +1,122 @@
+"""The spec's tables on the notebook server: how it runs, its certificate, where it is published."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from notebake.validation import StrictModel
+
+# The format of jupyter_server's PasswordIdentityProvider.hashed_password: "argon2:" followed by the
+# PHC string of argon2id.
+_ARGON2 = re.compile(
+    r"argon2:\$argon2id\$v=19\$m=\d{1,9},t=\d{1,5},p=\d{1,3}\$[A-Za-z0-9+/]{11,128}\$[A-Za-z0-9+/]{22,128}"
+)
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*"
+    r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
+
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+
+
+class Notebook(StrictModel):
+    """How the notebook server runs."""
+
+    folder: str = Field(
+        "notebooks", description="Folder of the notebooks: absolute, or relative to the user's home."
+    )
+    port: Port = Field(9999, description="Port that the server listens on in the machine.")
+    profile: str = Field("nbserver", description="Name of the IPython profile and of the kernel.")
+    pylab: Literal["inline", "agg", "auto", "none"] = Field(
+        "inline", description="Value of `IPKernelApp.pylab`; none does not set it."
+    )
+    password: str | None = Field(
+        None,
+        description="argon2id hash for jupyter_server, set by `notebake passwd`; without a password, each "
+        "machine generates a token at its first boot and prints it on its console.",
+    )
+    preload: tuple[str, ...] = Field(
+        (), description="Notebooks (.ipynb) to copy to the folder on each machine."
+    )
+
+    @field_validator("folder")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        if not value or "\0" in value or ".." in PurePosixPath(value).parts or value.startswith("~"):
+            raise ValueError(
+                "must be absolute or relative to the user's home, without `..`, NUL or a leading `~`"
+            )
+        if str(PurePosixPath(value)) in ("/", "."):
+            raise ValueError("must not be the root or home folder itself")
+        return value
+
+    @field_validator("profile")
+    @classmethod
+    def _profile(cls, value: str) -> str:
+        if not _PROFILE.fullmatch(value):
+            raise ValueError(
+                "must be 1 to 64 letters, digits, `.`, `_` or `-`, and start with a letter or digit"
+            )
+        return value
+
+    @field_validator("password")
+    @classmethod
+    def _password(cls, value: str | None) -> str | None:
+        if value is not None and not _ARGON2.fullmatch(value):
+            # Without the value: it may be the password itself.
+            raise ValueError("not an argon2id hash for jupyter_server; `notebake passwd` sets one")
+        return value
+
+    @field_validator("preload")
+    @classmethod
+    def _preload(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [Path(path).name for path in value]
+        for path in value:
+            if not path.endswith(".ipynb") or "\0" in path:
+                raise ValueError(f"{path!r} is not a notebook (.ipynb)")
+        if len(set(names)) != len(names):
+            raise ValueError("two notebooks have the same file name")
+        return value
+
+
+class Certificate(StrictModel):
+    """Generated on the machine and self-signed, unless `certificate` and `key` are set."""
+
+    names: tuple[str, ...] = Field((), description="Additional DNS names and addresses for subjectAltName.")
+    certificate: str | None = Field(
+        None, description="Your own certificate (PEM file), followed by its issuers."
+    )
+    key: str | None = Field(
+        None,
+        description="Its private key (PEM file). Never rendered or baked: `notebake launch` copies it.",
+    )
+
+    @field_validator("names")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            try:
+                ipaddress.ip_address(name)
+            except ValueError:
+                if not _HOST_NAME.fullmatch(name):
+                    raise ValueError(f"{name!r} is neither a DNS name nor an address") from None
+        return value
+
+    @model_validator(mode="after")
+    def _both(self) -> Certificate:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("set both `certificate` and `key`, or neither for a self-signed certificate")
+        return self
+
+
+class Endpoint(StrictModel):
+    """Where the notebook server is published."""
+
+    name: str = Field("ipython_nb", min_length=1, max_length=64, description="Name of the endpoint.")
+    public_port: Port = Field(443, description="Port that the server is published on.")
