@@ -50,10 +50,15 @@ def sources(config):
 
 def programs(config):
     """Install the distribution packages of missing programs; do nothing if all are present."""
-    needed = config["programs"].items()
-    missing = sorted({package for program, package in needed if not shutil.which(program)})
+    missing = {package for program, package in config["programs"].items() if not shutil.which(program)}
+    # A power loss leaves programs of packages that are not wholly installed.
+    begun = STATE / "installing"
+    if begun.exists():
+        missing.update(begun.read_text().split())
     if not missing:
         return
+    missing = sorted(missing)
+    write(begun, " ".join(missing))
     if config["family"] == "apt":
         options = ["-o", "DPkg::Lock::Timeout=900", "-o", "Acquire::Retries=3"]
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -66,6 +71,7 @@ def programs(config):
     else:
         install = ["install", "--no-recommends", *missing]
         run("zypper", "--non-interactive", *install, ZYPP_LOCK_TIMEOUT="900")
+    begun.unlink()
 
 
 def firewall(config):
