@@ -44,11 +44,16 @@ def upgrade(config):
 
 def programs(config):
     """Install the distribution packages of missing programs, and those of the spec; if none, do nothing."""
-    needed = config["programs"].items()
-    missing = sorted({package for program, package in needed if not shutil.which(program)})
-    missing += config["os_packages"]
+    missing = {package for program, package in config["programs"].items() if not shutil.which(program)}
+    missing.update(config["os_packages"])
+    # A power loss leaves programs of packages that are not wholly installed.
+    begun = STATE / "installing"
+    if begun.exists():
+        missing.update(begun.read_text().split())
     if not missing:
         return
+    missing = sorted(missing)
+    write(begun, " ".join(missing))
     if config["family"] == "apt":
         configure()
         run("apt-get", "-q", "update", **QUIET)
@@ -56,6 +61,7 @@ def programs(config):
     else:
         install = ["install", "--no-recommends", *missing]
         run("zypper", "--non-interactive", *install, ZYPP_LOCK_TIMEOUT="900")
+    begun.unlink()
 
 
 def firewall(config):

@@ -20,6 +20,7 @@ from tests.e2e.stages import Stages
 from notebake import launch, paths
 from notebake.bake import bake
 from notebake.bases import base
+from notebake.errors import RecordError
 from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
 from notebake.plan import plan, spec, targets
@@ -29,6 +30,7 @@ from notebake.probe import run as probe_run
 from notebake.probe.report import Report
 from notebake.probe.subject import Subject
 from notebake.progress import Steps
+from notebake.record import record
 
 # The host's mirrors: on a network that has its own, the machines need them too.
 PASSWORD = "correct horse"
@@ -74,14 +76,14 @@ def base_disk(the_plan: Plan, steps: Steps, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def baked(the_plan: Plan, steps: Steps) -> bake.Baked:
-    """The golden image of `the_plan`."""
-    return bake.bake(
-        the_plan,
-        output=paths.cache_folder() / "test-images",
-        accel="auto",
-        steps=steps,
-        now=datetime.now(UTC),
-    )
+    """The golden image of `the_plan`; one that another version of notebake left in the cache is replaced."""
+    output = paths.cache_folder() / "test-images"
+    try:
+        record.load(output / f"{the_plan.target.name}.json")
+        force = False
+    except RecordError:
+        force = True
+    return bake.bake(the_plan, output=output, accel="auto", force=force, steps=steps, now=datetime.now(UTC))
 
 
 @pytest.fixture

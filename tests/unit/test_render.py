@@ -164,6 +164,13 @@ def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -
         make_plan('[certificate]\ncertificate = "site.pem"\nkey = "site.key"')
 
 
+def test_a_unit_runs_when_set_up_is_complete_or_is_set_up() -> None:
+    """After a power loss units may be enabled before it: set-up would remove what they use."""
+    for unit in (paths.data_folder("cloud-init") / "linux/units").glob("*.service"):
+        unless = "!" if unit.name == "notebake-setup.service" else ""
+        assert f"\nConditionPathExists={unless}/opt/notebake/guest/complete\n" in unit.read_text()
+
+
 HOSTILE = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60),
     st.sampled_from(
