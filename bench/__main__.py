@@ -29,6 +29,7 @@ BENCHES: tuple[tuple[Benchmark, Callable[[Context], Outcome]], ...] = (
     (images.GROWTH, images.growth),
     (bakes.BAKE, bakes.bake),
     (bakes.UNCHANGED, bakes.unchanged),
+    (bakes.SIZE, bakes.size),
     (boots.GOLDEN, boots.golden),
     (boots.FIRST_BOOT, boots.first_boot),
     (boots.MEMORY, boots.memory),

@@ -13,9 +13,11 @@ from bench.context import Context
 from bench.rows import Benchmark, Outcome
 from notebake import process
 from notebake.bake import inputs
+from notebake.bases import releases
 from notebake.catalog import simplestreams
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.entry import Entry, File, path
+from notebake.errors import SpecError
 from notebake.plan import plan, targets
 from notebake.provision import files
 from notebake.record import diff as diffs
@@ -45,10 +47,20 @@ def content(context: Context) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         for target in linux:
             of_target = plan.make(context.plan.spec, target, Path(folder), now=datetime.now(UTC))
-            content_id = inputs.identify(inputs.inputs(of_target, files.build(of_target)))
+            content_id = inputs.identify(
+                inputs.inputs(of_target, files.build(of_target), _sources(of_target))
+            )
             record.is_current(Path(folder) / f"{target.name}.qcow2", content_id)
     taken = time.monotonic() - started
     return Outcome(value=round(taken, 3), runs=1, detail=f"{len(linux)} targets")
+
+
+def _sources(of_target: plan.Plan) -> tuple[releases.Release, ...]:
+    """Return the package sources as they were read last; none if this host never read them."""
+    try:
+        return releases.read(of_target, offline=True)
+    except SpecError:
+        return ()
 
 
 def fixture(packages: int, *, changed: int) -> Record:

@@ -10,26 +10,20 @@ mkdir -p "$guest"
 tar -xzf /tmp/guest.tar.gz -C "$guest" --no-same-owner
 rm /tmp/guest.tar.gz
 
-value='import json, sys; config = json.load(open(sys.argv[1])); print(*(config[name] or "" for name in sys.argv[2:]), sep="\n")'
-settings=$(python3 -c "$value" "$guest/config.json" index apt_mirror)
-index=$(echo "$settings" | sed -n 1p)
-mirror=$(echo "$settings" | sed -n 2p)
+value='import json, sys; print(json.load(open(sys.argv[1]))["index"])'
+index=$(python3 -c "$value" "$guest/config.json")
 
 # pip and apt use the same mirrors and certificates as notebake's set-up.
 cat /etc/ssl/certs/ca-certificates.crt >"$bundle"
 if [ -f "$guest/ca.pem" ]; then
   cat "$guest/ca.pem" >>"$bundle"
 fi
-if [ -n "$mirror" ]; then
-  # shellcheck disable=SC1091 # the machine's own
-  . /etc/os-release
-  rm -f /etc/apt/sources.list.d/*
-  echo "deb $mirror $VERSION_CODENAME main" >/etc/apt/sources.list
-fi
 
 # Without recommended packages: pip's are a compiler and headers, which notebake does not install either.
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q -o "Acquire::https::CAInfo=$bundle" update
+apt-get -qy -o "Acquire::https::CAInfo=$bundle" --no-install-recommends dist-upgrade
+rm "$guest/upgrade.sh" # that would be ours
 apt-get -qy -o "Acquire::https::CAInfo=$bundle" --no-install-recommends install python3-venv python3-pip
 
 # Under the name that set-up expects: it finds a complete environment and continues with configuration,

@@ -4,6 +4,7 @@ in notebake's cache, so that a second run does not make them again."""
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,9 +18,9 @@ from tests.e2e.families import Family, Sealed
 from tests.e2e.shapes.package_server import PackageServer
 from tests.e2e.stages import Stages
 
-from notebake import launch, paths
-from notebake.bake import bake
-from notebake.bases import base
+from notebake import launch, paths, process
+from notebake.bake import bake, chroot
+from notebake.bases import base, mmdebstrap
 from notebake.errors import RecordError
 from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
@@ -74,16 +75,46 @@ def base_disk(the_plan: Plan, steps: Steps, tmp_path_factory: pytest.TempPathFac
     return base.disk(the_plan, steps, tmp_path_factory.mktemp("base") / "log")
 
 
+OLD_VERSION = "6.4~old"
+
+
 @pytest.fixture(scope="session")
-def baked(the_plan: Plan, steps: Steps) -> bake.Baked:
-    """The golden image of `the_plan`; one that another version of notebake left in the cache is replaced."""
+def old_root(base_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root filesystem of the base image, with an older build of netbase than its package sources have."""
+    folder = tmp_path_factory.mktemp("old")
+    tree, package, log, root = (folder / name for name in ("tree", "netbase", "log", "root.tar"))
+    log.touch()
+    mmdebstrap.unpack(base_root, tree, log)
+    (package / "DEBIAN").mkdir(parents=True)
+    (package / "DEBIAN/control").write_text(
+        f"Package: netbase\nVersion: {OLD_VERSION}\nArchitecture: all\nMulti-Arch: foreign\n"
+        "Maintainer: notebake\nDescription: an older build\n"
+    )
+    process.run(["dpkg-deb", "--root-owner-group", "--build", package, tree / "old.deb"], timeout=60, log=log)
+    install = "dpkg --install --force-downgrade /old.deb; rm /old.deb"
+    chroot.run(tree, ["sh", "-euc", install], settings={}, timeout=60, log=log)
+    process.run(["tar", "-C", tree, "--numeric-owner", "--xattrs", "-cf", root, "."], timeout=300, log=log)
+    shutil.rmtree(tree)
+    return root
+
+
+@pytest.fixture(scope="session")
+def baked(the_plan: Plan, steps: Steps, base_root: Path, request: pytest.FixtureRequest) -> bake.Baked:
+    """The golden image of `the_plan`, baked from the old root filesystem.
+
+    One that another version of notebake left in the cache is replaced.
+    """
     output = paths.cache_folder() / "test-images"
     try:
         record.load(output / f"{the_plan.target.name}.json")
         force = False
     except RecordError:
         force = True
-    return bake.bake(the_plan, output=output, accel="auto", force=force, steps=steps, now=datetime.now(UTC))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "root", lambda *_, **__: request.getfixturevalue("old_root"))
+        return bake.bake(
+            the_plan, output=output, accel="auto", force=force, steps=steps, now=datetime.now(UTC)
+        )
 
 
 @pytest.fixture
@@ -134,7 +165,6 @@ def look(steps: Steps) -> Callable[..., Report]:
 @pytest.fixture
 def inside() -> Callable[..., str]:
     """Return a function that runs a command in a machine as root and returns its output."""
-    from notebake import process
 
     def run(machine: Machine, *words: str, timeout: float = 120) -> str:
         argv = machine.ssh.argv(" ".join(["sudo", "-n", *words]))

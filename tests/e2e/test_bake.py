@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import tenacity
-from tests.e2e.conftest import SPEC
+from tests.e2e.conftest import OLD_VERSION, SPEC
 
 from notebake.bake import bake, inputs
 from notebake.bases import releases
@@ -66,6 +67,18 @@ def test_the_record_matches_the_image(baked: bake.Baked, the_plan: Plan) -> None
     sizes = known.software.os_sizes | known.software.python_sizes
     assert sizes.keys() == {*known.software.os_packages, *known.software.python_packages}
     assert sizes["numpy"] > 20_000_000
+
+
+def test_an_older_package_of_the_base_is_upgraded(baked: bake.Baked, tree: Path) -> None:
+    inventory = record.load(baked.image).software
+    old, newer = inventory.upgraded["netbase"].split(" -> ")
+    assert old == OLD_VERSION
+    assert inventory.os_packages["netbase"] == newer
+    status = (tree / "var/lib/dpkg/status").read_text()
+    assert re.search(rf"^Package: netbase\n(?:.+\n)*Version: {re.escape(newer)}$", status, re.M)
+    assert (tree / "etc/protocols").exists() and not (tree / "usr/sbin/policy-rc.d").exists()
+    # No machine but one whose user-data says so has the script.
+    assert not (tree / "opt/notebake/guest/upgrade.sh").exists()
 
 
 def test_the_image_is_sealed(tree: Path) -> None:

@@ -64,6 +64,9 @@ def test_user_data_and_golden_image_give_the_same_machine_and_pass_the_same_prob
             inside(machine, "sh", "-c", f'"{_quoted(command)}"') for machine in (by_user_data, golden)
         )
         assert first == second, name
+    # The probe's check `updates` has just refreshed apt's lists.
+    simulated = inside(golden, "apt-get", "--simulate", "dist-upgrade")
+    assert "\n0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n" in simulated
     origins = inside(golden, "unattended-upgrade", "--dry-run", "--verbose")
     assert re.search(r"Allowed origins are: archive=\*-security$", origins, re.M), origins
     assert inside(golden, "systemctl", "is-active", "apt-daily.timer", "apt-daily-upgrade.timer").split() == [

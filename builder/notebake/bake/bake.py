@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notebake import accelerator, paths, process, ssh
 from notebake.accelerator import Accelerator
-from notebake.bake import environment, packer_plugins, windows_media
+from notebake.bake import disk, packer_plugins, windows_media
 from notebake.bake import inputs as bake_inputs
 from notebake.bake import wheelhouse as wheels
 from notebake.bake import windows as bake_windows
@@ -62,7 +62,7 @@ def _cpus() -> int:
     return min(os.cpu_count() or 1, 4)
 
 
-def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: Path) -> dict[str, str]:
+def _variables(work: Path, accel: Accelerator, base: Path, checksum: str) -> dict[str, str]:
     return {
         "accelerator": accel.name,
         "cpu_model": accel.cpu,
@@ -71,10 +71,8 @@ def _variables(work: Path, accel: Accelerator, base: Path, served: str, folder: 
         "seed_directory": str(work / "seed"),
         "ssh_private_key_file": str(work / "key"),
         "console_log": str(work / "console.log"),
-        "served": served,
-        "served_directory": str(folder),
         "base_image": str(base),
-        "base_checksum": f"sha256:{sha256(base)}",
+        "base_checksum": checksum,
         "software_report": str(work / "software.json"),
     }
 
@@ -138,17 +136,24 @@ def _packer_linux(
     oldest: datetime | None,
 ) -> str:
     """Run Packer on a machine from the base image; return the base image's SHA-256 (hex)."""
-    disk = bases.disk(plan, steps, log, oldest)
-    served, folder = "wheels", wheelhouse
-    if isinstance(plan.target.base, Mmdebstrap):
-        root = bases.root(plan, steps, log)
-        with steps.step("make the environment"):
-            served, folder = "environment", environment.make(plan, payload, root, wheelhouse, log)
+    base = plan.target.base
+    if isinstance(base, Mmdebstrap):
+        root = bases.root(plan, steps, log, oldest)
+        digest = sha256(root)
+        start = disk.make(
+            plan, base, payload, root=root, identity=digest, wheelhouse=wheelhouse, folder=work, steps=steps,
+            log=log,
+        )  # fmt: skip
+        variables = _variables(work, chosen, start, "none")
+    else:
+        start = bases.disk(plan, steps, log)
+        digest = sha256(start)
+        variables = _variables(work, chosen, start, f"sha256:{digest}")
+        variables["wheelhouse"] = str(wheelhouse)
     seed = nocloud.build_seed(ssh.new_key(work / "key"))
     write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
-    variables = _variables(work, chosen, disk, served, folder)
     _packer(plan, work, variables, work / "packer/variables.pkrvars.json", plugins, log, steps)
-    return variables["base_checksum"].removeprefix("sha256:")
+    return digest
 
 
 def bake(

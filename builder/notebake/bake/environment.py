@@ -1,7 +1,6 @@
 """The Python environment of an image, built on the host in the base image's root filesystem.
 
-The provisioning code itself builds it, in a chroot at the host's speed; the machine under Packer unpacks it.
-Emulated, the same work is most of a bake.
+The provisioning code itself builds it, in a chroot at the host's speed.
 """
 
 from __future__ import annotations
@@ -14,24 +13,18 @@ import tempfile
 from pathlib import Path
 
 from notebake import paths, process
+from notebake.bake import chroot
 from notebake.bases import base
 from notebake.files import write_folder
 from notebake.machines import rootfs
 from notebake.plan.plan import Plan
 from notebake.provision.files import Payload
 
-ARCHIVE = "environment.tar.zst"  # the name that scripts/install.sh requests
+ARCHIVE = "environment.tar.zst"
 _SECONDS = 900
 # Nothing of the host goes into it: neither its settings nor its clock. 2020-01-01, UTC.
 _MTIME = 1577836800
-_SETTINGS = ("LC_ALL=C.UTF-8", "TZ=UTC0", "PYTHONHASHSEED=0")
-# Mounts in a namespace of their own: nothing stays mounted, whatever happens.
-_CHROOT = """\
-umask 022
-mount --rbind /dev "$1/dev"
-mount -t proc proc "$1/proc"
-exec chroot "$@"
-"""
+_SETTINGS = {"PYTHONHASHSEED": "0", "NOTEBAKE_WHEELHOUSE": "file:///wheels"}
 # Bytecode depends on what its process compiled before: hence one process for each package. A package may
 # contain a file that is not for this Python.
 _MAKE = """\
@@ -47,6 +40,10 @@ def compiled(path):
     subprocess.run([home / "bin/python", "-m", "compileall", "-q", path], stdin=subprocess.DEVNULL)
 with ThreadPoolExecutor(os.cpu_count()) as pool:
     list(pool.map(compiled, home.glob("lib/python3*/site-packages/*")))
+if any(home.glob("lib/python3*/site-packages/matplotlib")):
+    fonts = {**os.environ, "MPLCONFIGDIR": "/opt/notebake/matplotlib"}
+    argv = ["/opt/notebake/env/bin/python", "-c", "import matplotlib.font_manager"]
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, env=fonts)
 """
 
 
@@ -77,30 +74,15 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
         home.chmod(0o755)
         write_folder(home / "guest", payload.files)
         shutil.copytree(wheelhouse, tree / "wheels", copy_function=os.link)
-        program = (
-            "/usr/bin/env",
-            *_SETTINGS,
-            "NOTEBAKE_WHEELHOUSE=file:///wheels",
-            plan.target.python.interpreter,
-        )
-        argv: list[str | Path] = [
-            "unshare",
-            "--mount",
-            "sh",
-            "-euc",
-            _CHROOT,
-            "sh",
-            tree,
-            *program,
-            "-c",
-            _MAKE,
-        ]
-        process.run(argv, timeout=_SECONDS, log=log)
+        argv = [plan.target.python.interpreter, "-c", _MAKE]
+        chroot.run(tree, argv, settings=_SETTINGS, timeout=_SECONDS, log=log)
         _remove_times(home)
         result.mkdir()
         always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -6")
-        argv = ["tar", "-C", home, "--exclude=./guest", *always, "-cf", result / ARCHIVE, "."]
-        process.run(argv, timeout=_SECONDS, log=log)
+        process.run(
+            ["tar", "-C", home, "--exclude=./guest", *always, "-cf", result / ARCHIVE, "."],
+            timeout=_SECONDS, log=log,
+        )  # fmt: skip
         result.rename(cached)
     return cached
 

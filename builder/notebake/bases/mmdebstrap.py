@@ -93,15 +93,12 @@ def make_disk(*, root: Path, size_mib: int, destination: Path, log: Path, grub_c
     digest = sha256(root)
     with _temporary_folder(destination) as folder:
         tree, raw, qcow2 = folder / "tree", folder / "disk.raw", folder / "disk.qcow2"
-        tree.mkdir()
-        _unpack(root, tree, log)
+        unpack(root, tree, log)
         _check_size(tree, size_mib)
-        with open(raw, "wb") as disk:
-            disk.truncate(size_mib * MIB)
-        _partition(raw, size_mib, digest, log)
-        _fill(raw, tree, size_mib, digest, log)
+        make_raw_disk(
+            tree=tree, identity=digest, size_mib=size_mib, destination=raw, log=log, grub_config=grub_config
+        )
         shutil.rmtree(tree)
-        write_boot_loader(raw, boot_image(), core_image(grub_config, folder, log))
         process.run(
             [
                 "qemu-img", "convert",
@@ -116,6 +113,52 @@ def make_disk(*, root: Path, size_mib: int, destination: Path, log: Path, grub_c
             log=log,
         )  # fmt: skip
         qcow2.replace(destination)
+
+
+def unpack(root: Path, tree: Path, log: Path) -> None:
+    """Make the folder `tree` from the root filesystem `root` (tar). CommandFailed if it cannot boot."""
+    tree.mkdir()
+    process.run(
+        [
+            "tar",
+            "-C", tree,
+            "--numeric-owner",
+            "--same-permissions",
+            "--xattrs",
+            "--xattrs-include=*",
+            "-xf", root,
+        ],
+        timeout=600,
+        log=log,
+    )  # fmt: skip
+    kernel, initrd = tree / "vmlinuz", tree / "initrd.img"
+    if not (kernel.exists() and initrd.exists()):
+        raise CommandFailed(
+            f"{root}: cannot boot: /vmlinuz or /initrd.img is missing",
+            "add a kernel and initramfs-tools to the packages in target.toml",
+        )
+
+
+def make_raw_disk(
+    *, tree: Path, identity: str, size_mib: int, destination: Path, log: Path, grub_config: Path
+) -> None:
+    """Write a raw disk of `size_mib` MiB that boots from the root filesystem in the folder `tree`.
+
+    Its UUIDs are derived from `identity`. Requires root. Raises MissingTool or CommandFailed.
+    """
+    with open(destination, "wb") as disk:
+        disk.truncate(size_mib * MIB)
+    _partition(destination, size_mib, identity, log)
+    _fill(destination, tree, size_mib, identity, log)
+    write_boot_loader(destination, boot_image(), core_image(grub_config, destination.parent, log))
+
+
+def required_mib(tree: Path) -> int:
+    """Return the size of a disk for `tree`, in MiB."""
+    files = (path.lstat() for path in tree.rglob("*"))
+    used = sum(stat.st_blocks * SECTOR for stat in files)
+    # A quarter more for file system metadata and for the first boot before growpart.
+    return used * 5 // 4 // MIB + 64
 
 
 def boot_image() -> bytes:
@@ -188,33 +231,8 @@ def _uuid(digest: str, use: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"notebake {use} {digest}"))
 
 
-def _unpack(root: Path, tree: Path, log: Path) -> None:
-    process.run(
-        [
-            "tar",
-            "-C", tree,
-            "--numeric-owner",
-            "--same-permissions",
-            "--xattrs",
-            "--xattrs-include=*",
-            "-xf", root,
-        ],
-        timeout=600,
-        log=log,
-    )  # fmt: skip
-    kernel, initrd = tree / "vmlinuz", tree / "initrd.img"
-    if not (kernel.exists() and initrd.exists()):
-        raise CommandFailed(
-            f"{root}: cannot boot: /vmlinuz or /initrd.img is missing",
-            "add a kernel and initramfs-tools to the packages in target.toml",
-        )
-
-
 def _check_size(tree: Path, size_mib: int) -> None:
-    files = (path.lstat() for path in tree.rglob("*"))
-    used = sum(stat.st_blocks * SECTOR for stat in files)
-    # A quarter more for file system metadata and for the first boot before growpart.
-    required = used * 5 // 4 // MIB + 64
+    required = required_mib(tree)
     if size_mib < required:
         raise SpecError(
             f"size_mib: {size_mib} MiB is too small: this root filesystem requires {required} MiB",

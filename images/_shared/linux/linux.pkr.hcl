@@ -30,14 +30,9 @@ variable "ssh_private_key_file" {
   default = ""
 }
 
-# A folder that Packer serves to the machine, and what is in it: "wheels", or "environment" (a complete one).
-# Empty: the machine installs from its Python index.
-variable "served_directory" {
-  type    = string
-  default = ""
-}
-
-variable "served" {
+# A folder with wheels that Packer serves to the machine. Empty: the machine has an environment, or installs it from
+# its Python index.
+variable "wheelhouse" {
   type    = string
   default = ""
 }
@@ -108,7 +103,7 @@ source "qemu" "image" {
 
   cd_files       = ["${var.seed_directory}/user-data", "${var.seed_directory}/meta-data"]
   cd_label       = "cidata"
-  http_directory = var.served_directory
+  http_directory = var.wheelhouse
 
   boot_wait              = "-1s"
   communicator           = "ssh"
@@ -129,7 +124,7 @@ build {
   }
 
   provisioner "shell" {
-    environment_vars = ["NOTEBAKE_SERVED=${var.served}"]
+    environment_vars = ["NOTEBAKE_WHEELS=${var.wheelhouse}"]
     execute_command  = "sudo env {{ .Vars }} sh {{ .Path }}"
     script           = "${path.root}/scripts/install.sh"
   }

@@ -24,15 +24,11 @@ rm -rf "$guest"
 mkdir -p "$guest"
 tar -xzf /tmp/guest.tar.gz -C "$guest" --no-same-owner
 rm /tmp/guest.tar.gz
-case "${NOTEBAKE_SERVED:-}" in
-wheels)
+if [ -n "${NOTEBAKE_WHEELS:-}" ]; then
   NOTEBAKE_WHEELHOUSE=http://$PACKER_HTTP_ADDR
   export NOTEBAKE_WHEELHOUSE
-  ;;
-environment)
-  fetch='import shutil, sys, urllib.request as web; shutil.copyfileobj(web.urlopen(sys.argv[1]), sys.stdout.buffer)'
-  python3 -c "$fetch" "http://$PACKER_HTTP_ADDR/environment.tar.zst" | tar -x --zstd -C /opt/notebake
-  ;;
-esac
+fi
+# The host upgraded this disk just now, before it booted.
+[ ! -e /var/tmp/notebake-after ] || rm "$guest/upgrade.sh"
 python3 "$guest/setup.py" --bake
 rm -f "$guest/upgrade.sh" # no machine has it, unless its user-data says so
