@@ -23,7 +23,7 @@ def grype(*rows: tuple[str, str, str, str]) -> dict[str, Any]:
         "matches": [
             {
                 "vulnerability": {"id": name, "severity": severity, "fix": {"versions": ["99"]}},
-                "relatedVulnerabilities": [{"id": "CVE-2026-7777"}],
+                "relatedVulnerabilities": [{"id": name}, {"id": "CVE-2026-7777"}],
                 "artifact": {"name": package, "version": version},
             }
             for name, severity, package, version in rows
@@ -35,7 +35,8 @@ BASH = ("CVE-2026-1111", "Critical", "bash", VERSIONS["bash"])
 
 
 def osv(score: str, package: str = "numpy", version: str = NUMPY) -> dict[str, Any]:
-    group = {"ids": ["GHSA-aaaa-bbbb-cccc"], "aliases": ["CVE-2026-2222"], "max_severity": score}
+    name = "GHSA-aaaa-bbbb-cccc"
+    group = {"ids": [name], "aliases": ["CVE-2026-2222", name], "max_severity": score}
     package_row = {"name": package, "version": version, "ecosystem": "PyPI"}
     return {"results": [{"source": {}, "packages": [{"package": package_row, "groups": [group]}]}]}
 
@@ -73,6 +74,7 @@ def vex(*products: Any, status: str = "not_affected", name: str = "CVE-2026-1111
 def test_each_format_gives_a_severity(report: dict[str, Any], severity: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(report))
     (finding,) = vulnerabilities.read(tmp_path / "report.json").findings
+    assert finding.id not in finding.aliases
     assert finding.severity == severity
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,17 @@ def _clean(value: object) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(value or ""))[:300]
 
 
+def _aliases(known_as: object, names: Iterable[object]) -> tuple[str, ...]:
+    """Return the other names: scanners repeat the id among them."""
+    return tuple(dict.fromkeys(_clean(name) for name in names if name != known_as))
+
+
 def _grype(content: dict[str, Any]) -> Iterator[Finding]:
     for match in content["matches"]:
         known, package = match["vulnerability"], match["artifact"]
         yield Finding(
             id=_clean(known["id"]),
-            aliases=tuple(_clean(row["id"]) for row in match.get("relatedVulnerabilities") or ()),
+            aliases=_aliases(known["id"], (row["id"] for row in match.get("relatedVulnerabilities") or ())),
             package=_clean(package["name"]),
             version=_clean(package["version"]),
             severity=_named(known.get("severity")),
@@ -99,7 +104,7 @@ def _osv(content: dict[str, Any]) -> Iterator[Finding]:
             first, *others = group["ids"]
             yield Finding(
                 id=_clean(first),
-                aliases=tuple(dict.fromkeys(map(_clean, [*others, *(group.get("aliases") or ())]))),
+                aliases=_aliases(first, [*others, *(group.get("aliases") or ())]),
                 package=_clean(row["package"]["name"]),
                 version=_clean(row["package"].get("version")),
                 severity=_scored(group.get("max_severity")),
@@ -116,10 +121,9 @@ def _sarif(content: dict[str, Any]) -> Iterator[Finding]:
             rule = rules.get(name, {})
             score = rule.get("properties", {}).get("security-severity")
             level = result.get("level") or rule.get("defaultConfiguration", {}).get("level") or "warning"
-            found = _ID.findall(name)
             yield Finding(
                 id=_clean(name),
-                aliases=tuple(_clean(text) for text in found if text != name),
+                aliases=_aliases(name, _ID.findall(name)),
                 severity=_scored(score)
                 if score is not None
                 else _rule()["sarif"].get(level, _rule()["unknown"]),
