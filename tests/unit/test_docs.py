@@ -15,6 +15,7 @@ from docs import generate
 from tests.conftest import Run
 
 from notebake import errors
+from notebake.bases import releases
 from notebake.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
@@ -112,8 +113,15 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, words
 
 
-def test_readme_is_short_and_quotes_real_output(run: Run, tmp_path: Path) -> None:
+def test_readme_is_short_and_quotes_real_output(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (ROOT / "README.md").read_text()
+    sources = [
+        releases.Release(name=name, digest="0" * 64, date=date, read=date)
+        for name, date in re.findall(r"(trixie\S*) of ([-0-9]+)", text)
+    ]
+    monkeypatch.setattr(releases, "read", lambda plan, *, offline=False: tuple(sources))
     assert len(text.splitlines()) <= 120
     ran = 0
     for kind, block in re.findall(r"```(console|toml)\n(.*?)```", text, re.DOTALL):

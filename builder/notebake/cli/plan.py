@@ -87,8 +87,9 @@ def command(
     click.echo(f"content id   {content_id[:12]}, {state}")
     made = base.date(plan)
     click.echo(f"base         {base.origin(plan)}{f', of {made}' if made else ''}")
-    for source in sources:
-        click.echo(f"source       {source.name} of {source.date[:10]}")
+    if sources:
+        dates = (f"{source.name} of {source.date[:10]}" for source in sources)
+        click.echo(f"sources      {', '.join(dates)}")
     click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} including dependencies")
     click.echo(
         f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "
