@@ -89,6 +89,7 @@ class Runner:
 
     def job(self, name: str, contexts: dict[str, Any]) -> dict[str, str]:
         """Run a job and return its outputs."""
+        assert self.made["defaults"] == {"run": {"shell": "bash"}}, "`bash` uses other options"
         job, paths = self.made["jobs"][name], self.folder / "paths"
         contexts = {**contexts, "steps": {}}
         paths.write_text("")
@@ -117,11 +118,16 @@ class Runner:
         return {key: filled(value, contexts) for key, value in job.get("outputs", {}).items()}
 
 
-# bake, launch, probe, delete and doctor are stand-ins: no machine is started. Other commands are real.
+# bake, launch, probe, delete and doctor are stand-ins: no machine is started. Other commands are real. The
+# baked disk is always the same, with the content id of the plan.
 _STAND_IN = """#!{python}
-import os, shutil, sys
+import json, os, pathlib, shutil, subprocess, sys
 if sys.argv[1] == "bake":
     shutil.copytree({image!r}, "baked", dirs_exist_ok=True)
+    planned = subprocess.check_output([sys.argv[0], "plan", *sys.argv[2:], "--json"])
+    record = pathlib.Path("baked", sys.argv[2] + ".json")
+    content = json.loads(record.read_text()) | {{"content_id": json.loads(planned)["content_id"]}}
+    record.write_text(json.dumps(content))
 elif sys.argv[1] == "probe":
     print(open({probe!r}).read())
 elif sys.argv[1] in ("launch", "delete", "doctor"):
