@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from tests.integration.workflow_runner import Runner, expression, prepare, writt
 from tests.loopback import Quiet, serving
 
 from notebake import process
-from notebake.catalog import signing, verify
+from notebake.catalog import promote, signing, verify
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.keyless import Identity
 from notebake.ci import workflow
@@ -44,6 +46,16 @@ def on_main() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def due(runner: Runner, contexts: dict[str, Any]) -> bool:
+    """Run GitHub's job that looks for what is new; return whether debian-13 is to be baked."""
+    needs = {"access": {"outputs": runner.job("access", contexts)}}
+    targets = json.loads(needs["access"]["outputs"]["targets"])
+    job = runner.made["jobs"]["bake"]
+    assert expression(job["if"], contexts | {"needs": needs}) == bool(targets)
+    assert job["strategy"]["matrix"]["target"] == "${{ fromJSON(needs.access.outputs.targets) }}"
+    return bool(targets == ["debian-13"])
+
+
 def on_pull_request(base: str) -> dict[str, Any]:
     """Return the contexts of a pull request against the commit `base`."""
     request = {"base": {"sha": base}, "number": 7, "head": {"repo": {"fork": False}}}
@@ -60,7 +72,7 @@ def test_githubs_workflow_checks_and_comments_once(runner: Runner, tmp_path: Pat
     (tmp_path / "comments.json").write_text(json.dumps(others))
     for profile in ("new", "newer"):
         (tmp_path / "repository/notebake.toml").write_text(f'[notebook]\nprofile = "{profile}"\n')
-        assert runner.job("check", contexts) == {"targets": '["debian-13"]'}
+        runner.job("check", contexts)
         comments = json.loads((tmp_path / "comments.json").read_text())
         assert comments[:2] == others and len(comments) == 3
         body = comments[2]["body"]
@@ -88,11 +100,11 @@ def test_githubs_workflow_checks_the_catalog_bakes_and_promotes(runner: Runner, 
     contexts = on_main() | {"secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()}}
     assert expression(runner.made["jobs"]["access"]["if"], contexts)
     repository = tmp_path / "repository"
-    for _ in range(2):  # the second time nothing has changed, so nothing is added
-        runner.job("access", contexts)
-        runner.job("bake", contexts)
-        catalog = Catalog(str(repository / "catalog"))
-        assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
+    assert due(runner, contexts)
+    runner.job("bake", contexts)
+    catalog = Catalog(str(repository / "catalog"))
+    assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
+    assert not due(runner, contexts)
     expected = ["Check the catalog and the signer", "Bake", "Launch", "Probe", "Delete the machine",
                 "Write the report"]  # fmt: skip
     assert [name for name in runner.ran if name in expected][:6] == expected
@@ -242,6 +254,78 @@ def test_azure_pipelines_comments_with_the_difference_once(
     assert [row[:2] for row in comments.received[1:]] == [
         ("PATCH", f"{threads}/5/comments/1?api-version=7.1")
     ]
+
+
+def a_weeks_runs(runner: Runner, run: Callable[[], bool]) -> None:
+    """Assert that `run`, which returns whether it baked, bakes and promotes what is new and nothing else."""
+    repository = runner.folder / "repository"
+    catalog = Catalog(str(repository / "catalog"))
+    assert run() and catalog.pointers("debian-13")["stable"] == "1.0.0"
+    assert not run()
+    (repository / "notebake.toml").write_text('[notebook]\nprofile = "newer"\n')
+    assert run() and catalog.pointers("debian-13")["stable"] == "1.0.1"
+    # A version that was rolled back is not promoted again.
+    signer = signing.private_key(runner.folder / "key")
+    promote.rollback(catalog, "debian-13", "stable", signer=signer, now=datetime.now(UTC))
+    assert not run() and catalog.pointers("debian-13")["stable"] == "1.0.0"
+    # An input that cannot be read is no quiet week.
+    (repository / "notebake.toml").write_text("[notebook]\nprofile = 1\n")
+    with pytest.raises(AssertionError):
+        run()
+
+
+@pytest.fixture
+def settings(runner: Runner) -> dict[str, str]:
+    """Make a signing key; return the variables that every service's scripts need."""
+    signing.make_key(runner.folder / "key")
+    return {
+        "SPEC": "notebake.toml", "TARGET": "debian-13", "NOTEBAKE_CATALOG": "catalog",
+        "NOTEBAKE_SIGNING_KEY": str(runner.folder / "key"),
+    }  # fmt: skip
+
+
+def test_gitlabs_pipeline_bakes_what_is_new(
+    runner: Runner, changed: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    script = "\n".join(yaml.safe_load(written("gitlab", tmp_path).read_text())["bake"]["script"])
+
+    def run() -> bool:
+        baked = runner.folder / "repository/baked"
+        shutil.rmtree(baked, ignore_errors=True)
+        done = runner.bash(script, settings)
+        assert done.returncode == 0, done.stderr
+        return baked.exists()
+
+    a_weeks_runs(runner, run)
+
+
+def test_azure_pipelines_bakes_what_is_new(
+    runner: Runner, changed: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    _, access, bake = yaml.safe_load(written("azure-pipelines", tmp_path).read_text())["jobs"]
+    settings["CACHE"] = str(tmp_path / "cache")
+
+    def steps(job: dict[str, Any], *names: str) -> str:
+        printed = ""
+        for step in job["steps"]:
+            if step.get("displayName") in names:
+                done = runner.bash(step["script"], settings)
+                assert done.returncode == 0, done.stderr
+                printed += done.stdout
+        return printed
+
+    def run() -> bool:
+        printed = steps(access, "Check the catalog and the key", "List the targets to bake")
+        matrix = printed.rpartition("variable=matrix;isOutput=true]")[2].strip()
+        if matrix == "{}":
+            # A job with an empty matrix would run once, without variables.
+            assert "ne(dependencies.access.outputs['due.matrix'], '{}')" in bake["condition"]
+            return False
+        assert json.loads(matrix) == {"debian_13": {"TARGET": "debian-13"}}
+        steps(bake, "Bake", "Probe", "Delete the machine", "Add to the catalog, sign and promote")
+        return True
+
+    a_weeks_runs(runner, run)
 
 
 def test_gitlabs_pipeline_stops_where_the_spec_names_other_targets(

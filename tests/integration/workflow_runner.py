@@ -66,14 +66,21 @@ def filled(text: str, contexts: dict[str, Any]) -> str:
 class Runner:
     """Runs the `run:` steps of a job as GitHub's runner does: with bash -e, output and path files."""
 
-    def __init__(self, folder: Path, made: dict[str, Any], stand_ins: Path) -> None:
-        self.folder, self.made, self.stand_ins = folder, made, stand_ins
+    def __init__(self, folder: Path, made: dict[str, Any], *, inside: Path | None = None) -> None:
+        # `inside`: the folder's path as the steps see it.
+        self.folder, self.made, self.inside = folder, made, inside or folder
         self.service: dict[str, str] = {}
         self.ran: list[str] = []
 
     def bash(self, script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """Run a script as all three services do, with this host's linters and the stand-ins."""
-        path = f"{self.stand_ins}:{env.get('PATH', '')}:{os.environ['PATH']}:{Path(sys.executable).parent}"
+        folders = (
+            f"{self.folder}/stand-ins",
+            env.get("PATH", ""),
+            os.environ["PATH"],
+            sys.exec_prefix + "/bin",
+        )
+        path = ":".join(folders)
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
             cwd=self.folder / "repository", env={"HOME": str(self.folder / "home")} | env | {"PATH": path},
@@ -82,21 +89,25 @@ class Runner:
 
     def job(self, name: str, contexts: dict[str, Any]) -> dict[str, str]:
         """Run a job and return its outputs."""
+        assert self.made["defaults"] == {"run": {"shell": "bash"}}, "`bash` uses other options"
         job, paths = self.made["jobs"][name], self.folder / "paths"
         contexts = {**contexts, "steps": {}}
         paths.write_text("")
+        (self.folder / "summary").touch()
+        for path in (paths, self.folder / "summary"):
+            path.chmod(0o666)
         for step in job["steps"]:
             if "run" not in step or not expression(step.get("if", "True"), contexts):
                 continue
             out = self.folder / "output"
             out.write_text("")
+            out.chmod(0o666)
             settings = self.made.get("env", {}) | job.get("env", {}) | step.get("env", {})
             env = {
                 "PATH": ":".join(reversed(paths.read_text().split())),
-                "GITHUB_OUTPUT": str(out), "GITHUB_PATH": str(paths),
-                "GITHUB_STEP_SUMMARY": str(self.folder / "summary"), "RUNNER_TEMP": str(self.folder / "temp"),
-                "GITHUB_REPOSITORY": "me/images",
-                "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1",
+                "GITHUB_OUTPUT": str(self.inside / "output"), "GITHUB_PATH": str(self.inside / "paths"),
+                "GITHUB_STEP_SUMMARY": str(self.inside / "summary"),
+                "RUNNER_TEMP": str(self.inside / "temp"), "GITHUB_REPOSITORY": "me/images",
             } | self.service | {key: filled(value, contexts) for key, value in settings.items()}  # fmt: skip
             done = self.bash(filled(step["run"], contexts), env)
             assert done.returncode == 0, (step["name"], done.stdout, done.stderr)
@@ -107,11 +118,16 @@ class Runner:
         return {key: filled(value, contexts) for key, value in job.get("outputs", {}).items()}
 
 
-# bake, launch, probe, delete and doctor are stand-ins: no machine is started. Other commands are real.
+# bake, launch, probe, delete and doctor are stand-ins: no machine is started. Other commands are real. The
+# baked disk is always the same, with the content id of the plan.
 _STAND_IN = """#!{python}
-import os, shutil, sys
+import json, os, pathlib, shutil, subprocess, sys
 if sys.argv[1] == "bake":
     shutil.copytree({image!r}, "baked", dirs_exist_ok=True)
+    planned = subprocess.check_output([sys.argv[0], "plan", *sys.argv[2:], "--json"])
+    record = pathlib.Path("baked", sys.argv[2] + ".json")
+    content = json.loads(record.read_text()) | {{"content_id": json.loads(planned)["content_id"]}}
+    record.write_text(json.dumps(content))
 elif sys.argv[1] == "probe":
     print(open({probe!r}).read())
 elif sys.argv[1] in ("launch", "delete", "doctor"):
@@ -180,4 +196,5 @@ def prepare(folder: Path, *, keyless: bool) -> Runner:
     (folder / "repository/notebake.toml").write_text('[notebook]\nprofile = "old"\n')
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "One"]):
         process.run([*git, *words], timeout=60)
-    return Runner(folder, made, folder / "stand-ins")
+    made["env"] |= {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1"}
+    return Runner(folder, made)

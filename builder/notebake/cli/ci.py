@@ -52,7 +52,7 @@ def command(
     force: bool,
 ) -> None:
     """The workflow renders the spec's `targets` on every change. On the main branch and weekly it bakes,
-    probes, signs and promotes them. Run this in the repository's top folder.
+    probes, signs and promotes those that are not up to date. Run this in the repository's top folder.
 
     \b
     Examples:
