@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests import catalogs
 from tests.integration.sigstore_services import IDENTITY, ISSUER, running
 from tests.integration.workflow_runner import Runner, expression, prepare, written
 from tests.loopback import Quiet, serving
@@ -30,8 +31,8 @@ MARKER = "<!-- notebake: rendered files -->"
 
 @pytest.fixture
 def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
-    """Runs GitHub's workflow; with the parameter `keyless` the one without a key."""
-    return prepare(tmp_path, keyless=getattr(request, "param", None) == "keyless")
+    """Runs GitHub's workflow; the parameter has options of it."""
+    return prepare(tmp_path, **getattr(request, "param", {}))
 
 
 def on_main() -> dict[str, Any]:
@@ -115,6 +116,28 @@ def test_githubs_workflow_checks_the_catalog_bakes_and_promotes(runner: Runner, 
     assert "stable" in summary and "only in the artifact catalog-debian-13" in summary
 
 
+@pytest.mark.parametrize("runner", [{"max_severity": "high"}], indirect=True)
+def test_githubs_workflow_refuses_what_the_scanner_finds(runner: Runner, tmp_path: Path) -> None:
+    signing.make_key(tmp_path / "key")
+    contexts = on_main() | {"secrets": {"NOTEBAKE_SIGNING_KEY": (tmp_path / "key").read_text()}}
+    # A stand-in for grype, which would download its database, where the job keeps the one that it builds.
+    scanner, report = tmp_path / "home/.cache/notebake/bin/grype", tmp_path / "report.json"
+    scanner.parent.mkdir(parents=True)
+    scanner.write_text(
+        f"#!/bin/sh\n[ \"$*\" = '--quiet sbom:baked/debian-13.cdx.json -o json' ] && cat {report}\n"
+    )
+    scanner.chmod(0o755)
+    bash = catalogs.real().software.os_packages["bash"]
+    catalogs.scanned(report, ("CVE-2026-1", "Critical", "bash", bash))
+    with pytest.raises(AssertionError, match=r"CVE-2026-1 \(critical\)"):
+        runner.job("bake", contexts)
+    catalog = Catalog(str(tmp_path / "repository/catalog"))
+    assert catalog.pointers("debian-13") == {}
+    catalogs.scanned(report, ("CVE-2026-1", "High", "bash", bash))
+    runner.job("bake", contexts)
+    assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
+
+
 def test_githubs_first_job_stops_at_the_wrong_key(runner: Runner, tmp_path: Path) -> None:
     signing.make_key(tmp_path / "key")
     signing.make_key(tmp_path / "other")
@@ -126,7 +149,7 @@ def test_githubs_first_job_stops_at_the_wrong_key(runner: Runner, tmp_path: Path
     assert list((tmp_path / "temp").iterdir()) == [], "the signing key was not removed"
 
 
-@pytest.mark.parametrize("runner", ["keyless"], indirect=True)
+@pytest.mark.parametrize("runner", [{"keyless": True}], indirect=True)
 def test_githubs_keyless_workflow_signs_with_its_identity(runner: Runner, tmp_path: Path) -> None:
     trust = tmp_path / "trust.json"
     with running() as services:

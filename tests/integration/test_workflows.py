@@ -22,6 +22,7 @@ SCHEMAS = {
 }  # fmt: skip
 
 KEYLESS = {"keyless": True}
+SCAN = {"max_severity": "high"}
 AUTH: list[dict[str, Any]] = [
     {"auth": "aws", "catalog": "s3://b/images", "keyless": True},
     {"auth": "gcp", "catalog": "gs://b/images"},
@@ -43,6 +44,9 @@ def schema(service: str, path: Path) -> int:
         ("gitlab", {}, "expire_in: 1 week", "expire_in: [1]"),
         ("gitlab", KEYLESS, "aud: sigstore", "audience: sigstore"),
         ("azure-pipelines", {}, "timeoutInMinutes:", "timeoutInMinute:"),
+        ("github", SCAN, "run: |", "ran: |"),
+        ("gitlab", SCAN, "expire_in: 1 week", "expire_in: [1]"),
+        ("azure-pipelines", SCAN, "displayName:", "displayNames:"),
         *(("github", options, "timeout-minutes:", "timeout-minute:") for options in AUTH),
         *(("gitlab", options, "aud:", "audience:") for options in AUTH),
         ("azure-pipelines", AUTH[2], "scriptLocation:", "[]:"),

@@ -164,14 +164,14 @@ store.write_text(json.dumps(comments))
 """
 
 
-def prepare(folder: Path, *, keyless: bool) -> Runner:
-    """Return a runner for a new repository with GitHub's workflow and a spec."""
+def prepare(folder: Path, **options: Any) -> Runner:
+    """Return a runner for a new repository with GitHub's workflow, written with `options`, and a spec."""
     for name in ("home", "temp", "stand-ins", "repository"):
         (folder / name).mkdir()
     process.run(["uv", "build", "--wheel", "--quiet", "--out-dir", folder / "dist", CHECKOUT], timeout=300)
     (wheel,) = (folder / "dist").glob("*.whl")
     requirement = f"{wheel.as_uri()}#sha256={sha256(wheel)}"
-    path = written("github", folder / "repository", requirement=requirement, keyless=keyless)
+    path = written("github", folder / "repository", requirement=requirement, **options)
     made = yaml.safe_load(path.read_text())
     image = catalogs.write(folder / "baking", 1)
     probe = folder / "passed.json"

@@ -263,6 +263,18 @@ def test_the_probe_logs_in_only_with_a_password(run: Run, tmp_path: Path) -> Non
         assert "--password-stdin" in written(run, tmp_path, service)[0], service
 
 
+@pytest.mark.parametrize("service", workflow.PATHS)
+def test_an_image_is_scanned_before_it_is_added_where_that_is_asked_for(
+    run: Run, tmp_path: Path, service: str
+) -> None:
+    assert "grype" not in written(run, tmp_path, service)[0]
+    text, _ = written(run, tmp_path, service, "--max-severity", "medium")
+    scan, add = text.index("-o json > vulnerabilities.json"), text.index("catalog add")
+    assert text.index("notebake probe") < scan < add
+    assert "--vulnerabilities vulnerabilities.json --max-severity medium --json" in text[add:]
+    assert "--max-severity medium" in text[: text.index("\n\n")], "the command that writes it again"
+
+
 def test_a_merge_request_has_one_pipeline(run: Run, tmp_path: Path) -> None:
     rules = written(run, tmp_path, "gitlab")[1]["workflow"]["rules"]
     assert rules[0]["if"] == '$CI_PIPELINE_SOURCE == "merge_request_event"'

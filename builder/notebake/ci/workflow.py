@@ -18,6 +18,9 @@ PATHS = {
     "azure-pipelines": PurePosixPath("azure-pipelines.yml"),
 }
 
+# The scanner that reads the release and the source package from an SBOM; built by Go, which CI's images have.
+_SCANNER = "github.com/anchore/grype/cmd/grype@v0.121.2"
+
 
 def render(
     service: str,
@@ -29,13 +32,14 @@ def render(
     catalog: str = "catalog",
     auth: str | None = None,
     keyless: bool = False,
+    max_severity: str | None = None,
     command: str,
 ) -> bytes:
     """Return the workflow for `service`, one of PATHS.
 
     `spec_path`: the spec's path in the repository. `requirement`, `index`, `catalog` and `auth` as in
-    `source`. `keyless`: sign with the identity that the service gives a job. `command`: what wrote the
-    workflow, for readers. Raises SpecError.
+    `source`. `keyless`: sign with the identity that the service gives a job. `max_severity`: scan each image
+    and refuse vulnerabilities above. `command`: what wrote the workflow, for readers. Raises SpecError.
     """
     if service == "azure-pipelines" and keyless:
         raise SpecError(
@@ -68,6 +72,9 @@ def render(
         local=where.extra is None,
         auth=auth,
         keyless=keyless,
+        max_severity=max_severity,
+        scanner=_SCANNER,
+        gate=f" --vulnerabilities vulnerabilities.json --max-severity {max_severity}" if max_severity else "",
         password=spec.notebook.password is not None,
         spec=source.path_in_repository(spec_path),
         command=command,

@@ -39,6 +39,11 @@ from notebake.cli import options
     help="Log in to the catalog's storage with the CI job's identity (OIDC): no stored secret.",
 )
 @click.option("--keyless", is_flag=True, help="Sign with the CI job's identity (sigstore) instead of a key.")
+@click.option(
+    "--max-severity",
+    type=options.SEVERITY,
+    help="Scan each image with grype, and refuse known vulnerabilities above.  [default: no scan]",
+)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(
     service: str,
@@ -49,6 +54,7 @@ def command(
     catalog: str,
     auth: str | None,
     keyless: bool,
+    max_severity: str | None,
     force: bool,
 ) -> None:
     """The workflow renders the spec's `targets` on every change. On the main branch and weekly it bakes,
@@ -74,6 +80,7 @@ def command(
         "--index": index,
         "--catalog": catalog if catalog != "catalog" else None,
         "--auth": auth,
+        "--max-severity": max_severity,
     }
     words = [word for name, value in given.items() if value for word in (name, value)]
     text = workflow.render(
@@ -85,6 +92,7 @@ def command(
         catalog=catalog,
         auth=auth,
         keyless=keyless,
+        max_severity=max_severity,
         command=shlex.join(
             ["notebake", "ci", service, *words, *(["--keyless"] if keyless else []), "--force"]
         ),

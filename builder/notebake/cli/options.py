@@ -94,6 +94,7 @@ catalog: Decorator = click.option(
     show_envvar=True,
     help="Folder or URL of the catalog: s3://, gs://, az://, sftp://; https:// is read-only.",
 )
+SEVERITY = click.Choice(["none", "negligible", "low", "medium", "high", "critical"])
 _gate = (
     click.option(
         "--vulnerabilities",
@@ -108,7 +109,7 @@ _gate = (
     ),
     click.option(
         "--max-severity",
-        type=click.Choice(["none", "negligible", "low", "medium", "high", "critical"]),
+        type=SEVERITY,
         help="Highest severity allowed in the report of --vulnerabilities.  [default: high]",
     ),
 )
