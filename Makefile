@@ -7,7 +7,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 DOCTOR := $(BIN)/notebake doctor --fix --yes
 
-.PHONY: help setup test-packages bake test test-unit test-integration test-e2e machines lint docs man golden \
+.PHONY: help setup test-packages bake test test-unit test-integration test-e2e packers machines lint docs man golden \
 	bench build-dist dist lock clean
 
 # The first target is the default.
@@ -60,6 +60,9 @@ test-packages: $(BIN)/notebake
 
 test-integration: setup test-packages ## Tests with real tools (6 minutes)
 	$(BIN)/pytest tests/integration
+
+packers: setup test-packages ## Build a Packer newer than Debian's for the tests, from source, and print its folder
+	@$(BIN)/python -m tests.packers
 
 # The tests make them too, if they are not in the cache.
 machines: setup ## Make the test root file systems shaped like Ubuntu and openSUSE

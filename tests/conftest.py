@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests import packers
 from tests.certificates import NOW
 
 from notebake import paths
@@ -41,6 +43,19 @@ password = "{HASH}"
 
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="session")
+def built_packer() -> Path:
+    """The folder of a Packer newer than Debian's, and of its external plugins."""
+    return packers.build()
+
+
+@pytest.fixture
+def newer_packer(built_packer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put that Packer first on PATH; return the folder of plugins."""
+    monkeypatch.setenv("PATH", f"{built_packer}:{os.environ['PATH']}")
+    return built_packer / "plugins"
 
 
 @pytest.fixture

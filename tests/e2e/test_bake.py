@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import tenacity
+from tests import packers
 from tests.e2e.conftest import OLD_VERSION, SPEC
 
 from notebake.bake import bake, inputs
@@ -106,6 +107,18 @@ def test_the_image_is_sealed(tree: Path) -> None:
     env = tree / "opt/notebake/env/lib/python3.13/site-packages"
     assert (env / "notebook/__pycache__").is_dir()
     assert (tree / "opt/notebake/guest/complete").exists()
+
+
+def test_a_newer_packer_bakes_the_same_image_with_an_external_plugin(
+    baked: bake.Baked, the_plan: Plan, newer_packer: Path, steps: Steps, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    made = bake.bake(
+        the_plan, output=tmp_path, accel="auto", plugins=newer_packer, steps=steps, now=now
+    ).record
+    assert made.tools["packer"] == packers.PACKER
+    assert made.software.os_packages == baked.record.software.os_packages
+    assert made.software.python_packages == baked.record.software.python_packages
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 from tests.rendering import packer_files, user_data
 
 from notebake import process, ssh
-from notebake.bake import packer
+from notebake.bake import packer, packer_plugins
 from notebake.errors import CommandFailed
-from notebake.files import RenderedFile, write_folder
+from notebake.files import RenderedFile, sha256, write_folder
 from notebake.plan.plan import Plan
 from notebake.render import linux, nocloud
 
@@ -54,6 +55,26 @@ def test_packer_validates_the_template(target: str, make_plan: Callable[..., Pla
     packer.validate(
         tmp_path / "packer", variables=variables, var_file=tmp_path / "packer/variables.pkrvars.json"
     )
+
+
+@pytest.mark.parametrize("target", LINUX)
+def test_a_newer_packer_validates_the_template_with_external_plugins(
+    target: str, make_plan: Callable[..., Plan], newer_packer: Path, tmp_path: Path
+) -> None:
+    plan = make_plan(target=target)
+    packer_plugins.prepare(packer_files(plan), newer_packer)
+    # The plugin, started by a script that writes down its arguments: Packer 1.9.4 has one built in too.
+    plugins, calls = tmp_path / "plugins", tmp_path / "calls"
+    shutil.copytree(newer_packer, plugins)
+    (program,) = (path for path in plugins.rglob("packer-plugin-*") if "_SHA256SUM" not in path.name)
+    real = program.rename(tmp_path / "plugin")
+    program.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nexec {real} "$@"\n')
+    program.chmod(0o755)
+    program.with_name(f"{program.name}_SHA256SUM").write_text(sha256(program))
+    variables = packer_folder(plan, tmp_path)
+    var_file = tmp_path / "packer/variables.pkrvars.json"
+    packer.validate(tmp_path / "packer", variables=variables, var_file=var_file, plugins=plugins)
+    assert "start builder" in calls.read_text()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +131,13 @@ def test_systemd_accepts_the_units(make_plan: Callable[..., Plan], tmp_path: Pat
     from notebake.provision import files
 
     root = tmp_path / "root"
-    for program in ("usr/bin/python3", "opt/notebake/env/bin/python", "bin/sh", "usr/bin/touch"):
+    for program in (
+        "usr/bin/python3",
+        "opt/notebake/env/bin/python",
+        "bin/sh",
+        "usr/bin/touch",
+        "usr/sbin/nft",
+    ):
         (root / program).parent.mkdir(parents=True, exist_ok=True)
         (root / program).write_text("#!/bin/sh\n")
         (root / program).chmod(0o755)
