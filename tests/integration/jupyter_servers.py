@@ -148,6 +148,8 @@ class JupyterServers:
             password=PASSWORD if auth is None else None,
             fingerprint=fingerprint,
             own_certificate=False,
+            # This host may be a machine of a cloud, and has no firewall of ours.
+            metadata=True,
             timeout_scale=0.25,
         )
 
