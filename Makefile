@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 DOCTOR := $(BIN)/notebake doctor --fix --yes
 
 .PHONY: help setup test-packages bake test test-unit test-integration test-e2e packers machines lint docs man golden \
-	bench build-dist dist lock clean
+	bench workflows build-dist dist lock clean
 
 # The first target is the default.
 help: ## Show this list
@@ -73,6 +73,11 @@ machines: setup ## Make the test root file systems shaped like Ubuntu and openSU
 test-e2e: setup test-packages ## Tests on real machines (35 minutes)
 	$(BIN)/pytest tests/e2e --ignore tests/e2e/test_faults.py
 	$(BIN)/pytest tests/e2e/test_faults.py --numprocesses 2 --dist loadgroup
+
+# Not part of `make test`: it needs npm and Go. Each workflow runs as it is written, in a Debian 13 of its own, from a
+# checkout to a promoted version, and once more in a week without changes.
+workflows: setup test-packages ## Run the workflows of `notebake ci` (30 minutes)
+	$(BIN)/pytest tests/workflows
 
 golden: setup ## Write the golden files again
 	$(BIN)/pytest -q tests/unit/test_render.py --golden
