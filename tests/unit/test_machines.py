@@ -16,6 +16,8 @@ from notebake.address import Address
 from notebake.errors import CommandFailed, MissingTool, NotReady, SpecError
 from notebake.machines import (
     console,
+    incus,
+    incus_publish,
     lifecycle,
     machine,
     nspawn,
@@ -28,6 +30,7 @@ from notebake.machines import (
     wait,
 )
 from notebake.machines import network as networks
+from notebake.machines.incus_client import Server
 from notebake.machines.machine import Machine, Network
 from notebake.machines.request import Request
 from notebake.progress import Steps
@@ -298,6 +301,32 @@ def test_qemu_listens_on_loopback_only_and_commas_in_paths_are_escaped(tmp_path:
         "hostfwd=tcp:127.0.0.1:1022-:22,hostfwd=tcp:127.0.0.1:1765-:8765"
     )
     assert argv[argv.index("-m") + 1] == "1024"
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_port_that_others_took_before_the_instance_boots(
+    fixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[int, int]] = []
+
+    def boot(booted: Machine) -> Machine:
+        tried.append((booted.address.port, booted.ssh.port))
+        if fixed or len(tried) == 1:
+            raise CommandFailed("Incus: Failed to listen on 127.0.0.1:443: bind: address already in use")
+        return booted
+
+    monkeypatch.setattr(incus_publish, "_proxies", lambda machine, local: None)
+    monkeypatch.setattr(incus, "boot", boot)
+    server = Server(remote="local", project="default", host=None, clustered=False, machines=False)
+    instance = machine.Instance(remote="local", project="default", key="k")
+    planned = a_machine(platform="incus", instance=instance)
+    if fixed:
+        with pytest.raises(SpecError, match=r"port 443: already used on 127\.0\.0\.1"):
+            incus_publish.publish(planned, server, True, fixed=True)
+        assert [public for public, _ in tried] == [443, 443] and tried[0] != tried[1]
+    else:
+        again = incus_publish.publish(planned, server, True, fixed=False)
+        assert again.address.port != 443 and again.ssh.port != planned.ssh.port
 
 
 def test_the_root_partition_is_the_largest_linux_one() -> None:

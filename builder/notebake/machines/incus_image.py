@@ -29,8 +29,9 @@ _SECONDS = 1800.0
 _CONTENT = "notebake.content"  # a property of the image
 _PREFIX = ".incus-"
 _SEED = "/var/lib/cloud/seed/nocloud"
-# Templates of Pongo2, the language of Incus: a string has one line. As in the images of the Incus project,
-# a changed configuration or a copy gets another instance-id, so that cloud-init treats it as a new machine.
+# Templates of Pongo2, the language of Incus: a string has one line. A value comes without its last newline.
+# As in the images of the Incus project, a changed configuration or a copy gets another instance-id, so that
+# cloud-init treats it as a new machine.
 _TEMPLATES = {
     "meta-data": """\
 instance-id: {{ config_get("volatile.cloud-init.instance-id", instance.name) }}
@@ -38,7 +39,8 @@ local-hostname: {{ instance.name }}
 {{ config_get("user.meta-data", "") }}
 """,
     "user-data": """\
-{% set given = config_get("cloud-init.user-data", "") %}{% if given %}{{ given }}{% else %}#cloud-config
+{% set given = config_get("cloud-init.user-data", "") %}{% if given %}{{ given }}
+{% else %}#cloud-config
 {}
 {% endif %}""",
     "network-config": """\

@@ -40,8 +40,8 @@ def publish(machine: Machine, server: Server, local: bool, *, fixed: bool) -> Ma
         try:
             return incus.boot(machine)
         except CommandFailed as error:
-            # On another host a port in use is noticed only now, by a proxy that cannot listen.
-            if local or not any(each in error.message for each in _IN_USE):
+            # On another host a port in use is noticed only now, and here others may just have taken it.
+            if not any(each in error.message for each in _IN_USE):
                 raise
             if fixed and attempt > 0:
                 raise SpecError(
