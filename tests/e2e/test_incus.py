@@ -55,6 +55,8 @@ def command(folder: Path, *args: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [Path(sys.executable).with_name("notebake"), *args], cwd=folder, env=env, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # Ctrl-C is ignored where the tests were started in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 
