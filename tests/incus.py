@@ -42,7 +42,11 @@ class Incus:
         for name, value in self._env.items():
             patch.setenv(name, value)
         self.start()
-        self.client("admin", "init", "--preseed", stdin=json.dumps(self._preseed()))
+        try:
+            self.client("admin", "init", "--preseed", stdin=json.dumps(self._preseed()))
+        except BaseException:
+            self._remove()
+            raise
 
     def _preseed(self) -> dict[str, Any]:
         # `auto` would try each subnet by ping, which not every host allows.
@@ -99,6 +103,9 @@ class Incus:
             for profile in self.query("/profiles", f"project={project['name']}", "recursion=1"):
                 self.client("profile", "edit", profile["name"], "--project", project["name"], stdin="{}")
         self.client("network", "delete", self.bridge)
+        self._remove()
+
+    def _remove(self) -> None:
         self.end(signal.SIGTERM)
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
         for mount in sorted(re.findall(rf" ({re.escape(str(self.folder))}/\S+) ", mounts), reverse=True):
