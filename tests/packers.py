@@ -23,12 +23,12 @@ _SECONDS = 1800
 
 def build() -> Path:
     """Return a folder with `packer` and `plugins/`, built once and kept in the cache. Raises MissingTool."""
-    kept = paths.cache_folder() / "packers" / f"{PACKER}-{PLUGIN}"
+    (plugin,) = packer_plugins.required()
+    version = packer_plugins.dotted(plugin.oldest)
+    kept = paths.cache_folder() / "packers" / f"{PACKER}-{PLUGIN}-as-{version}"
     if kept.exists():
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
-    (plugin,) = packer_plugins.required()
-    version = packer_plugins.dotted(plugin.oldest)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".new-") as name:
         folder = Path(name) / "built"
         path = folder / "plugins" / plugin.source / f"packer-plugin-qemu_v{version}_x5.0_linux_amd64"

@@ -9,23 +9,11 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests import catalogs
 
-from notebake.catalog import incus_image, promote, signing, simplestreams, verify
+from notebake.catalog import incus_image, promote, simplestreams, verify
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
-
-
-@pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    signing.make_key(tmp_path / "key")
-    return signing.private_key(tmp_path / "key")
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    return Catalog(str(tmp_path / "catalog"))
 
 
 def images(catalog: Catalog) -> dict[str, Any]:
