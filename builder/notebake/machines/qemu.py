@@ -32,7 +32,7 @@ def start(request: Request, folder: Path) -> Machine:
     Raises MissingTool, CommandFailed (which names the folder), SpecError; the caller removes `folder`.
     """
     if request.disk is None:
-        raise SpecError("platform qemu: needs a disk image", "give an image, or use the platform nspawn")
+        raise SpecError("platform qemu: needs a disk image", "give an image, or use the platform incus")
     if not request.disk.is_file():
         raise SpecError(f"{request.disk}: no such image", "bake it first: notebake bake")
     if len(os.fsencode(folder / _QMP)) > _SOCKET_LIMIT:
