@@ -15,7 +15,7 @@ from pathlib import Path
 from notebake import paths, process
 from notebake.bake import chroot
 from notebake.bases import base, mmdebstrap
-from notebake.files import write_folder
+from notebake.files import rename_once, write_folder
 from notebake.plan.plan import Plan
 from notebake.provision.files import Payload
 
@@ -82,7 +82,7 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
             ["tar", "-C", home, "--exclude=./guest", *always, "-cf", result / ARCHIVE, "."],
             timeout=_SECONDS, log=log,
         )  # fmt: skip
-        result.rename(cached)
+        rename_once(result, cached)
     return cached
 
 
