@@ -90,7 +90,7 @@ def _mmdebstrap(plan: Plan) -> Mmdebstrap:
     if not isinstance(base, Mmdebstrap):
         raise SpecError(
             f"target {plan.target.name}: its base is a disk image, not a root filesystem made on this host",
-            "use --platform qemu, which boots disk images",
+            "use its disk",
         )
     return base
 
