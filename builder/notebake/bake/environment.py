@@ -77,7 +77,7 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
         chroot.run(tree, argv, settings=_SETTINGS, timeout=_SECONDS, log=log)
         _remove_times(home)
         result.mkdir()
-        always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -6")
+        always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -1")
         process.run(
             ["tar", "-C", home, "--exclude=./guest", *always, "-cf", result / ARCHIVE, "."],
             timeout=_SECONDS, log=log,
