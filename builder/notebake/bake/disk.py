@@ -23,16 +23,14 @@ from notebake.provision.files import Payload
 _SECONDS = 1800
 # The package sources are those that the root filesystem was made from. apt would keep an old kernel.
 _UPGRADE = """\
-import json, sys
+import sys
 sys.path.insert(0, "/opt/notebake/guest")
 from machine import run
-from system import trust, upgrade
-with open("/opt/notebake/guest/config.json") as file:
-    config = json.load(file)
-trust(config)
-upgrade(config)
-if config["family"] == "apt":
-    run("apt-get", "-qy", "-o", "APT::Protect-Kernels=0", "autoremove", "--purge")
+from setup import optional
+from system import upgrade
+optional("trust", {})
+upgrade()
+run("apt-get", "-qy", "-o", "APT::Protect-Kernels=0", "autoremove", "--purge")
 """
 
 

@@ -51,7 +51,7 @@ def folder(plan: Plan, payload: Payload) -> Path:
     """Return the cache folder of the environment of `plan`, named by its inputs: lock, base, build code."""
     total = hashlib.sha256(base.base_id(plan).encode() + Path(__file__).read_bytes())
     for item in payload.files:
-        if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt", "ca.pem"):
+        if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt"):
             total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
     return paths.cache_folder() / "environments" / f"{plan.target.name}-{total.hexdigest()[:12]}"
 
