@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+import pytest
+from tests.certificates import issue
+from tests.loopback import Quiet, serving
 
 from notebake.catalog import add
 from notebake.catalog.catalog import Catalog
@@ -85,11 +93,36 @@ def probe(*, passed: bool = True, reboot: float | None = None) -> ProbeReport:
     )
 
 
+@contextmanager
+def served(folder: Path, scratch: Path) -> Iterator[str]:
+    """Serve a catalog's folder over HTTPS, by a plain web server; yield its address.
+
+    Programs that are started in the block trust its certificate. `scratch`: a folder for that.
+    """
+    pair = issue("127.0.0.1", names=("127.0.0.1",), now=datetime.now(UTC))
+    (scratch / "server.pem").write_bytes(pair.key_pem + pair.pem)
+    (scratch / "trusted.pem").write_bytes(pair.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(scratch / "server.pem")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(partial(_Files, directory=str(folder)), context) as url,
+    ):
+        patch.setenv("SSL_CERT_FILE", str(scratch / "trusted.pem"))
+        yield url
+
+
+class _Files(Quiet, SimpleHTTPRequestHandler):
+    """The files of a folder."""
+
+
 def put(catalog: Catalog, folder: Path, number: int, signer: Signer, **more: Any) -> str:
     """Add image `number`, made `number` weeks after START; return its TARGET@VERSION."""
     image, now = write(folder, number, more.get("known")), START + number * WEEK
-    report, gate = more.get("probe", probe()), more.get("gate")
-    return add.add(catalog, image, signer=signer, now=now, probe=report, gate=gate).entry.name
+    settings = {"probe": probe()} | {
+        name: more[name] for name in ("probe", "gate", "container") if name in more
+    }
+    return add.add(catalog, image, signer=signer, now=now, **settings).entry.name
 
 
 def bumped(known: Record, **versions: str) -> Record:

@@ -39,8 +39,9 @@ def add(
     now: datetime,
     probe: ProbeReport | None,
     gate: Gate | None = None,
+    container: Path | None = None,
 ) -> Added:
-    """Add `image`, with the record beside it, as the next version.
+    """Add `image`, with the record beside it, as the next version, and its container form, a squashfs.
 
     Readers see it only when it is complete: a failure or a killed writer leaves the catalog unchanged.
     Raises RecordError for an image that does not match its record, SpecError for a missing image, CheckFailed
@@ -55,16 +56,18 @@ def add(
         record = record.model_copy(update={"probe": probe})
     report = gate.check(record, name=record.target) if gate else None
     entries = catalog.entries(record.target)
-    if entries and _same(entries[-1], record):
+    if entries and _same(entries[-1], record, container):
         return Added(entry=entries[-1], is_new=False)
     folder = f"images/{record.target}/{record.content_id[:12]}-{secrets.token_hex(4)}"
     try:
         catalog.storage.put(image, f"{folder}/{record.target}.qcow2")
+        if container is not None:
+            catalog.storage.put(container, f"{folder}/{record.target}.squashfs")
         for _ in range(_ATTEMPTS):
             entries = catalog.entries(record.target)
             check_clock(now, entries[-1].created if entries else None)
             version = _next(catalog, entries, record)
-            entry = _write_small(catalog, image, record, report, folder, version, signer, now)
+            entry = _write_small(catalog, image, container, record, report, folder, version, signer, now)
             try:
                 catalog.storage.create(entry_file.path(entry.target, entry.version), entry.to_json())
             except FileExistsError:
@@ -79,10 +82,11 @@ def add(
     return Added(entry=entry, is_new=True)
 
 
-def _same(newest: Entry, record: Record) -> bool:
+def _same(newest: Entry, record: Record, container: Path | None) -> bool:
     disk = newest.files[newest.disk].sha256
     return (newest.content_id, disk) == (record.content_id, record.image.sha256) and (
-        newest.probed or record.probe is None
+        (newest.probed or record.probe is None)
+        and (newest.container_fingerprint is not None or container is None)
     )
 
 
@@ -97,6 +101,7 @@ def _next(catalog: Catalog, entries: list[Entry], record: Record) -> str:
 def _write_small(
     catalog: Catalog,
     image: Path,
+    container: Path | None,
     record: Record,
     report: Report | None,
     folder: str,
@@ -116,6 +121,9 @@ def _write_small(
         small[f"{target}.vulnerabilities.json"] = report.to_json()
     disk = File(sha256=record.image.sha256, bytes=record.image.bytes)
     files = {f"{target}.qcow2": disk} | {name: entry_file.describe(data) for name, data in small.items()}
+    if container is not None:
+        size = container.stat().st_size
+        files[f"{target}.squashfs"] = File(sha256=sha256(container), bytes=size)
     # The format of sha256sum.
     small[SUMS] = "".join(f"{file.sha256}  {name}\n" for name, file in sorted(files.items())).encode()
     files[SUMS] = entry_file.describe(small[SUMS])
@@ -127,5 +135,7 @@ def _write_small(
     return Entry(
         target=target, version=version, content_id=record.content_id, created=now,
         made_from=record.made_from, probed=record.probe is not None and record.probe.promotable,
-        fingerprint=incus_image.fingerprint(metadata, image), folder=folder, files=files,
+        fingerprint=incus_image.fingerprint(metadata, image),
+        container_fingerprint=container and incus_image.fingerprint(metadata, container),
+        folder=folder, files=files,
     )  # fmt: skip

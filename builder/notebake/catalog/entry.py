@@ -36,7 +36,8 @@ class Entry(StrictModel):
     """One version: the facts that lists show, and its files.
 
     `folder` is relative to the catalog, below the target's folder. `fingerprint` is the image's in Incus and
-    LXD: the SHA-256 of its metadata tar followed by the disk.
+    LXD: the SHA-256 of its metadata tar followed by the disk. `container_fingerprint`: followed by the
+    squashfs instead, its container form (None: it has none).
     """
 
     format: Literal[1] = 1
@@ -47,6 +48,7 @@ class Entry(StrictModel):
     made_from: Literal["bake", "fixture"]
     probed: bool
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
+    container_fingerprint: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     folder: str = Field(pattern=r"^images/[a-z][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*$")
     files: dict[FileName, File]
 
@@ -70,6 +72,11 @@ class Entry(StrictModel):
     def disk(self) -> str:
         """The file name of the disk."""
         return f"{self.target}.qcow2"
+
+    @property
+    def container(self) -> str:
+        """The file name of the container form, a squashfs, which not every entry has."""
+        return f"{self.target}.squashfs"
 
     @property
     def record(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ def command() -> None:
       notebake catalog key notebake.key
       notebake catalog add baked/debian-13.qcow2 --probe probe.json --key notebake.key
       notebake catalog add baked/debian-13.qcow2 --vulnerabilities grype.json --key notebake.key
+      sudo notebake catalog add baked/debian-13.qcow2 --container --key notebake.key
       notebake catalog verify --public-key notebake.key.pub
     """
 
@@ -49,13 +51,19 @@ def key(path: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Probe report: the output of `notebake probe --json`. Required to promote the image.",
 )
+@click.option(
+    "--container",
+    is_flag=True,
+    help="Add the container form too, a squashfs for Incus and LXD. Needs root and mksquashfs.",
+)
 @options.gate
 @options.catalog
 @options.signer
 @options.as_json
 def add(
-    image: Path, probe_path: Path | None, gate: Gate | None, url: str, signer: Signer, as_json: bool
-) -> None:
+    image: Path, probe_path: Path | None, container: bool, gate: Gate | None, url: str, signer: Signer,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Add an image as the next version.
 
     The record must be in the same folder as IMAGE. The version number is derived from the changes since the
@@ -63,10 +71,16 @@ def add(
     """
     from notebake.catalog import add
     from notebake.catalog.catalog import Catalog
+    from notebake.machines import rootfs
+    from notebake.progress import Steps
     from notebake.record import record
 
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
-    added = add.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe, gate=gate)
+    with rootfs.squashed(image, Steps()) if container else contextlib.nullcontext() as squashfs:
+        added = add.add(
+            Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe, gate=gate,
+            container=squashfs,
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
     else:
