@@ -25,7 +25,7 @@ Notebake = Callable[..., str]
 
 pytestmark = pytest.mark.usefixtures("base_root")
 
-until = tenacity.Retrying(wait=tenacity.wait_fixed(0.1), stop=tenacity.stop_after_delay(60), reraise=True)
+until = tenacity.Retrying(wait=tenacity.wait_fixed(0.1), stop=tenacity.stop_after_delay(300), reraise=True)
 
 
 def command(folder: Path, *args: str) -> subprocess.Popen[bytes]:
@@ -283,6 +283,7 @@ def test_a_daemon_that_does_not_run_or_refuses_this_user(
 
 
 MOMENTS = {
+    "importing": lambda incus: any((incus.folder / "images").iterdir()),
     "created": lambda incus: "cut" in incus.instances(),
     "booting": lambda incus: incus.instances().get("cut") == "Running",
 }
@@ -293,6 +294,9 @@ MOMENTS = {
 def test_a_launch_that_is_cut_leaves_nothing(
     incus: Incus, notebake: Notebake, tmp_path: Path, moment: str, how: signal.Signals
 ) -> None:
+    if moment == "importing":
+        for image in incus.query("/images", "recursion=1") or ():
+            incus.client("image", "delete", image["fingerprint"])
     launch = command(tmp_path, *LAUNCH, "--name", "cut")
     until(lambda: reached(MOMENTS[moment](incus)))
     launch.send_signal(how)

@@ -38,7 +38,8 @@ class Entry(StrictModel):
     """One version: the facts that lists show, and its files.
 
     `folder` is relative to the catalog, below the target's folder. `fingerprint` is the image's in Incus and
-    LXD: the SHA-256 of its metadata tar followed by the disk.
+    LXD: the SHA-256 of its metadata tar followed by the disk. `container_fingerprint`: followed by the
+    squashfs instead, its container form (None: it has none).
     """
 
     format: Literal[1] = 1
@@ -49,6 +50,7 @@ class Entry(StrictModel):
     made_from: Literal["bake", "fixture"]
     probed: bool
     fingerprint: Digest
+    container_fingerprint: Digest | None = None
     folder: str = Field(pattern=r"^images/[a-z][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*$")
     files: dict[FileName, File]
 
@@ -72,6 +74,11 @@ class Entry(StrictModel):
     def disk(self) -> str:
         """The file name of the disk."""
         return f"{self.target}.qcow2"
+
+    @property
+    def container(self) -> str:
+        """The file name of the container form, a squashfs, which not every entry has."""
+        return f"{self.target}.squashfs"
 
     @property
     def record(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ def command() -> None:
       notebake catalog key notebake.key
       notebake catalog add baked/debian-13.qcow2 --probe probe.json --key notebake.key
       notebake catalog add baked/debian-13.qcow2 --vulnerabilities grype.json --key notebake.key
+      sudo notebake catalog add baked/debian-13.qcow2 --container --key notebake.key
       notebake catalog trust notebake.key.pub
       notebake catalog verify
     """
@@ -53,25 +55,36 @@ def key(path: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Probe report: the output of `notebake probe --json`. Required to promote the image.",
 )
+@click.option(
+    "--container",
+    is_flag=True,
+    help="Add the container form too, a squashfs for Incus and LXD. Needs root and mksquashfs.",
+)
 @options.gate
 @options.catalog
 @options.signer
 @options.as_json
 def add(
-    image: Path, probe_path: Path | None, gate: Gate | None, url: str, signer: Signer, as_json: bool
-) -> None:
+    image: Path, probe_path: Path | None, container: bool, gate: Gate | None, url: str, signer: Signer,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Add an image as the next version.
 
     The record must be in the same folder as IMAGE. The version number is derived from the changes since the
     newest version. Adding the newest image again is a no-op.
     """
     from notebake.catalog import add
+    from notebake.machines import rootfs
+    from notebake.progress import Steps
     from notebake.record import record
 
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
     now = datetime.now(UTC)
     catalog = opening.writer(url, signer, now)
-    added = add.add(catalog, image, signer=signer, now=now, probe=probe, gate=gate)
+    with rootfs.squashed(image, Steps()) if container else contextlib.nullcontext() as squashfs:
+        added = add.add(
+            catalog, image, signer=signer, now=now, probe=probe, gate=gate, container=squashfs
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from notebake import process
 from notebake.errors import CommandFailed, MissingTool, SpecError
+from notebake.progress import Steps
 
 _SECONDS = 900
 _ROOT_TYPES = (
@@ -49,6 +50,28 @@ def pack(tree: Path, destination: Path) -> None:
     argv: list[str | Path] = ["tar", "--zstd", *keep, "--sort=name", "-cpf", destination, "-C", tree, "."]
     # It is packed to be unpacked here: speed counts, and each level costs a second.
     process.run(argv, timeout=_SECONDS, env={"ZSTD_CLEVEL": "1", "ZSTD_NBTHREADS": "0"})
+
+
+@contextmanager
+def squashed(disk: Path, steps: Steps) -> Iterator[Path]:
+    """Yield a squashfs of the root filesystem in a qcow2 disk, its container form, and delete it afterwards.
+
+    Raises SpecError, MissingTool (also when this is not root), CommandFailed.
+    """
+    if os.geteuid() != 0:
+        raise MissingTool(
+            f"{disk}: only root can make a container of it, since its files have other owners", "use sudo"
+        )
+    process.which("mksquashfs")
+    if not disk.is_file():
+        raise SpecError(f"{disk}: no such image", "bake it first: notebake bake")
+    with tempfile.TemporaryDirectory(dir=disk.parent, prefix=".container-") as name:
+        tree, made = Path(name) / "root", Path(name) / "root.squashfs"
+        with steps.step("make the container form"):
+            root_from_image(disk, tree)
+            argv: list[str | Path] = ["mksquashfs", tree, made, "-noappend", "-quiet", "-no-progress"]
+            process.run([*argv, "-comp", "zstd", "-Xcompression-level", "9"], timeout=_SECONDS)
+        yield made
 
 
 def partition(table: bytes, image: Path) -> tuple[int, int]:
