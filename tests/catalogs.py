@@ -188,9 +188,9 @@ def replace(catalog: Catalog, entry: Entry, name: str, data: bytes) -> None:
         catalog.storage.write(name, index)
 
 
-def problems(catalog: Catalog, verifier: Verifier) -> list[str]:
+def problems(catalog: Catalog, verifier: Verifier, *now: datetime) -> list[str]:
     """Return what `catalog verify` finds for that reader."""
-    return verify.problems(trusting(catalog, verifier))
+    return verify.problems(trusting(catalog, verifier, *now))
 
 
 def bumped(known: Record, **versions: str) -> Record:

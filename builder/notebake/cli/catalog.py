@@ -203,7 +203,11 @@ def check(url: str, signer: Signer, as_json: bool) -> None:
     help="For how long this and later heads are valid.  [default: as before; at first 30 days]",
 )
 @click.option(
-    "--expired", is_flag=True, help="Accept an expired head, although this host has not seen it before."
+    "--expired",
+    is_flag=True,
+    envvar="NOTEBAKE_EXPIRED",
+    show_envvar=True,
+    help="Accept an expired head, although this host has not seen it before.",
 )
 @options.catalog
 @options.signer
