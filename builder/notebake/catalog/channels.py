@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from notebake.catalog import signing
 from notebake.catalog.signing import Signer, Verifier
 from notebake.catalog.storage import Storage
 from notebake.errors import RecordError, SpecError
-from notebake.validation import StrictModel, TargetName, Version
+from notebake.validation import StrictModel, TargetName, Time, Version
 
 # An identifier; nothing is served at this URL.
 _PREDICATE = "https://notebake.invalid/channel/v1"
@@ -38,7 +38,7 @@ class Move(StrictModel):
     action: Literal["promote", "rollback"]
     version: Version
     disk: str = Field(pattern=r"^[0-9a-f]{64}$")
-    at: AwareDatetime
+    at: Time
     before: str | None
 
 

@@ -10,11 +10,13 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from notebake import validation
+from notebake.documents import DocumentError
 from notebake.errors import RecordError
 from notebake.record.semver import number
-from notebake.validation import FileName, StrictModel, TargetName, Version, first_problem
+from notebake.validation import FileName, Size, StrictModel, TargetName, Time, Version
 
 SUMS = "SHA256SUMS"
 PROVENANCE = "provenance.dsse.json"
@@ -24,7 +26,7 @@ class File(StrictModel):
     """Digest and size of a file of an entry."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
+    bytes: Size
 
 
 def describe(data: bytes) -> File:
@@ -43,7 +45,7 @@ class Entry(StrictModel):
     target: TargetName
     version: Version
     content_id: str
-    created: AwareDatetime
+    created: Time
     made_from: Literal["bake", "fixture"]
     probed: bool
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -94,6 +96,6 @@ def path(target: str, version: str) -> str:
 def parse(data: bytes, *, source: str) -> Entry:
     """Parse an entry file. Raises RecordError."""
     try:
-        return Entry.model_validate_json(data)
-    except ValidationError as error:
-        raise RecordError(f"{source}: not an entry of a catalog: {first_problem(error)}") from None
+        return validation.parse(Entry, data)
+    except DocumentError as error:
+        raise RecordError(f"{source}: not an entry of a catalog: {error}") from None

@@ -28,6 +28,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from notebake import documents
 from notebake.errors import RecordError, SpecError
 from notebake.files import write_whole
 
@@ -70,7 +71,7 @@ def statement(predicate_type: str, predicate: Mapping[str, Any], subjects: Mappi
 def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
     """Parse a statement (JSON) of the type `predicate_type`. Raises RecordError, naming `source`."""
     try:
-        content = json.loads(payload)
+        content = documents.parse_json(payload)
         if (content["_type"], content["predicateType"]) != (_STATEMENT, predicate_type):
             raise ValueError(f"not of the type {predicate_type}")
     except (ValueError, KeyError, TypeError) as error:
@@ -81,7 +82,7 @@ def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
 def unverified(data: bytes, *, source: str) -> bytes:
     """Return the statement in an envelope without verifying its signature. Raises RecordError."""
     try:
-        content = json.loads(data)
+        content = documents.parse_json(data)
         # sigstore puts the envelope into a bundle.
         envelope = content.get("dsseEnvelope", content)
         check_type(envelope["payloadType"], source)
@@ -189,7 +190,7 @@ def public_key(path: Path) -> PublicKey:
 
 def _envelope(data: bytes, source: str) -> Envelope:
     try:
-        envelope = Envelope.from_dict(json.loads(data))
+        envelope = Envelope.from_dict(documents.parse_json(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{source}: not an envelope signed by a key: {error}",

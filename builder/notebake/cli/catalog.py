@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def key(path: Path) -> None:
     """
     from notebake.catalog import signing
 
-    click.echo(f"wrote {path} (keep it secret) and {signing.make_key(path)} (publish it)")
+    screen.echo(f"wrote {path} (keep it secret) and {signing.make_key(path)} (publish it)")
 
 
 @command.command("add")
@@ -65,12 +66,12 @@ def add(
     from notebake.catalog.catalog import Catalog
     from notebake.record import record
 
-    probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
+    probe = record.load_probe(probe_path) if probe_path else None
     added = add.add(Catalog(url), image, signer=signer, now=datetime.now(UTC), probe=probe, gate=gate)
     if as_json:
-        click.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
+        screen.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
     else:
-        click.echo(f"{added.entry.name}: {'added' if added.is_new else 'already exists, nothing to do'}")
+        screen.echo(f"{added.entry.name}: {'added' if added.is_new else 'already exists, nothing to do'}")
 
 
 @command.command("list")
@@ -100,10 +101,10 @@ def list_(target: str | None, url: str, as_json: bool) -> None:
     }
     if as_json:
         rows = [entry.model_dump(mode="json") | {"channels": names[entry.name]} for entry in entries]
-        click.echo(json.dumps(rows, indent=2))
+        screen.echo(json.dumps(rows, indent=2))
         return
     if not entries:
-        click.echo(f"no images in {url}; `notebake catalog add` adds one", err=True)
+        screen.echo(f"no images in {url}; `notebake catalog add` adds one", err=True)
         return
     from notebake import terminal
 
@@ -130,7 +131,7 @@ def show(image: str, url: str) -> None:
     """
     from notebake.catalog import reference
 
-    click.echo(reference.record(image, url).to_json(), nl=False)
+    screen.echo(reference.record(image, url).to_json().decode(), nl=False)
 
 
 @command.command("verify")
@@ -156,7 +157,7 @@ def verify(verifier: Verifier, rebuild_index: bool, url: str) -> None:
     count = len(catalog.entries())
     if not count:
         raise SpecError(f"{url}: no versions to verify", "use --catalog to name another catalog")
-    click.echo(f"{url}: {count} versions, all match their signatures")
+    screen.echo(f"{url}: {count} versions, all match their signatures")
 
 
 @command.command("check")
@@ -174,16 +175,16 @@ def check(url: str, signer: Signer, as_json: bool) -> None:
 
     count = access.check(Catalog(url), signer)
     if as_json:
-        click.echo(json.dumps({"catalog": url, "versions": count}))
+        screen.echo(json.dumps({"catalog": url, "versions": count}))
     else:
-        click.echo(f"{url}: can be read and written, {count} versions, the signer matches")
+        screen.echo(f"{url}: can be read and written, {count} versions, the signer matches")
 
 
 @command.command("prune")
 @click.option(
     "--older-than",
     "days",
-    type=click.FloatRange(0),
+    type=options.Number(0, options.MAX_DAYS),
     default=90,
     show_default=True,
     help="Minimum age of a version to remove, in days.",
@@ -202,6 +203,6 @@ def prune(days: float, dry_run: bool, url: str) -> None:
         Catalog(url), older_than=timedelta(days=days), now=datetime.now(UTC), dry_run=dry_run
     )
     for entry in removed:
-        click.echo(f"{entry.name}: {'would be removed' if dry_run else 'removed'}")
+        screen.echo(f"{entry.name}: {'would be removed' if dry_run else 'removed'}")
     if not removed:
-        click.echo("nothing to remove", err=True)
+        screen.echo("nothing to remove", err=True)

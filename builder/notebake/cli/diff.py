@@ -6,6 +6,7 @@ import json
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 
@@ -38,6 +39,6 @@ def command(old: str, new: str, url: str, markdown: bool, as_json: bool) -> None
         names=(reference.title(old), reference.title(new)),
     )
     if as_json:
-        click.echo(json.dumps(difference.to_dict(), indent=2))
+        screen.echo(json.dumps(difference.to_dict(), indent=2))
     else:
-        click.echo(diff.markdown(difference) if markdown else diff.text(difference))
+        screen.echo(diff.markdown(difference) if markdown else diff.text(difference))

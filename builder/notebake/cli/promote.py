@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -36,4 +37,4 @@ def command(image: str, channel: str, gate: Gate | None, url: str, signer: Signe
     move = promote.promote(
         catalog, catalog.find(image), channel, signer=signer, now=datetime.now(UTC), gate=gate
     )
-    click.echo(f"{move.target}@{channel} is {move.version}")
+    screen.echo(f"{move.target}@{channel} is {move.version}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -29,4 +30,4 @@ def command(target: str, channel: str, url: str, signer: Signer) -> None:
     from notebake.catalog.catalog import Catalog
 
     move = promote.rollback(Catalog(url), target, channel, signer=signer, now=datetime.now(UTC))
-    click.echo(f"{target}@{channel} is {move.version} again")
+    screen.echo(f"{target}@{channel} is {move.version} again")
