@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,12 +111,13 @@ def test_the_image_is_sealed(tree: Path) -> None:
 
 
 def test_a_newer_packer_bakes_the_same_image_with_an_external_plugin(
-    baked: bake.Baked, the_plan: Plan, newer_packer: Path, steps: Steps, tmp_path: Path
+    baked: bake.Baked, the_plan: Plan, newer_packer: Path, tmp_path: Path
 ) -> None:
-    now = datetime.now(UTC)
+    now, watching = datetime.now(UTC), Watching()
     made = bake.bake(
-        the_plan, output=tmp_path, accel="auto", plugins=newer_packer, steps=steps, now=now
+        the_plan, output=tmp_path, accel="auto", plugins=newer_packer, steps=watching, now=now
     ).record
+    assert watching.listening == LOOPBACK
     assert made.tools["packer"] == packers.PACKER
     assert made.software.os_packages == baked.record.software.os_packages
     assert made.software.python_packages == baked.record.software.python_packages
@@ -139,12 +141,46 @@ def install_script(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     return use
 
 
+class Watching(Steps):
+    """Keeps the addresses on which Packer and its machine listen, when the machine can be logged in to."""
+
+    listening: set[str]
+
+    def begin(self, title: str) -> None:
+        super().begin(title)
+        if title == "install the notebook":
+            self.listening = listening(os.getpid())
+
+
+def listening(parent: int) -> set[str]:
+    """Return the addresses, as the kernel writes them, on which the processes below `parent` listen."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            parents[path.parent] = int(path.read_text().rpartition(")")[2].split()[1])
+    below = {parent}
+    while more := {int(path.name) for path, of in parents.items() if of in below} - below:
+        below |= more
+    sockets = set()
+    for pid in below - {parent}:
+        with suppress(OSError):
+            sockets |= {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    tables = (Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+LOOPBACK = {"0100007F"}
+
+
 def test_a_failed_bake_names_its_step_log_and_console_and_leaves_no_image(
-    install_script: Callable[[bytes], None], the_plan: Plan, steps: Steps, tmp_path: Path
+    install_script: Callable[[bytes], None], the_plan: Plan, tmp_path: Path
 ) -> None:
     install_script(b"#!/bin/sh\necho this step is broken >&2\nexit 42\n")
+    watching = Watching()
     with pytest.raises(CommandFailed, match="failed at: install the notebook") as caught:
-        bake.bake(the_plan, output=tmp_path, accel="auto", steps=steps, now=datetime.now(UTC))
+        bake.bake(the_plan, output=tmp_path, accel="auto", steps=watching, now=datetime.now(UTC))
+    assert watching.listening == LOOPBACK
     assert "this step is broken" in caught.value.message
     # sshd may answer before the login prompt appears: only cloud-init's output is certain.
     assert "cloud-init[" in caught.value.message.split("--- the machine's console ---")[1]
