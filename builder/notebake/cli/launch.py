@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--memory",
     "memory_mib",
-    type=click.IntRange(256),
+    type=click.IntRange(256, 1 << 24),
     default=2048,
     show_default=True,
     help="Memory in MiB (qemu, incus).",
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 @click.option(
     "--disk",
     "disk_gib",
-    type=click.IntRange(2),
+    type=click.IntRange(2, 1 << 16),
     default=8,
     show_default=True,
     help="Disk size in GiB (qemu, incus).",
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Block outgoing network access.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(1),
+    type=options.Number(1, options.MAX_SECONDS),
     default=1200,
     show_default=True,
     help="Seconds to wait for each notebook server.",

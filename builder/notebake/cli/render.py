@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 
@@ -44,4 +45,4 @@ def command(
     rendered = render_output.render(plan, clouds=clouds or tuple(user_data.LIMITS), hostname=hostname)
     write_folder(output, rendered.files)
     size, limit = user_data.sizes(rendered.user_data)["aws"]
-    click.echo(f"{output}: user-data is {size:,} bytes (limit on EC2: {limit:,})")
+    screen.echo(f"{output}: user-data is {size:,} bytes (limit on EC2: {limit:,})")
