@@ -118,8 +118,12 @@ class Spec(StrictModel):
 
     @model_validator(mode="after")
     def _ports(self) -> Spec:
-        if self.notebook.port == 22:
-            raise ValueError("notebook.port 22 is the port of ssh")
+        for name, port in (
+            ("notebook.port", self.notebook.port),
+            ("endpoint.public_port", self.endpoint.public_port),
+        ):
+            if port == 22:
+                raise ValueError(f"{name} 22 is the port of ssh")
         return self
 
     @model_validator(mode="after")
