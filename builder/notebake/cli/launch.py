@@ -12,6 +12,14 @@ from notebake.cli import options, selection
 
 if TYPE_CHECKING:
     from notebake.errors import NotebakeError
+    from notebake.launch import Source
+    from notebake.machines.aws_place import Place
+
+# Options that say something about a machine on this host or on Incus.
+_LOCAL_ONLY = (
+    "platform", "vm", "remote", "project", "profiles", "member", "public_port", "memory_mib", "cpus",
+    "offline", "accel", "max_age", "url",
+)  # fmt: skip
 
 
 def _image(name: str, url: str) -> Path:
@@ -25,12 +33,57 @@ def _image(name: str, url: str) -> Path:
     return catalog.image(catalog.find(name), paths.cache_folder() / "images")
 
 
+def _in_cloud(
+    target: str | None,
+    image: str | None,
+    spec_path: Path,
+    disk_gib: int,
+    *,
+    count: int,
+    yes: bool,
+    dry_run: bool,
+) -> tuple[Source, Place] | None:
+    """Return what the machines start from in AWS, and where; None when they are not to be made."""
+    from click.core import ParameterSource
+
+    from notebake import launch_aws
+    from notebake.cli import prompt
+    from notebake.errors import SpecError
+
+    context = click.get_current_context()
+    for name in _LOCAL_ONLY:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            (option,) = (each.opts[0] for each in context.command.params if each.name == name)
+            raise SpecError(
+                f"{option} and --on cannot be used together", "[aws] in notebake.toml has the settings of AWS"
+            )
+    if target is None:
+        raise SpecError("--on needs a TARGET", "for example: notebake launch debian-13 --on aws")
+    if image is not None and not image.startswith("ami-"):
+        raise SpecError(
+            f"--image {image}: with --on aws it is an AMI", "import the image, then: --image ami-..."
+        )
+    _, plan = options.load(spec_path, target)
+    source = launch_aws.source(plan, image, spec_path.resolve().parent)
+    place = launch_aws.find(plan, image, disk_gib)
+    click.echo(place.description(count, source.public_port), err=True)
+    if dry_run:
+        return None
+    if not yes and not prompt.confirm(
+        "Create this", hint="--yes creates it without asking, --dry-run only shows it"
+    ):
+        click.echo("nothing was created", err=True)
+        return None
+    return source, place
+
+
 @click.command("launch")
 @click.argument("target", required=False, type=options.TargetName())
 @click.option(
     "--image",
     metavar="FILE|TARGET@CHANNEL",
-    help="A golden image with its record in the same folder, or a channel or version of the catalog.",
+    help="A golden image with its record in the same folder, or a channel or version of the catalog; with "
+    "--on aws, the AMI of a golden image of TARGET.",
 )
 @options.catalog
 @options.spec_file
@@ -42,6 +95,11 @@ def _image(name: str, url: str) -> Path:
     help="Where the machine runs: qemu (any user), incus (a container, or a virtual machine with --vm), or "
     "nspawn (root; only base images that are built here).",
 )
+@click.option(
+    "--on", "cloud", type=click.Choice(["aws"]), help="Launch in this cloud instead, by [aws] of the spec."
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before creating anything in a cloud.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be created in the cloud.")
 @click.option("--vm", is_flag=True, help="A virtual machine instead of a container (incus; needs KVM).")
 @click.option("--remote", help="A remote of the incus client.  [default: the client's default remote]")
 @click.option("--project", help="The project on it (incus).  [default: the remote's project]")
@@ -74,7 +132,7 @@ def _image(name: str, url: str) -> Path:
     type=click.IntRange(2),
     default=8,
     show_default=True,
-    help="Disk size in GiB (qemu, incus).",
+    help="Disk size in GiB (qemu, incus, --on).",
 )
 @click.option("--offline", is_flag=True, help="Block outgoing network access.")
 @click.option(
@@ -95,7 +153,8 @@ def _image(name: str, url: str) -> Path:
 @options.accel
 @options.as_json
 def command(
-    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, vm: bool,
+    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, cloud: str | None,
+    yes: bool, dry_run: bool, vm: bool,
     remote: str | None, project: str | None, profiles: tuple[str, ...], member: str | None, name: str | None,
     public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
     count: int | None, csv_path: str | None, max_age: int, accel: Any, as_json: bool,
@@ -115,13 +174,17 @@ def command(
       notebake launch debian-13 --platform incus     # a container: seconds instead of minutes
       notebake launch debian-13 --platform incus --remote lab --project class --target node2
       notebake launch debian-13 --platform nspawn    # also a container; needs root
+      notebake launch debian-13 --on aws --dry-run
+      notebake launch debian-13 --on aws --count 30 --name class --yes
     """
     from notebake import launch
     from notebake.cli import handout
     from notebake.errors import SpecError
     from notebake.progress import Steps
 
-    if (target is None) == (image is None):
+    if cloud is None and (yes or dry_run):
+        raise SpecError("--yes and --dry-run are for clouds only", "add --on aws")
+    if cloud is None and (target is None) == (image is None):
         raise SpecError("give either TARGET or --image FILE", "for example: notebake launch debian-13")
     if count is not None and (name is None or public_port is not None):
         raise SpecError(
@@ -129,7 +192,7 @@ def command(
             "for example: notebake launch debian-13 --count 30 --name class",
         )
     place = {"remote": remote, "project": project, "profiles": profiles, "member": member, "vm": vm}
-    if platform != "incus" and any(place.values()):
+    if cloud is None and platform != "incus" and any(place.values()):
         raise SpecError(
             "--vm, --remote, --project, --profile and --target are for Incus only", "add --platform incus"
         )
@@ -138,23 +201,27 @@ def command(
     if platform == "incus":
         launch.server(place)  # before an image is fetched or a base is built for it
     steps = Steps()
-    if image is not None:
+    settings = {
+        "platform": platform, "public_port": public_port, "memory_mib": memory_mib, "cpus": cpus,
+        "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel, **place,
+    }  # fmt: skip
+    if cloud is not None:
+        found = _in_cloud(target, image, spec_path, disk_gib, count=count or 1, yes=yes, dry_run=dry_run)
+        if found is None:
+            return 0
+        source, settings["place"] = found
+        settings["platform"] = cloud
+    elif image is not None:
         source = launch.from_image(_image(image, url), spec_path)
     else:
         _, plan = options.load(spec_path, str(target))
         oldest = datetime.now(UTC) - timedelta(days=max_age)
         source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps, oldest, vm=vm)
-    settings = {
-        "platform": platform, "public_port": public_port, "memory_mib": memory_mib, "cpus": cpus,
-        "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel, **place,
-    }  # fmt: skip
     failed: dict[str, NotebakeError] = {}
     if count is None:
         machines = [launch.launch_machine(source, name=name, steps=steps, settings=settings)]
     else:
-        found, failed = launch.launch_many(
-            source, name=str(name), count=count, steps=steps, settings=settings
-        )
-        machines = list(found.values())
+        done, failed = launch.launch_many(source, name=str(name), count=count, steps=steps, settings=settings)
+        machines = list(done.values())
     handout.deliver(machines, csv_path=csv_path, as_json=as_json, several=count is not None)
     return selection.show(failed)

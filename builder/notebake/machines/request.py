@@ -9,7 +9,8 @@ from pathlib import Path
 
 from notebake.accelerator import Choice
 from notebake.address import Address
-from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Instance, Machine, Network, Platform
+from notebake.machines.aws_place import Place
+from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Cloud, Instance, Machine, Network, Platform
 from notebake.ssh import Ssh
 
 
@@ -27,6 +28,7 @@ class Request:
     path in the machine -> bytes, copied over ssh once sshd answers. `own_certificate`: the machine serves a
     certificate that its owner brought. For Incus: `remote` and `project` (None: the client's defaults),
     `profiles` (none: `default`), `member` of a cluster, `vm`: a virtual machine instead of a container.
+    For AWS: `place`; there is neither `disk` nor `root`.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Request:
     profiles: tuple[str, ...] = ()
     member: str | None = None
     vm: bool = False
+    place: Place | None = None
 
     def machine(
         self,
@@ -66,6 +69,7 @@ class Request:
         canary: int | None = CANARY_PORT,
         network: Network | None = None,
         instance: Instance | None = None,
+        cloud: Cloud | None = None,
     ) -> Machine:
         """Return the machine of this request, not yet booted, in `folder`: all its ports are on `host`."""
         return Machine(
@@ -90,6 +94,7 @@ class Request:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             network=network,
             instance=instance,
+            cloud=cloud,
             memory_mib=self.memory_mib,
             cpus=self.cpus,
             accel=self.accel,

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from notebake.errors import SpecError
 from notebake.plan import targets
 from notebake.plan.spec_base import Base, joined
+from notebake.plan.spec_clouds import Aws
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
@@ -78,6 +79,7 @@ class Spec(StrictModel):
         {}, description="Other base images, by target."
     )
     windows: Windows = Windows()
+    aws: Aws = Aws()
 
     @field_validator("packages")
     @classmethod
