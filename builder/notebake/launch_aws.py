@@ -12,7 +12,7 @@ from notebake.machines.aws_place import Place
 from notebake.plan import own_certificate
 from notebake.plan.plan import Plan
 from notebake.provision import files
-from notebake.render import output
+from notebake.render import include, output
 from notebake.render.user_data import check_size, with_hostname
 
 _LONGEST = "a" * 41  # a machine's name
@@ -37,8 +37,10 @@ def find(plan: Plan, image: str | None, disk_gib: int) -> Place:
     )
 
 
-def source(plan: Plan, image: str | None, folder: Path) -> Source:
+def source(plan: Plan, image: str | None, include_url: str | None, folder: Path) -> Source:
     """Return what the machines start from; `folder` is the spec's. Raises SpecError.
+
+    With `include_url` they fetch the provisioning files from there.
 
     A golden image has all files; the plan says for which user and port it was baked.
     """
@@ -50,7 +52,10 @@ def source(plan: Plan, image: str | None, folder: Path) -> Source:
     payload = files.build(plan)
     data = b"#cloud-config\n"
     if image is None:
-        made = output.user_data(plan, payload)
+        if include_url is None:
+            made = output.user_data(plan, payload)
+        else:
+            made = include.user_data(plan, payload, include.include(plan, payload, include_url))
         data = made.clouds["aws"]
         longest = {**made.clouds, "aws": with_hostname(data, _LONGEST)}
         check_size(plan.target.name, dataclasses.replace(made, clouds=longest), ("aws",))

@@ -34,15 +34,9 @@ def _image(name: str, url: str) -> Path:
 
 
 def _in_cloud(
-    target: str | None,
-    image: str | None,
-    spec_path: Path,
-    disk_gib: int,
-    *,
-    count: int,
-    yes: bool,
-    dry_run: bool,
-) -> tuple[Source, Place] | None:
+    target: str | None, image: str | None, include_url: str | None, spec_path: Path, disk_gib: int, *,
+    count: int, yes: bool, dry_run: bool,
+) -> tuple[Source, Place] | None:  # fmt: skip
     """Return what the machines start from in AWS, and where; None when they are not to be made."""
     from click.core import ParameterSource
 
@@ -64,7 +58,7 @@ def _in_cloud(
             f"--image {image}: with --on aws it is an AMI", "import the image, then: --image ami-..."
         )
     _, plan = options.load(spec_path, target)
-    source = launch_aws.source(plan, image, spec_path.resolve().parent)
+    source = launch_aws.source(plan, image, include_url, spec_path.resolve().parent)
     place = launch_aws.find(plan, image, disk_gib)
     click.echo(place.description(count, source.public_port), err=True)
     if dry_run:
@@ -97,6 +91,12 @@ def _in_cloud(
 )
 @click.option(
     "--on", "cloud", type=click.Choice(["aws"]), help="Launch in this cloud instead, by [aws] of the spec."
+)
+@click.option(
+    "--include",
+    "include_url",
+    metavar="URL",
+    help="Where the machines fetch the large part of user-data, hosted by render --include (--on).",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before creating anything in a cloud.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be created in the cloud.")
@@ -154,7 +154,7 @@ def _in_cloud(
 @options.as_json
 def command(
     target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, cloud: str | None,
-    yes: bool, dry_run: bool, vm: bool,
+    include_url: str | None, yes: bool, dry_run: bool, vm: bool,
     remote: str | None, project: str | None, profiles: tuple[str, ...], member: str | None, name: str | None,
     public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
     count: int | None, csv_path: str | None, max_age: int, accel: Any, as_json: bool,
@@ -182,8 +182,10 @@ def command(
     from notebake.errors import SpecError
     from notebake.progress import Steps
 
-    if cloud is None and (yes or dry_run):
-        raise SpecError("--yes and --dry-run are for clouds only", "add --on aws")
+    if cloud is None and (yes or dry_run or include_url):
+        raise SpecError("--include, --yes and --dry-run are for clouds only", "add --on aws")
+    if image is not None and include_url is not None:
+        raise SpecError("--image and --include cannot be used together", "an image has all files")
     if cloud is None and (target is None) == (image is None):
         raise SpecError("give either TARGET or --image FILE", "for example: notebake launch debian-13")
     if count is not None and (name is None or public_port is not None):
@@ -206,7 +208,9 @@ def command(
         "disk_gib": disk_gib, "offline": offline, "limit": timeout, "accel": accel, **place,
     }  # fmt: skip
     if cloud is not None:
-        found = _in_cloud(target, image, spec_path, disk_gib, count=count or 1, yes=yes, dry_run=dry_run)
+        found = _in_cloud(
+            target, image, include_url, spec_path, disk_gib, count=count or 1, yes=yes, dry_run=dry_run
+        )
         if found is None:
             return 0
         source, settings["place"] = found

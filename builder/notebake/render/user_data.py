@@ -54,8 +54,8 @@ def check_size(target: str, data: UserData, clouds: tuple[str, ...]) -> None:
             raise SpecError(
                 f"user-data of {target}: {size:,} bytes, the limit of {name} is {limit:,}; "
                 f"the largest part is {part} ({adds:,} bytes)",
-                "fewer packages, notebooks or CA certificates, or --cloud for a cloud that takes more; "
-                "a golden image has no such limit",
+                "host the large part elsewhere: --include URL; or fewer packages, notebooks or CA "
+                "certificates, or --cloud for a cloud that takes more; a golden image has no such limit",
             )
 
 
