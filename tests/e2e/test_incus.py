@@ -9,13 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import tenacity
 from tests.e2e.conftest import PASSWORD, SPEC
-from tests.incus import Incus
+from tests.incus import Incus, daemon
 
 from notebake import paths, process
 from notebake.bake.bake import Baked
@@ -27,23 +26,6 @@ Notebake = Callable[..., str]
 pytestmark = pytest.mark.usefixtures("base_root")
 
 until = tenacity.Retrying(wait=tenacity.wait_fixed(0.1), stop=tenacity.stop_after_delay(60), reraise=True)
-
-
-@contextmanager
-def daemon(number: int) -> Iterator[Incus]:
-    """Start a daemon, which the client uses in the block."""
-    with pytest.MonkeyPatch.context() as patch:
-        incus = Incus(number, patch)
-        try:
-            yield incus
-        finally:
-            incus.close()
-
-
-@pytest.fixture(scope="module")
-def incus() -> Iterator[Incus]:
-    with daemon(0) as incus:
-        yield incus
 
 
 def command(folder: Path, *args: str) -> subprocess.Popen[bytes]:
@@ -166,7 +148,7 @@ def test_a_class_from_a_golden_image_survives_the_daemon(
 @pytest.fixture
 def cluster() -> Iterator[Incus]:
     """A cluster of one member, reached over HTTPS as by another host's client: the remote `lab`."""
-    with daemon(1) as incus:
+    with daemon() as incus:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         incus.client("config", "set", f"core.https_address=127.0.0.1:{port}")

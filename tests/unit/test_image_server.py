@@ -11,9 +11,10 @@ from typing import Any
 
 from tests import catalogs
 
-from notebake.catalog import incus_image, promote, simplestreams, verify
+from notebake.catalog import incus_image, promote, simplestreams
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
+from notebake.files import sha256
 
 
 def images(catalog: Catalog) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def test_aliases_follow_the_channels(catalog: Catalog, tmp_path: Path, signer: S
     }  # fmt: skip
     promote.rollback(catalog, "debian-13", "stable", signer=signer, now=catalogs.START + 4 * catalogs.WEEK)
     assert aliases(catalog)["debian-13/stable"] == aliases(catalog)["debian-13"] == "1.0.0"
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []
 
 
 def test_a_changed_alias_fingerprint_or_metadata_is_found(
@@ -81,13 +82,19 @@ def test_a_changed_alias_fingerprint_or_metadata_is_found(
     path = root / simplestreams.INCUS
     kept = path.read_text()
     path.write_text(kept.replace("debian-13/1.0.0", "debian-13/1.0.1"))
-    assert verify.problems(catalog, signer.verifier) == [f"{simplestreams.INCUS}: does not match the entries"]
+    assert catalogs.problems(catalog, signer.verifier) == [
+        f"{simplestreams.INCUS}: does not match the entries"
+    ]
     path.write_text(kept)
     path = root / "entries/debian-13/1.0.0.json"
     kept = path.read_text()
     path.write_text(kept.replace(entry.fingerprint, "0" * 64))
-    assert "fingerprint" in verify.problems(catalog, signer.verifier)[0]
+    head = catalog.head()
+    assert head is not None and "was changed" in catalogs.problems(catalog, signer.verifier)[0]
+    signed = catalogs.sign(catalog, signer, entries={entry.name: sha256(path)})
+    assert "fingerprint" in catalogs.problems(catalog, signer.verifier)[0]
+    catalogs.sign(catalog, signer, entries=head.entries, number=signed.number + 1)
     path.write_text(kept)
     path = root / entry.folder / entry.metadata
     path.write_bytes(path.read_bytes() + b"\0")
-    assert entry.metadata in verify.problems(catalog, signer.verifier)[0]
+    assert entry.metadata in catalogs.problems(catalog, signer.verifier)[0]

@@ -78,7 +78,7 @@ def _root() -> Finding:
     root = os.geteuid() == 0
     ok = root or process.has("sudo")
     detail = "yes" if root else "no: use sudo for these" if ok else "no, and sudo is not installed"
-    return Finding(what="root", needed_for="the debian-13 base, launch on nspawn", ok=ok, detail=detail)
+    return Finding(what="root", needed_for="the debian-13 base", ok=ok, detail=detail)
 
 
 def _disk(cache: Path) -> Finding:

@@ -1,4 +1,4 @@
-"""Unpack a machine's root filesystem: from a tar, a prepared folder, or a golden qcow2 image."""
+"""Take the root filesystem out of a golden qcow2 image, and pack it for a container."""
 
 from __future__ import annotations
 
@@ -19,28 +19,6 @@ _ROOT_TYPES = (
     "0FC63DAF-8483-4772-8E79-3D69D8477DE4",  # Linux filesystem data
     "83",  # the same in a DOS partition table
 )
-
-
-def unpack(source: Path, destination: Path) -> None:
-    """Make the folder `destination` from `source`: a tar (plain or .zst), or a folder that is copied.
-
-    Owners, modes, capabilities and hard links are kept. Raises SpecError, MissingTool, CommandFailed.
-    """
-    if not source.exists():
-        raise SpecError(f"{source}: no such root file system", "use a tar, or a prepared folder")
-    destination.mkdir(mode=0o755)
-    if source.is_dir():
-        process.run(["cp", "-a", "--reflink=auto", f"{source}/.", destination], timeout=_SECONDS)
-        return
-    compressed = []
-    if source.name.endswith(".zst"):
-        process.which("zstd")  # tar would only report that a child process failed
-        compressed = ["--zstd"]
-    keep = ["--numeric-owner", "--same-owner", "--xattrs", "--xattrs-include=*"]
-    # Device nodes are no use in a container, which gets a /dev of its own.
-    process.run(
-        ["tar", *compressed, *keep, "--exclude=./dev/*", "-xpf", source, "-C", destination], timeout=_SECONDS
-    )
 
 
 def root_from_image(image: Path, destination: Path) -> None:

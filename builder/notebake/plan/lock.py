@@ -52,13 +52,18 @@ class Lock:
         return f"# for: {self.made_for}\n# uv: {self.uv_file} sha256:{self.uv_sha256}\n" + self.requirements()
 
 
+def _required(target: Target) -> tuple[str, ...]:
+    # pip, for the user's own packages: Windows has no layer for them.
+    return (*REQUIRED, *(() if target.is_windows else ("pip",)), *target.python.packages)
+
+
 def purpose(spec: Spec, target: Target) -> str:
     """Return the `made_for` of a lock for `spec` on `target`: its packages, Python version and platform."""
     listed = {
         str(canonicalize_name(Requirement(package).name)): str(Requirement(package))
         for package in spec.packages
     }
-    required = dict.fromkeys((*REQUIRED, *target.python.packages), "")
+    required = dict.fromkeys(_required(target), "")
     requirements = sorted((listed.get(name) or name for name in required | listed), key=str.lower)
     return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"
 
@@ -185,7 +190,7 @@ def _best(wheels: list[tuple[str, str]], target: Target) -> str:
 def make(spec: Spec, target: Target, index: str) -> Lock:
     """Resolve the spec's packages for `target` from `index` (URL). Raises CommandFailed."""
     made_for = purpose(spec, target)
-    requirements = "\n".join([*spec.packages, *REQUIRED, *target.python.packages])
+    requirements = "\n".join([*spec.packages, *_required(target)])
     lines = []
     for package in sorted(_resolve(requirements, target, index), key=lambda package: str(package["name"])):
         sha256 = _best(_wheels(package), target)
