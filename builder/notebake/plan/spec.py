@@ -18,6 +18,7 @@ from notebake.documents import DocumentError
 from notebake.errors import SpecError
 from notebake.plan import targets
 from notebake.plan.spec_base import Base, joined
+from notebake.plan.spec_clouds import Aws
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
@@ -86,6 +87,7 @@ class Spec(StrictModel):
         {}, description="Other base images, by target."
     )
     windows: Windows = Windows()
+    aws: Aws = Aws()
 
     @field_validator("packages")
     @classmethod
@@ -126,8 +128,12 @@ class Spec(StrictModel):
 
     @model_validator(mode="after")
     def _ports(self) -> Spec:
-        if self.notebook.port == 22:
-            raise ValueError("notebook.port 22 is the port of ssh")
+        for name, port in (
+            ("notebook.port", self.notebook.port),
+            ("endpoint.public_port", self.endpoint.public_port),
+        ):
+            if port == 22:
+                raise ValueError(f"{name} 22 is the port of ssh")
         return self
 
     @model_validator(mode="after")
