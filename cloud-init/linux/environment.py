@@ -12,12 +12,9 @@ import subprocess
 import urllib.parse
 import urllib.request
 import zipfile
-from pathlib import Path
 
 from machine import run, write
 from paths import CA_BUNDLE, GUEST, HOME
-
-SYSTEM_CA = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/ca-bundle.pem")
 
 
 def download(url):
@@ -67,8 +64,10 @@ def expand(lock):
     packed = lock.with_name("hashes")
     if packed.exists():
         data = base64.b64decode(packed.read_bytes())
-        hashes = (data[at : at + 32].hex() for at in range(0, len(data), 32))
-        write(lock, re.sub("sha256:(?![0-9a-f])", lambda match: match[0] + next(hashes), lock.read_text()))
+        # Without what a power loss left of an earlier call.
+        pins = [line.split()[0] for line in lock.read_text().splitlines()]
+        lines = [f"{pin} --hash=sha256:{data[at * 32 :][:32].hex()}\n" for at, pin in enumerate(pins)]
+        write(lock, "".join(lines))
         packed.unlink()
 
 
@@ -78,10 +77,6 @@ def environment(config, bake):
     expand(lock)
     env = HOME / f"env-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if not (env / "complete").exists():
-        extra = GUEST / "ca.pem"
-        if extra.exists():
-            system = next((Path(path).read_bytes() for path in SYSTEM_CA if Path(path).exists()), b"")
-            write(CA_BUNDLE, system + extra.read_bytes())
         uv = fetch_uv(config)
         cache = HOME / "cache"
         for leftover in (env, cache):

@@ -6,8 +6,26 @@ import pwd
 from pathlib import Path
 
 import jupyter_settings
+import layer
 from machine import write
 from paths import GUEST, HOME, STATE
+
+
+def kernel(home, env, name):
+    """Return kernel.json: the kernel runs in the user's layer, and its shell commands find that first."""
+    own = home / layer.FOLDER
+    path = {"PATH": f"{own}/bin:{env}/bin:${{PATH}}", "VIRTUAL_ENV": str(own)}
+    return jupyter_settings.kernel(own / "bin/python", name, path)
+
+
+def server(config, notebooks, tls, home):
+    """Return the server's settings: those of every system and those of Linux."""
+    settings = jupyter_settings.server(config, notebooks, tls)
+    settings["MultiKernelManager"]["kernel_manager_class"] = "kernels.Kernel"
+    # Widgets that the user installs bring their part of the page.
+    extensions = home / layer.FOLDER / "share/jupyter/labextensions"
+    settings["JupyterNotebookApp"] = {"extra_labextensions_path": [str(extensions)]}
+    return settings
 
 
 def profile(config):
@@ -15,8 +33,7 @@ def profile(config):
     account = pwd.getpwnam(config["user"])
     owner = (account.pw_uid, account.pw_gid)
     env, name, home = HOME / "env", config["profile"], Path(account.pw_dir)
-    kernel = jupyter_settings.kernel(env / "bin/python", name)
-    write(env / "share/jupyter/kernels" / name / "kernel.json", kernel)
+    write(env / "share/jupyter/kernels" / name / "kernel.json", kernel(home, env, name))
 
     def folder(path):
         if path.is_relative_to(home):
@@ -39,7 +56,7 @@ def profile(config):
     for source in sorted((GUEST / "notebooks").glob("*.ipynb")):
         if not (notebooks / source.name).exists():
             write(notebooks / source.name, source.read_bytes(), owner=owner)
-    server = jupyter_settings.server(config, notebooks, STATE / "tls")
+    settings = server(config, notebooks, STATE / "tls", home)
     # It holds the password's hash: only root and the server may read it.
     path = Path("/etc/jupyter/jupyter_server_config.json")
-    write(path, json.dumps(server, indent=1), 0o640, (0, account.pw_gid))
+    write(path, json.dumps(settings, indent=1), 0o640, (0, account.pw_gid))

@@ -3,7 +3,7 @@
 import json
 
 
-def kernel(python, name):
+def kernel(python, name, env):
     """Return kernel.json of the kernel `name` with the profile `name`; `python` is its interpreter."""
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--profile", name]
     spec = {
@@ -11,6 +11,7 @@ def kernel(python, name):
         "display_name": f"Python 3 ({name})",
         "language": "python",
         "metadata": {"debugger": True},
+        "env": env,
     }
     return json.dumps(spec, indent=1)
 

@@ -13,7 +13,7 @@ import pytest
 from tests import catalogs
 
 from notebake import process
-from notebake.catalog import add, signing, verify
+from notebake.catalog import add, signing
 from notebake.catalog.catalog import Catalog
 from notebake.errors import CommandFailed
 
@@ -62,7 +62,7 @@ def test_a_killed_writer_leaves_no_incomplete_entry(stop: int, tmp_path: Path) -
     again = add.add(catalog, second, signer=signer, now=catalogs.START + catalogs.WEEK, probe=None)
     assert again.entry.version == "1.0.1" and again.is_new == (stop < 7)
     catalog.write_index()
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []
 
 
 @pytest.fixture
@@ -98,4 +98,4 @@ def test_a_full_disk_leaves_the_catalog_as_it_was(tiny: Path, tmp_path: Path) ->
             )
         filler.unlink()
         assert all_files() == before
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []

@@ -50,7 +50,7 @@ def folder(plan: Plan, payload: Payload) -> Path:
     """Return the cache folder of the environment of `plan`, named by its inputs: lock, base, build code."""
     total = hashlib.sha256(base.base_id(plan).encode() + Path(__file__).read_bytes())
     for item in payload.files:
-        if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt", "ca.pem"):
+        if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt"):
             total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
     return paths.cache_folder() / "environments" / f"{plan.target.name}-{total.hexdigest()[:12]}"
 
@@ -77,7 +77,7 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
         chroot.run(tree, argv, settings=_SETTINGS, timeout=_SECONDS, log=log)
         _remove_times(home)
         result.mkdir()
-        always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -6")
+        always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -1")
         process.run(
             ["tar", "-C", home, "--exclude=./guest", *always, "-cf", result / ARCHIVE, "."],
             timeout=_SECONDS, log=log,

@@ -120,6 +120,7 @@ def root(plan: Plan, steps: Steps, log: Path, oldest: datetime | None = None) ->
                 destination=path,
                 log=log,
                 customize=plan.target.folder / "base",
+                ca_certificates=plan.sources.ca_certificates,
             )
     except (MissingTool, CommandFailed) as error:
         if made is not None:

@@ -21,6 +21,7 @@ from notebake.errors import RecordError
 INDEX = "streams/v1/index.json"
 PRODUCTS = "streams/v1/com.notebake:images.json"
 INCUS = "streams/v1/com.notebake:incus.json"
+PATHS = (PRODUCTS, INCUS, INDEX)
 _CONTENT = "com.notebake:images"
 _INCUS_CONTENT = "com.notebake:incus"
 # simplestreams' own ftypes; clients ignore the other files.

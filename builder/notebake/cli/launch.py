@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebake.cli import options, selection
+from notebake.cli import opening, options, selection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from notebake.catalog.catalog import Catalog
     from notebake.errors import NotebakeError
-
-
-def _image(name: str, url: str) -> Path:
-    """Return the image file for --image: a path, or a reference to the catalog at `url`."""
-    from notebake import paths
-    from notebake.catalog.catalog import Catalog, is_reference
-
-    if Path(name).exists() or not is_reference(name):
-        return Path(name)
-    catalog = Catalog(url)
-    return catalog.image(catalog.find(name), paths.cache_folder() / "images")
 
 
 @click.command("launch")
@@ -32,7 +24,7 @@ def _image(name: str, url: str) -> Path:
     metavar="FILE|TARGET@CHANNEL",
     help="A golden image with its record in the same folder, or a channel or version of the catalog.",
 )
-@options.catalog
+@opening.reader
 @options.spec_file
 @click.option(
     "--platform",
@@ -93,13 +85,17 @@ def _image(name: str, url: str) -> Path:
 @options.accel
 @options.as_json
 def command(
-    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, vm: bool,
-    remote: str | None, project: str | None, profiles: tuple[str, ...], member: str | None, name: str | None,
+    target: str | None, image: str | None, opened: Callable[[], Catalog], spec_path: Path,
+    platform: Any, vm: bool, remote: str | None, project: str | None, profiles: tuple[str, ...],
+    member: str | None, name: str | None,
     public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
     count: int | None, csv_path: str | None, max_age: int, accel: Any, as_json: bool,
 ) -> int:  # fmt: skip
     """TARGET boots the base image with user-data only; --image boots a golden image. The command waits for
     the notebook server, pins the certificate that the machine prints on its console, and prints the address.
+
+    Of an image in the catalog, signatures and every byte of the disk are verified first: see `notebake
+    catalog trust`.
 
     With --count several machines boot at the same time, as many as the host has processors and free
     memory. If one fails, it is named and the others stay.
@@ -142,7 +138,9 @@ def command(
     elif platform == "incus":
         launch.server(place)
     if plan is None:
-        source = launch.from_image(_image(str(image), url), spec_path)
+        from notebake.catalog import reference
+
+        source = launch.from_image(reference.image(str(image), opened), spec_path)
     else:
         oldest = datetime.now(UTC) - timedelta(days=max_age)
         source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps, oldest, vm=vm)

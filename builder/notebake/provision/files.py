@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,10 @@ from notebake.provision import linux, metadata, own, settings, updates, windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
-    """Return `text` without comment lines and docstrings: user-data has 16 KiB, the source has the words."""
+    """Return `text` without comment lines and docstrings, and Python with an indent of one space.
+
+    User-data has 16 KiB; the source has the words.
+    """
     lines = text.splitlines(keepends=True)
     drop: set[int] = set()
     strings: set[int] = set()
@@ -39,7 +43,13 @@ def without_comments(text: str, *, python: bool) -> str:
         comment = line.lstrip().startswith("#") and not line.startswith("#!")
         if (comment or (python and not line.strip())) and number not in strings:
             drop.add(number)
-    return "".join(line for number, line in enumerate(lines, 1) if number not in drop)
+    return "".join(
+        re.sub("^(    )+", lambda spaces: " " * (len(spaces[0]) // 4), line)
+        if python and number not in strings
+        else line
+        for number, line in enumerate(lines, 1)
+        if number not in drop
+    )
 
 
 def config(plan: Plan) -> dict[str, Any]:
@@ -57,17 +67,13 @@ def config(plan: Plan) -> dict[str, Any]:
     if target.is_windows:
         return common | windows.config(plan)
     return {
-        "target": target.name,
-        "family": target.family,
-        "firewall": target.firewall,
         "programs": target.programs | updates.programs(plan) | metadata.programs(plan),
         "interpreter": target.python.interpreter,
         "user": spec.user,
         **common,
         "endpoint": {"name": spec.endpoint.name, "public_port": spec.endpoint.public_port},
         "index": plan.sources.python,
-        "apt_mirror": plan.sources.apt,
-        "zypper_repo": plan.sources.zypper,
+        "own_sources": bool(plan.sources.apt or plan.sources.zypper),
         "proxy": dict(plan.sources.proxy),
         "proxy_for_users": not isinstance(spec.mirrors, str) and spec.mirrors.proxy_for_users,
         "timers": updates.timers(plan),

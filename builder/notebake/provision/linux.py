@@ -22,13 +22,23 @@ def cloud(plan: Plan) -> dict[str, Any]:
     return {"ssh_genkeytypes": ["ed25519"], "system_info": user, **cloud_settings(plan)}
 
 
+def folders(plan: Plan) -> list[str]:
+    """Return the folders of cloud-init/ that this machine needs."""
+    found = ["linux", "shared", plan.target.family, plan.target.firewall]
+    if plan.sources.ca_certificates:
+        found.append("ca")
+    if plan.own_certificate is not None:
+        found.append("own-certificate")
+    return found
+
+
 def programs(plan: Plan) -> dict[str, str]:
     """Return the programs and units: path -> text, as in the source."""
     root = paths.data_folder("cloud-init")
     found = {
-        path.relative_to(folder).as_posix(): path.read_text("utf-8")
-        for folder in (root / "linux", root / "shared")
-        for path in folder.rglob("*")
+        path.relative_to(root / name).as_posix(): path.read_text("utf-8")
+        for name in folders(plan)
+        for path in (root / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     return found | updates.units(plan) | metadata.units(plan) | own.programs(plan)

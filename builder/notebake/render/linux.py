@@ -42,7 +42,7 @@ def short(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
     """
     found = {item.path: item.data for item in items}
     digits = re.findall(rb"sha256:([0-9a-f]{64})", found["requirements.txt"])
-    found["requirements.txt"] = re.sub(rb"(?<=sha256:)[0-9a-f]{64}", b"", found["requirements.txt"])
+    found["requirements.txt"] = re.sub(rb" --hash=\S+", b"", found["requirements.txt"])
     found["hashes"] = base64.b64encode(bytes.fromhex(b"".join(digits).decode()))
     return tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found))
 
