@@ -138,7 +138,8 @@ def put(catalog: Catalog, folder: Path, number: int, signer: Signer, **more: Any
     report = more.get("probe", probe())
     if report is not None:
         report = report.model_copy(update={"image": record.load(image).image.sha256})
-    added = add.add(catalog, image, signer=signer, now=now, probe=report, gate=more.get("gate"))
+    settings = {name: more[name] for name in ("gate", "container") if name in more}
+    added = add.add(catalog, image, signer=signer, now=now, probe=report, **settings)
     head = catalog.head()
     if head is not None and head.number == 1:
         refresh.refresh(catalog, signer=signer, now=now, valid=timedelta(days=36500))
@@ -187,9 +188,9 @@ def replace(catalog: Catalog, entry: Entry, name: str, data: bytes) -> None:
         catalog.storage.write(name, index)
 
 
-def problems(catalog: Catalog, verifier: Verifier) -> list[str]:
+def problems(catalog: Catalog, verifier: Verifier, *now: datetime) -> list[str]:
     """Return what `catalog verify` finds for that reader."""
-    return verify.problems(trusting(catalog, verifier))
+    return verify.problems(trusting(catalog, verifier, *now))
 
 
 def bumped(known: Record, **versions: str) -> Record:

@@ -56,8 +56,7 @@ def test_a_container_form_is_the_same_metadata_and_a_squashfs(
     again = tmp_path / "baked/1/debian-13.qcow2"
     now = catalogs.START + 2 * catalogs.WEEK
     for _ in range(2):  # the second time the container form is there
-        report = catalogs.probe(again, started=now)
-        add.add(catalog, again, signer=signer, now=now, probe=report, container=squashfs)
+        add.add(catalog, again, signer=signer, now=now, probe=catalogs.probe(again), container=squashfs)
     plain, entry = catalog.entries()
     assert plain.container_fingerprint is None and entry.container in entry.files
     ((_, version),) = images(catalog)[entry.version]["versions"].items()

@@ -123,7 +123,9 @@ def _unlisted(catalog: Catalog, head: Head | None, entries: Iterable[Entry]) -> 
         return
     known = set(head.entries) if head else set()
     for target in storage.names("entries"):
-        for file in storage.names(f"entries/{target}"):
+        if not (files := storage.names(f"entries/{target}")):
+            yield f"entries/{target}: not part of a catalog, and not signed"
+        for file in files:
             path = f"entries/{target}/{file}"
             try:
                 listed = entry_file.name(path) in known

@@ -29,7 +29,7 @@ def command() -> None:
       notebake catalog key notebake.key
       notebake catalog add baked/debian-13.qcow2 --probe probe.json --key notebake.key
       notebake catalog add baked/debian-13.qcow2 --vulnerabilities grype.json --key notebake.key
-      sudo -E notebake catalog add baked/debian-13.qcow2 --container --key notebake.key
+      sudo notebake catalog add baked/debian-13.qcow2 --container --key notebake.key
       notebake catalog trust notebake.key.pub
       notebake catalog verify
     """
@@ -79,10 +79,12 @@ def add(
     from notebake.record import record
 
     probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
+    now = datetime.now(UTC)
+    catalog = opening.writer(url, signer, now)
     with rootfs.squashed(image, Steps()) if container else contextlib.nullcontext() as squashfs:
-        now = datetime.now(UTC)
-        catalog = opening.writer(url, signer, now)
-        added = add.add(catalog, image, signer=signer, now=now, probe=probe, gate=gate, container=squashfs)
+        added = add.add(
+            catalog, image, signer=signer, now=now, probe=probe, gate=gate, container=squashfs
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
     else:
@@ -201,7 +203,11 @@ def check(url: str, signer: Signer, as_json: bool) -> None:
     help="For how long this and later heads are valid.  [default: as before; at first 30 days]",
 )
 @click.option(
-    "--expired", is_flag=True, help="Accept an expired head, although this host has not seen it before."
+    "--expired",
+    is_flag=True,
+    envvar="NOTEBAKE_EXPIRED",
+    show_envvar=True,
+    help="Accept an expired head, although this host has not seen it before.",
 )
 @options.catalog
 @options.signer
