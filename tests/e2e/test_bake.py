@@ -23,7 +23,7 @@ from notebake.bake import bake, inputs
 from notebake.bases import base, releases
 from notebake.errors import CommandFailed
 from notebake.files import sha256
-from notebake.machines.rootfs import root_from_image
+from notebake.machines.rootfs import root_of
 from notebake.plan import plan, spec
 from notebake.plan.plan import Plan
 from notebake.progress import Steps
@@ -35,9 +35,9 @@ from notebake.record import record
 @pytest.fixture(scope="module")
 def tree(baked: bake.Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root file system of the image, which has not been booted since the bake."""
-    folder = tmp_path_factory.mktemp("image") / "root"
-    root_from_image(baked.image, folder)
-    yield folder
+    folder = tmp_path_factory.mktemp("image")
+    with root_of(baked.image, folder) as root:
+        yield root
     shutil.rmtree(folder)
 
 

@@ -158,7 +158,7 @@ def command(
         plan = None if target is None else options.load(spec_path, target)[1]
         # Before an image is fetched or a base is built for it.
         if platform is None:
-            platform = launch.choose_platform(plan, steps)
+            platform = launch.choose_platform(plan, steps) if accel == "auto" else "qemu"
         elif platform == "incus":
             launch.server(place)
         if plan is None:
