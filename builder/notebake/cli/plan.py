@@ -90,7 +90,9 @@ def command(
     if sources:
         dates = (f"{source.name} of {source.date[:10]}" for source in sources)
         click.echo(f"sources      {', '.join(dates)}")
-    click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} including dependencies")
+    click.echo(
+        f"packages     {', '.join(plan.spec.python_packages)}; {len(plan.lock.lines)} including dependencies"
+    )
     click.echo(
         f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "
         f"profile {config['profile']}, password {config['password']}"
