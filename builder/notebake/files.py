@@ -91,6 +91,15 @@ def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
         raise unwritable(folder, error) from None
 
 
+def rename_once(folder: Path, destination: Path) -> None:
+    """Rename a folder that is complete, unless another process made the same meanwhile. Raises OSError."""
+    try:
+        folder.rename(destination)
+    except OSError:
+        if not destination.is_dir():
+            raise
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 (hex) of a file."""
     with open(path, "rb") as file:

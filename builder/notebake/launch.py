@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from notebake.bases import base
-from notebake.errors import NotebakeError, SpecError
+from notebake.errors import MissingTool, NotebakeError, SpecError
 from notebake.files import sha256
 from notebake.machines import incus_client, incus_create, lifecycle, many, reserve
-from notebake.machines.machine import Machine
+from notebake.machines.machine import Machine, Platform
 from notebake.machines.request import Request
 from notebake.machines.reserve import Prepared
 from notebake.machines.wait import Watch
@@ -53,6 +54,22 @@ class Source:
     own_key: bytes | None = None
 
 
+def choose_platform(plan: Plan | None, steps: Steps) -> Platform:
+    """Return `incus` if it can run containers for this user, else `qemu`, and show why.
+
+    `plan`: that of a machine with user-data only, None for a golden image.
+    """
+    try:
+        incus_client.describe(server({}).remote)
+        # A base that is made on this host is a container's root filesystem already.
+        if os.geteuid() != 0 and (plan is None or not isinstance(plan.target.base, targets.Mmdebstrap)):
+            raise MissingTool("Incus: only root can make a container of a disk", "use sudo")
+    except NotebakeError as error:
+        steps.note(f"runs on QEMU. {error.message}; a container starts in seconds: {error.hint}")
+        return "qemu"
+    return "incus"
+
+
 def from_plan(
     made: Plan,
     platform: str,
@@ -76,7 +93,7 @@ def from_plan(
         path = Path(log.name)
     # Incus makes a container of a published disk too.
     container = platform == "incus" and not vm and isinstance(made.target.base, targets.Mmdebstrap)
-    if platform == "nspawn" or container:
+    if container:
         disk, root = None, base.root(made, steps, path, oldest)
     else:
         disk, root = base.disk(made, steps, path, oldest), None

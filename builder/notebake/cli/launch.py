@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebake.cli import options, selection
+from notebake.cli import opening, options, selection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from notebake.catalog.catalog import Catalog
     from notebake.errors import NotebakeError
-
-
-def _image(name: str, url: str) -> Path:
-    """Return the image file for --image: a path, or a reference to the catalog at `url`."""
-    from notebake import paths
-    from notebake.catalog.catalog import Catalog, is_reference
-
-    if Path(name).exists() or not is_reference(name):
-        return Path(name)
-    catalog = Catalog(url)
-    return catalog.image(catalog.find(name), paths.cache_folder() / "images")
 
 
 @click.command("launch")
@@ -32,15 +24,13 @@ def _image(name: str, url: str) -> Path:
     metavar="FILE|TARGET@CHANNEL",
     help="A golden image with its record in the same folder, or a channel or version of the catalog.",
 )
-@options.catalog
+@opening.reader
 @options.spec_file
 @click.option(
     "--platform",
-    type=click.Choice(["qemu", "incus", "nspawn"]),
-    default="qemu",
-    show_default=True,
-    help="Where the machine runs: qemu (any user), incus (a container, or a virtual machine with --vm), or "
-    "nspawn (root; only base images that are built here).",
+    type=click.Choice(["qemu", "incus"]),
+    help="Where the machine runs: incus (a container, or a virtual machine with --vm) or qemu (its own disk, "
+    "kernel and boot loader; needs no daemon).  [default: incus if it can be used, else qemu]",
 )
 @click.option("--vm", is_flag=True, help="A virtual machine instead of a container (incus; needs KVM).")
 @click.option("--remote", help="A remote of the incus client.  [default: the client's default remote]")
@@ -95,13 +85,17 @@ def _image(name: str, url: str) -> Path:
 @options.accel
 @options.as_json
 def command(
-    target: str | None, image: str | None, url: str, spec_path: Path, platform: Any, vm: bool,
-    remote: str | None, project: str | None, profiles: tuple[str, ...], member: str | None, name: str | None,
+    target: str | None, image: str | None, opened: Callable[[], Catalog], spec_path: Path,
+    platform: Any, vm: bool, remote: str | None, project: str | None, profiles: tuple[str, ...],
+    member: str | None, name: str | None,
     public_port: int | None, memory_mib: int, cpus: int, disk_gib: int, offline: bool, timeout: float,
     count: int | None, csv_path: str | None, max_age: int, accel: Any, as_json: bool,
 ) -> int:  # fmt: skip
     """TARGET boots the base image with user-data only; --image boots a golden image. The command waits for
     the notebook server, pins the certificate that the machine prints on its console, and prints the address.
+
+    Of an image in the catalog, signatures and every byte of the disk are verified first: see `notebake
+    catalog trust`.
 
     With --count several machines boot at the same time, as many as the host has processors and free
     memory. If one fails, it is named and the others stay.
@@ -112,9 +106,8 @@ def command(
       notebake launch --image baked/debian-13.qcow2
       notebake launch --image debian-13@stable
       notebake launch --image debian-13@stable --count 30 --name class --csv class.csv
-      notebake launch debian-13 --platform incus     # a container: seconds instead of minutes
-      notebake launch debian-13 --platform incus --remote lab --project class --target node2
-      notebake launch debian-13 --platform nspawn    # also a container; needs root
+      notebake launch debian-13 --platform qemu      # a virtual machine, also where Incus can be used
+      notebake launch debian-13 --remote lab --project class --target node2
     """
     from notebake import launch
     from notebake.cli import handout
@@ -129,19 +122,26 @@ def command(
             "for example: notebake launch debian-13 --count 30 --name class",
         )
     place = {"remote": remote, "project": project, "profiles": profiles, "member": member, "vm": vm}
-    if platform != "incus" and any(place.values()):
-        raise SpecError(
-            "--vm, --remote, --project, --profile and --target are for Incus only", "add --platform incus"
-        )
+    if any(place.values()):
+        if platform == "qemu":
+            raise SpecError(
+                "--vm, --remote, --project, --profile and --target are for Incus only", "leave out --platform"
+            )
+        platform = "incus"
     if csv_path == "-" and as_json:
         raise SpecError("--csv - and --json cannot be used together", "write the CSV to a file: --csv FILE")
-    if platform == "incus":
-        launch.server(place)  # before an image is fetched or a base is built for it
     steps = Steps()
-    if image is not None:
-        source = launch.from_image(_image(image, url), spec_path)
+    plan = None if target is None else options.load(spec_path, target)[1]
+    # Before an image is fetched or a base is built for it.
+    if platform is None:
+        platform = launch.choose_platform(plan, steps)
+    elif platform == "incus":
+        launch.server(place)
+    if plan is None:
+        from notebake.catalog import reference
+
+        source = launch.from_image(reference.image(str(image), opened), spec_path)
     else:
-        _, plan = options.load(spec_path, str(target))
         oldest = datetime.now(UTC) - timedelta(days=max_age)
         source = launch.from_plan(plan, platform, spec_path.resolve().parent, steps, oldest, vm=vm)
     settings = {

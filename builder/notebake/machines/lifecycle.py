@@ -17,7 +17,7 @@ from pathlib import Path
 
 from notebake import files, paths
 from notebake.errors import NotebakeError, SpecError
-from notebake.machines import console, incus_create, nspawn, platforms
+from notebake.machines import console, incus_create, platforms, qemu
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
@@ -68,16 +68,13 @@ def _start(request: Request, folder: Path, steps: Steps) -> Machine:
             machine = record.save(incus_create.start(request, folder, prepared, lock()))
             (folder / record.PLANNED).unlink()
             return machine
-    with steps.step("machine started"):
-        if request.platform == "nspawn":
-            nspawn.unpack(request, folder)
-        with lock():
-            machine = platforms.BY_NAME[request.platform].start(request, folder)
-            try:
-                return record.save(machine)
-            except BaseException:
-                platforms.end(machine)
-                raise
+    with steps.step("machine started"), lock():
+        machine = qemu.start(request, folder)
+        try:
+            return record.save(machine)
+        except BaseException:
+            platforms.end(machine)
+            raise
 
 
 def start(name: str, *, steps: Steps, limit: float = LIMIT, watch: type[Watch] = Watch) -> Machine:

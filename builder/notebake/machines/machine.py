@@ -21,7 +21,7 @@ from notebake.errors import CommandFailed, SpecError
 from notebake.machines.pids import Process
 from notebake.ssh import Ssh
 
-Platform = Literal["qemu", "nspawn", "incus"]
+Platform = Literal["qemu", "incus"]
 State = Literal["running", "stopped", "failed", "missing", "unreachable"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
@@ -33,19 +33,6 @@ PREVIOUS_CONSOLE = "console.previous.log"
 TOKEN = "token"  # kept from the console of the boot that made it
 KEY = "id_ed25519"
 CANARY_PORT = 8765  # where a probe's test listener waits inside: the guest's firewall must hide it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """What nspawn created on the host: names, the two ends of a /30, interfaces set to forward."""
-
-    netns: str
-    veth: str
-    table: str
-    cgroups: tuple[Path, ...]
-    host: str
-    guest: str
-    forwarding: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +52,7 @@ class Instance:
 class Machine:
     """A launched machine, running or not.
 
-    `process` is that of its last boot, None after `stop`; `failed`: its notebook did not answer after it.
+    `process` is that of QEMU, None after `stop`; `failed`: its notebook did not answer after the last boot.
 
     `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
@@ -88,7 +75,6 @@ class Machine:
     console: Path
     fingerprint: str | None
     created: str
-    network: Network | None = None
     instance: Instance | None = None
     own_certificate: bool = False
     metadata: bool = False
@@ -189,15 +175,6 @@ def delete(name: str) -> None:
 
 
 def _decode(raw: dict[str, Any]) -> Machine:
-    network = raw["network"]
-    if network is not None:
-        network = Network(
-            **{
-                **network,
-                "cgroups": tuple(map(Path, network["cgroups"])),
-                "forwarding": tuple(network["forwarding"]),
-            }
-        )
     ssh = raw["ssh"]
     return Machine(
         **{
@@ -208,6 +185,5 @@ def _decode(raw: dict[str, Any]) -> Machine:
             "instance": raw["instance"] and Instance(**raw["instance"]),
             "ssh": Ssh(**{**ssh, "key": Path(ssh["key"]), "known_hosts": Path(ssh["known_hosts"])}),
             "console": Path(raw["console"]),
-            "network": network,
         }
     )

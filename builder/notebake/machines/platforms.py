@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from notebake.address import Address
 from notebake.errors import CommandFailed
-from notebake.machines import incus, incus_instance, nspawn, qemu
+from notebake.machines import incus, incus_instance, qemu
 from notebake.machines.machine import Machine, State
 
-BY_NAME = {"nspawn": nspawn, "qemu": qemu, "incus": incus}
+BY_NAME = {"qemu": qemu, "incus": incus}
 
 
 def look(machine: Machine) -> bool:
@@ -51,7 +51,7 @@ def end(machine: Machine) -> None:
             f"{machine.name}: process {machine.process.pid} cannot be ended",
             "run this as the user who launched it",
         )
-    (qemu if machine.platform == "qemu" else nspawn).remove(machine)
+    qemu.remove(machine)
 
 
 def delete(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""Unpack a machine's root filesystem: from a tar, a prepared folder, or a golden qcow2 image."""
+"""Take the root filesystem out of a golden qcow2 image, and pack it for a container."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from notebake import process
 from notebake.errors import CommandFailed, MissingTool, SpecError
+from notebake.progress import Steps
 
 _SECONDS = 900
 _ROOT_TYPES = (
@@ -19,28 +20,6 @@ _ROOT_TYPES = (
     "0FC63DAF-8483-4772-8E79-3D69D8477DE4",  # Linux filesystem data
     "83",  # the same in a DOS partition table
 )
-
-
-def unpack(source: Path, destination: Path) -> None:
-    """Make the folder `destination` from `source`: a tar (plain or .zst), or a folder that is copied.
-
-    Owners, modes, capabilities and hard links are kept. Raises SpecError, MissingTool, CommandFailed.
-    """
-    if not source.exists():
-        raise SpecError(f"{source}: no such root file system", "use a tar, or a prepared folder")
-    destination.mkdir(mode=0o755)
-    if source.is_dir():
-        process.run(["cp", "-a", "--reflink=auto", f"{source}/.", destination], timeout=_SECONDS)
-        return
-    compressed = []
-    if source.name.endswith(".zst"):
-        process.which("zstd")  # tar would only report that a child process failed
-        compressed = ["--zstd"]
-    keep = ["--numeric-owner", "--same-owner", "--xattrs", "--xattrs-include=*"]
-    # Device nodes are no use in a container, which gets a /dev of its own.
-    process.run(
-        ["tar", *compressed, *keep, "--exclude=./dev/*", "-xpf", source, "-C", destination], timeout=_SECONDS
-    )
 
 
 def root_from_image(image: Path, destination: Path) -> None:
@@ -71,6 +50,28 @@ def pack(tree: Path, destination: Path) -> None:
     argv: list[str | Path] = ["tar", "--zstd", *keep, "--sort=name", "-cpf", destination, "-C", tree, "."]
     # It is packed to be unpacked here: speed counts, and each level costs a second.
     process.run(argv, timeout=_SECONDS, env={"ZSTD_CLEVEL": "1", "ZSTD_NBTHREADS": "0"})
+
+
+@contextmanager
+def squashed(disk: Path, steps: Steps) -> Iterator[Path]:
+    """Yield a squashfs of the root filesystem in a qcow2 disk, its container form, and delete it afterwards.
+
+    Raises SpecError, MissingTool (also when this is not root), CommandFailed.
+    """
+    if os.geteuid() != 0:
+        raise MissingTool(
+            f"{disk}: only root can make a container of it, since its files have other owners", "use sudo"
+        )
+    process.which("mksquashfs")
+    if not disk.is_file():
+        raise SpecError(f"{disk}: no such image", "bake it first: notebake bake")
+    with tempfile.TemporaryDirectory(dir=disk.parent, prefix=".container-") as name:
+        tree, made = Path(name) / "root", Path(name) / "root.squashfs"
+        with steps.step("make the container form"):
+            root_from_image(disk, tree)
+            argv: list[str | Path] = ["mksquashfs", tree, made, "-noappend", "-quiet", "-no-progress"]
+            process.run([*argv, "-comp", "zstd", "-Xcompression-level", "9"], timeout=_SECONDS)
+        yield made
 
 
 def partition(table: bytes, image: Path) -> tuple[int, int]:
