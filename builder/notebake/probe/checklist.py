@@ -41,6 +41,11 @@ class Check:
     run: Callable[[Context], str]
     unless: Callable[[Subject], str | None] = lambda subject: None
 
+    @property
+    def inside(self) -> bool:
+        """Whether it needs ssh access to the machine."""
+        return self.unless in (_no_ssh, _no_network, _no_canary)
+
 
 def _no_login(subject: Subject) -> str | None:
     return "no password or token was given" if not subject.secrets else None
