@@ -2,11 +2,15 @@
 
 import pwd
 import shutil
+import subprocess
 from pathlib import Path
 
 import packages
 from machine import run, write
 from paths import GUEST, STATE
+
+# The last one that useradd gives: before or after it, the administrator gets 1000.
+UID = "60000"
 
 
 def sources(config):
@@ -42,8 +46,12 @@ def programs(config):
 
 
 def user(config):
-    """Create the user, unless it exists."""
+    """Create the user, unless it exists. No password, no group but its own, the same id on all machines."""
     try:
         pwd.getpwnam(config["user"])
     except KeyError:
-        run("useradd", "--create-home", "--user-group", "--shell", "/bin/bash", config["user"])
+        options = ["--create-home", "--user-group", "--uid", UID, "--shell", "/bin/bash"]
+        run("useradd", *options, config["user"])
+    # It has a new file of settings.
+    sshd = ["systemctl", "--no-block", "try-reload-or-restart", "ssh.service", "sshd.service"]
+    subprocess.run(sshd, stderr=subprocess.DEVNULL)

@@ -134,7 +134,7 @@ class JupyterServers:
             port = free.getsockname()[1]
         hashed = {"hashed_password": password_hash(PASSWORD, salt=b"sixteen bytes!!!")}
         settings = jupyter_settings.server(
-            {"port": port, "profile": "nbserver", "password": None}, notebooks, home
+            {"port": port, "profile": "nbserver", "password": None, "own_certificate": False}, notebooks, home
         )
         settings["ServerApp"]["ip"] = "127.0.0.1"
         settings["KernelSpecManager"] = {}  # allow all kernels

@@ -151,6 +151,7 @@ def test_a_fault_is_reported_once_and_dependent_checks_refer_to_it(monkeypatch: 
         "builtins",
         "not_root",
         "metadata",
+        "privileges",
     }
     assert all(detail.startswith("needs tls: ") for detail in details.values())
 
@@ -169,6 +170,7 @@ def test_checks_that_cannot_run_are_skipped_with_a_reason(monkeypatch: pytest.Mo
         "builtins",
         "not_root",
         "metadata",
+        "privileges",
         "cloud_init",
         "port_closed",
         "updates",

@@ -71,7 +71,8 @@ class Machine:
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
     8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in (None
     for Incus, where the address is asked for); `own_certificate`: it serves the user's own certificate;
-    `metadata`: its kernels can reach a cloud's metadata service; `offline`: it has no outgoing network.
+    `metadata`: its kernels can reach a cloud's metadata service; `sudo`: they can become root; `offline`:
+    it has no outgoing network.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Machine:
     instance: Instance | None = None
     own_certificate: bool = False
     metadata: bool = False
+    sudo: bool = False
     memory_mib: int = 2048
     cpus: int = 2
     accel: Choice = "auto"

@@ -36,6 +36,11 @@ class Plan:
     scripts: tuple[Script, ...] = ()
     own_files: tuple[OwnFile, ...] = ()
 
+    @property
+    def admin(self) -> str:
+        """The user that logs in over ssh and may use sudo. Targets are named after their distribution."""
+        return self.spec.admin.name or self.target.name.split("-")[0]
+
 
 def _notebook(path: Path) -> tuple[str, bytes]:
     try:
@@ -57,7 +62,7 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
     """
     if target.is_windows:
         windows.check_spec(spec)
-    return Plan(
+    made = Plan(
         spec=spec,
         target=own_base.apply(spec, target, folder),
         lock=locks.load(spec, target, folder),
@@ -67,3 +72,9 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         scripts=own_files.scripts(spec.image, folder),
         own_files=own_files.files(spec.image, folder),
     )
+    if spec.user == made.admin:
+        raise SpecError(
+            f"user {spec.user!r}: is the administrator of {target.name}, and code in a notebook would be too",
+            "use another user, or another [admin] name",
+        )
+    return made

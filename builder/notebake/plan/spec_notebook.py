@@ -44,6 +44,12 @@ class Notebook(StrictModel):
     preload: tuple[str, ...] = Field(
         (), description="Notebooks (.ipynb) to copy to the folder on each machine."
     )
+    sudo: bool = Field(
+        False,
+        strict=True,
+        description="Code in a notebook can become root by sudo, and the server has no sandbox: for a "
+        "machine of your own.",
+    )
     metadata: bool = Field(
         False,
         strict=True,

@@ -47,6 +47,7 @@ class Serving(StrictModel):
     """How the machine serves the notebook; `launch` reads it."""
 
     user: str
+    admin: str = Field(description="The user that logs in over ssh.")
     port: int
     public_port: int
     profile: str
@@ -54,6 +55,7 @@ class Serving(StrictModel):
     login: Literal["password", "token"]
     own_certificate: bool
     metadata: bool = Field(False, description="Kernels can reach a cloud's metadata service.")
+    sudo: bool = Field(False, description="Kernels can become root by sudo.")
 
 
 class Image(StrictModel):
