@@ -6,6 +6,7 @@ import pwd
 from pathlib import Path
 
 import jupyter_settings
+import layer
 from machine import as_user, write
 from paths import GUEST, HOME, STATE
 
@@ -19,13 +20,30 @@ SERVER_ONLY = (
 )
 
 
+def kernel(home, env, name):
+    """Return kernel.json: the kernel runs in the user's layer, and its shell commands find that first."""
+    own = home / layer.FOLDER
+    path = {"PATH": f"{own}/bin:{env}/bin:${{PATH}}", "VIRTUAL_ENV": str(own)}
+    # Jupyter takes what is empty as not set.
+    path |= dict.fromkeys(SERVER_ONLY, "")
+    return jupyter_settings.kernel(own / "bin/python", name, path)
+
+
+def server(config, notebooks, tls, home):
+    """Return the server's settings: those of every system and those of Linux."""
+    settings = jupyter_settings.server(config, notebooks, tls)
+    settings["MultiKernelManager"]["kernel_manager_class"] = "kernels.Kernel"
+    # Widgets that the user installs bring their part of the page.
+    extensions = home / layer.FOLDER / "share/jupyter/labextensions"
+    settings["JupyterNotebookApp"] = {"extra_labextensions_path": [str(extensions)]}
+    return settings
+
+
 def profile(config):
     """Write the kernel, its profile, the server's settings and the preloaded notebooks."""
     account = pwd.getpwnam(config["user"])
     env, name, home = HOME / "env", config["profile"], Path(account.pw_dir)
-    start = ["/usr/bin/env", *(f"-u{name}" for name in SERVER_ONLY)]
-    kernel = jupyter_settings.kernel(env / "bin/python", name, start)
-    write(env / "share/jupyter/kernels" / name / "kernel.json", kernel)
+    write(env / "share/jupyter/kernels" / name / "kernel.json", kernel(home, env, name))
     notebooks = home / config["folder"]  # an absolute folder replaces home
     if not notebooks.is_relative_to(home):
         notebooks.mkdir(parents=True, exist_ok=True)
@@ -40,7 +58,7 @@ def profile(config):
                 write(notebooks / file, data)
 
     as_user(config["user"], in_home)
-    server = jupyter_settings.server(config, notebooks, STATE / "tls")
-    write(Path("/etc/jupyter/jupyter_server_config.json"), json.dumps(server, indent=1))
+    settings = server(config, notebooks, STATE / "tls", home)
+    write(Path("/etc/jupyter/jupyter_server_config.json"), json.dumps(settings, indent=1))
     # Else the server would look for settings of IPython 3 to copy.
     write(Path("/etc/jupyter/migrated"), "")

@@ -85,6 +85,7 @@ def become(account):
 def main():
     config = json.loads((GUEST / "config.json").read_text())
     channel, notify = pairs(), os.environ.get("NOTIFY_SOCKET")
+    import kernels  # noqa: F401  the user may not read this folder
     import serve
 
     identity = {"hashed_password": config["password"]}

@@ -9,17 +9,15 @@ CIPHERS = (
 )
 
 
-def kernel(python, name, start=()):
-    """Return kernel.json of the kernel `name` with the profile `name`; `python` is its interpreter.
-
-    `start`: the words of the command line before it.
-    """
-    argv = [*start, str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--profile", name]
+def kernel(python, name, env):
+    """Return kernel.json of the kernel `name` with the profile `name`; `python` is its interpreter."""
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--profile", name]
     spec = {
         "argv": argv,
         "display_name": f"Python 3 ({name})",
         "language": "python",
         "metadata": {"debugger": True},
+        "env": env,
     }
     return json.dumps(spec, indent=1)
 

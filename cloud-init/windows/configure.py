@@ -96,7 +96,7 @@ def jupyter(config, env):
     """Write the kernel, its profile, the server's settings and the preloaded notebooks."""
     name = config["profile"]
     kernel = env / "share" / "jupyter" / "kernels" / name / "kernel.json"
-    write(kernel, jupyter_settings.kernel(env / "Scripts" / "python.exe", name))
+    write(kernel, jupyter_settings.kernel(env / "Scripts" / "python.exe", name, {}))
     write(DATA / "ipython" / f"profile_{name}" / "ipython_kernel_config.py", jupyter_settings.profile(config))
     notebooks = DATA / config["folder"]
     notebooks.mkdir(parents=True, exist_ok=True)

@@ -150,6 +150,7 @@ def test_a_fault_is_reported_once_and_dependent_checks_refer_to_it(monkeypatch: 
         "profile",
         "builtins",
         "not_root",
+        "own_packages",
         "metadata",
         "privileges",
     }
@@ -169,6 +170,7 @@ def test_checks_that_cannot_run_are_skipped_with_a_reason(monkeypatch: pytest.Mo
         "profile",
         "builtins",
         "not_root",
+        "own_packages",
         "metadata",
         "privileges",
         "cloud_init",

@@ -5,11 +5,11 @@ The later steps are pure functions of it: the same plan renders to the same byte
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from notebake import documents, files
 from notebake.errors import SpecError
 from notebake.plan import lock as locks
 from notebake.plan import mirrors, own_base, own_certificate, own_files, windows
@@ -44,8 +44,8 @@ class Plan:
 
 def _notebook(path: Path) -> tuple[str, bytes]:
     try:
-        data = path.read_bytes()
-        content = json.loads(data)
+        data = files.read(path, limit=documents.MAX_BYTES)
+        content = documents.parse_json(data)
     except FileNotFoundError:
         raise SpecError(f"notebook.preload: {path}: no such file") from None
     except (OSError, ValueError) as error:

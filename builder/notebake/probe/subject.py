@@ -58,7 +58,8 @@ class Subject:
     unknown. `names`: names that a generated certificate must contain; empty: the host of the address.
     `pylab`: the spec's value; with "inline" and "auto", plots are shown in the page. `metadata`: kernels can
     reach a cloud's metadata service. `sudo`: they can become root. `offline`: the machine has no outgoing
-    network. `timeout_scale`: multiplies every timeout.
+    network. `image`: SHA-256 of the image that it was launched from. `timeout_scale`: multiplies every
+    timeout.
     """
 
     address: Address
@@ -75,6 +76,7 @@ class Subject:
     metadata: bool = False
     sudo: bool = False
     offline: bool = False
+    image: str | None = None
     timeout_scale: float = 1.0
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from notebake import paths
 from notebake.plan.plan import Plan
-from notebake.provision import metadata, own, updates
+from notebake.provision import endpoint, metadata, own, updates
 
 
 def cloud_settings(plan: Plan) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def programs(plan: Plan) -> dict[str, str]:
         unit = "units/notebake-notebook.service"
         # Everything from the mark to the next section.
         found[unit] = re.sub(r"# Sandbox\n.*?(?=\n\[)", "", found[unit], flags=re.DOTALL)
-    return found | updates.units(plan) | metadata.units(plan) | own.programs(plan)
+    return found | updates.units(plan) | endpoint.units(plan) | metadata.units(plan) | own.programs(plan)
 
 
 def upgrade() -> str:
