@@ -26,13 +26,17 @@ OF_SYSTEMD = ("NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_
 
 
 def send_pairs(channel):
-    """Send key and certificate (PEM) once READY exists and whenever it is written, until the server ends."""
-    sent = None
-    while not select.select([channel], [], [], 3 if sent else 0.1)[0]:
-        if READY.exists() and (written := READY.stat().st_mtime_ns) != sent:
-            tls = STATE / "tls"
-            channel.send((tls / "key.pem").read_bytes() + (tls / "cert.pem").read_bytes())
-            sent = written
+    """Send key and certificate (PEM) once READY exists, and after each change, until the server ends."""
+    sent, tls = None, STATE / "tls"
+    while not select.select([channel], [], [], 1 if sent else 0.1)[0]:
+        try:
+            # It is written after the key.
+            written = (tls / "cert.pem").stat().st_mtime_ns
+            if READY.exists() and written != sent:
+                channel.send((tls / "key.pem").read_bytes() + (tls / "cert.pem").read_bytes())
+                sent = written
+        except FileNotFoundError:
+            pass
 
 
 def pairs():

@@ -236,23 +236,24 @@ def test_root_follows_no_link_of_the_user(server: Server) -> None:
         assert not (home / name).is_symlink() and (home / name).stat().st_uid == UID
 
 
-def test_a_renewed_certificate_is_served_without_a_restart(server: Server) -> None:
+def test_a_renewed_certificate_is_served_without_a_restart(server: Server, tmp_path: Path) -> None:
     tls = server.folder / "state/tls"
     before = {path: path.read_bytes() for path in tls.iterdir()}
 
-    def serve(fingerprint: str) -> None:
-        (server.folder / "run/certificate").write_text(fingerprint)
+    def serve(made: Path, fingerprint: str) -> None:
+        for name in ("key.pem", "cert.pem"):
+            (made / name).replace(tls / name)
         plain = plain_fingerprint(fingerprint)
         wait_until(lambda: served(server) == plain, "the new certificate is not served", 180)
 
     old = served(server)
     try:
-        serve(certificate(tls))
+        serve(tmp_path, certificate(tmp_path))
         assert served(server) != old
     finally:
         for path, data in before.items():
-            path.write_bytes(data)
-        serve(old)
+            (tmp_path / path.name).write_bytes(data)
+        serve(tmp_path, old)
 
 
 def served(server: Server) -> str:
