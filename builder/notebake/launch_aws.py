@@ -62,12 +62,13 @@ def source(plan: Plan, image: str | None, include_url: str | None, folder: Path)
     return Source(
         target=plan.target.name,
         source=image or "user-data",
-        user=plan.spec.user,
+        admin=plan.admin,
         port=plan.spec.notebook.port,
         public_port=plan.spec.endpoint.public_port,
         user_data=data,
         identity=payload.digest[:12],
         own_certificate=plan.own_certificate is not None,
         metadata=plan.spec.notebook.metadata,
+        sudo=plan.spec.notebook.sudo,
         own_key=own_certificate.read_key(plan.spec, folder),
     )

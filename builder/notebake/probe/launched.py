@@ -20,6 +20,7 @@ def _settings(machine: Machine) -> dict[str, Any]:
         "own_certificate": machine.own_certificate,
         "names": (machine.name, machine.address.host),
         "metadata": machine.metadata,
+        "sudo": machine.sudo,
         "offline": machine.offline,
         "image": machine.sha256,
         "inside": machine.ssh,
