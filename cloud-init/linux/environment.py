@@ -18,7 +18,7 @@ import fonts
 from machine import as_user, run, write
 from paths import CA_BUNDLE, GUEST, HOME
 
-START = 5  # bytes of a hash that user-data has
+START = 4  # bytes of a hash that user-data has
 
 
 def download(url):

@@ -20,7 +20,7 @@ from notebake.render.user_data import LIMITS, UserData
 # Linux takes 131,072 bytes with the final NUL (MAX_ARG_STRLEN); bootcmd passes each text as one.
 ARGUMENT_LIMIT = 100_000
 # As in cloud-init/linux/environment.py.
-START = 5
+START = 4
 
 
 def cloud_config(plan: Plan, payload: Payload) -> bytes:
