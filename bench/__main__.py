@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from bench import bakes, boots, host, images, quick, rows
+from bench import bakes, boots, containers, host, images, quick, rows
 from bench import context as contexts
 from bench.context import Context
 from bench.rows import Benchmark, Outcome
@@ -32,6 +32,11 @@ BENCHES: tuple[tuple[Benchmark, Callable[[Context], Outcome]], ...] = (
     (boots.GOLDEN, boots.golden),
     (boots.FIRST_BOOT, boots.first_boot),
     (boots.MEMORY, boots.memory),
+    (containers.GOLDEN, containers.golden),
+    (containers.TWENTY, containers.twenty),
+    (containers.MEMORY, containers.memory),
+    (containers.IMPORT, containers.imported_once),
+    (containers.FIRST_BOOT, containers.first_boot),
 )
 NAMES = tuple(benchmark.name for benchmark, _ in BENCHES)
 

@@ -39,6 +39,21 @@ def daemon() -> Iterator[Incus]:
             incus.close()
 
 
+@contextmanager
+def many_containers() -> Iterator[None]:
+    """Allow more than a dozen containers in the block.
+
+    Each one's systemd has several instances of inotify, and to the kernel all are of one user.
+    """
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    before = limit.read_text()
+    limit.write_text(str(max(1024, int(before))))
+    try:
+        yield
+    finally:
+        limit.write_text(before)
+
+
 def number_of_this_daemon() -> tuple[int, FileLock]:
     """Return a number that no other daemon for tests on this host has, and the lock that holds it."""
     for number in range(100):

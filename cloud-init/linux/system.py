@@ -2,6 +2,7 @@
 
 import pwd
 import shutil
+import subprocess
 from pathlib import Path
 
 import packages
@@ -42,8 +43,10 @@ def programs(config):
 
 
 def user(config):
-    """Create the user, unless it exists."""
+    """Create the user, unless it exists; let it use a GPU."""
     try:
         pwd.getpwnam(config["user"])
     except KeyError:
         run("useradd", "--create-home", "--user-group", "--shell", "/bin/bash", config["user"])
+    for group in ("video", "render"):  # of /dev/dri and /dev/kfd
+        subprocess.run(["gpasswd", "--add", config["user"], group], check=False)

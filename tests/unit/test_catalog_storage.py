@@ -169,7 +169,7 @@ def test_concurrent_writers_get_different_versions(tmp_path: Path, catalog: Cata
     for process in processes:
         process.join()
     assert names == ["debian-13@1.0.0", "debian-13@1.0.1", "debian-13@1.0.2", "debian-13@1.0.3"]
-    assert catalogs.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier, catalogs.START) == []
 
 
 def test_an_unknown_kind_of_url_is_an_error() -> None:

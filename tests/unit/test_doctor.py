@@ -165,6 +165,18 @@ def test_what_a_host_cannot_do_is_said_and_is_no_fault_of_it() -> None:
     assert not rows["packer"].ok and "developer.hashicorp.com" in rows["packer"].detail
 
 
+@pytest.mark.parametrize(("instances", "says"), [("128", True), ("1024", False)])
+def test_a_host_on_which_only_a_dozen_containers_start_is_told(
+    instances: str, says: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "limit").write_text(f"{instances}\n")
+    monkeypatch.setattr("notebake.doctor.examine._INOTIFY", tmp_path / "limit")
+    monkeypatch.setattr(process, "has", lambda tool: tool == "incus")
+    monkeypatch.setattr("notebake.machines.incus_client.describe", lambda: "6.0, containers")
+    (row,) = [item for item in examine(["launch"], None, tmp_path) if item.what == "Incus' daemon"]
+    assert row.ok and ("sysctl fs.inotify.max_user_instances=1024" in row.detail) == says
+
+
 def test_nothing_missing_runs_nothing() -> None:
     found = [Finding(what="ssh", needed_for="ssh", ok=True, detail="/usr/bin/ssh")]
     assert commands(host("debian-12"), found, sudo=True, mirror=no_mirror) == []

@@ -31,8 +31,8 @@ def record(name: str, opened: Callable[[], Catalog]) -> Record:
 def image(name: str, opened: Callable[[], Catalog]) -> Path:
     """Return the local path of the image `name`, with its record beside it.
 
-    All of one in the catalog is verified; from a remote it is downloaded into the cache once.
-    Raises SpecError, RecordError.
+    All of one in the catalog is verified; from a remote it is downloaded into the cache once. Raises
+    SpecError, RecordError.
     """
     if not in_catalog(name):
         return Path(name)

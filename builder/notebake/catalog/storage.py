@@ -62,7 +62,7 @@ class Storage:
     def names(self, folder: str) -> list[str]:
         """Return the names in `folder`, sorted, without hidden ones.
 
-        [] if the folder does not exist, and for a web server, which has no listing.
+        [] if it does not exist or is a file, and for a web server, which has no listing.
         """
         if not self.lists:
             return []
@@ -72,6 +72,10 @@ class Storage:
                     names = [path.name for path in (self.local / folder).iterdir()]
                 except FileNotFoundError:
                     return []
+                except NotADirectoryError:
+                    if (self.local / folder).is_file():
+                        return []
+                    raise
             else:
                 self._remote.invalidate_cache()
                 try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def prepare(
     _, plan = options.load(spec_path, target)
     source = launch_aws.source(plan, image, include_url, spec_path.resolve().parent)
     place = launch_aws.find(plan, image, disk_gib)
-    click.echo(place.description(count, source.public_port), err=True)
+    screen.echo(place.description(count, source.public_port), err=True)
     if dry_run:
         return None
     if not yes and not prompt.confirm(
         "Create this", hint="--yes creates it without asking, --dry-run only shows it"
     ):
-        click.echo("nothing was created", err=True)
+        screen.echo("nothing was created", err=True)
         return None
     return source, {"place": place}

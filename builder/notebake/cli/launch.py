@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 @click.option(
     "--memory",
     "memory_mib",
-    type=click.IntRange(256),
+    type=click.IntRange(256, 1 << 24),
     default=2048,
     show_default=True,
     help="Memory in MiB (qemu, incus).",
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--disk",
     "disk_gib",
-    type=click.IntRange(2),
+    type=click.IntRange(2, 1 << 16),
     default=8,
     show_default=True,
     help="Disk size in GiB (qemu, incus, --on).",
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Block outgoing network access.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(1),
+    type=options.Number(1, options.MAX_SECONDS),
     default=1200,
     show_default=True,
     help="Seconds to wait for each notebook server.",
@@ -158,7 +158,7 @@ def command(
         plan = None if target is None else options.load(spec_path, target)[1]
         # Before an image is fetched or a base is built for it.
         if platform is None:
-            platform = launch.choose_platform(plan, steps)
+            platform = launch.choose_platform(plan, steps) if accel == "auto" else "qemu"
         elif platform == "incus":
             launch.server(place)
         if plan is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def command(
     if rendered.included is not None:
         _host(rendered.included, output, upload)
     size, limit = user_data.sizes(rendered.user_data)["aws"]
-    click.echo(f"{output}: user-data is {size:,} bytes (limit on EC2: {limit:,})")
+    screen.echo(f"{output}: user-data is {size:,} bytes (limit on EC2: {limit:,})")
 
 
 def _host(included: Include, output: Path, upload: str | None) -> None:
@@ -83,7 +84,7 @@ def _host(included: Include, output: Path, upload: str | None) -> None:
 
     file = included.file
     if upload is None:
-        click.echo(f"{output / 'include' / file.path}: host it at {included.url}")
+        screen.echo(f"{output / 'include' / file.path}: host it at {included.url}")
         return
     Storage(upload).write(file.path, file.data)
-    click.echo(f"{upload.rstrip('/')}/{file.path}: uploaded; machines fetch {included.url}")
+    screen.echo(f"{upload.rstrip('/')}/{file.path}: uploaded; machines fetch {included.url}")

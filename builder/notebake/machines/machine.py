@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from notebake import files, paths
+from notebake import documents, files, paths
 from notebake.accelerator import Choice
 from notebake.address import Address
 from notebake.errors import CommandFailed, SpecError
@@ -134,7 +134,7 @@ def load(name: str, file: str = RECORD) -> Machine:
     """Return the machine `name`. Raises SpecError if there is none, CommandFailed for a broken record."""
     path = folder(name) / file
     try:
-        return _decode(json.loads(path.read_text(encoding="utf-8")))
+        return _decode(documents.load_json(path))
     except FileNotFoundError:
         known = ", ".join(each.name for each in every()) or "none"
         raise SpecError(f"{name}: no such machine", f"machines: {known}") from None

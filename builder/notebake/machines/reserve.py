@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import files, paths, ssh
+from notebake import documents, files, paths, ssh
 from notebake.errors import NotebakeError, SpecError
 from notebake.machines import machine as record
 from notebake.machines import pids, platforms
@@ -96,7 +96,7 @@ def _sweep() -> None:
         if (folder / record.RECORD).exists():
             continue
         try:
-            owner = pids.Process(**json.loads((folder / _OWNER).read_text(encoding="ascii")))
+            owner = pids.Process(**documents.load_json(folder / _OWNER))
         except (OSError, ValueError, TypeError):
             continue  # just being made, or not ours
         if not owner.alive():

@@ -6,14 +6,14 @@ To add a release of a known family, add a folder: no code contains the name of a
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
-from notebake import paths
+from notebake import documents, paths
+from notebake.documents import DocumentError
 from notebake.errors import SpecError
 from notebake.validation import StrictModel, first_problem
 
@@ -208,12 +208,12 @@ class Target(StrictModel):
 def _load(folder: Path) -> Target:
     path = folder / FILE_NAME
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = documents.load_toml(path)
         return Target.model_validate({"name": folder.name, "folder": folder, **data})
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path}: {error}") from None
     except ValidationError as error:
         raise SpecError(f"{path}: {first_problem(error)}") from None
+    except (OSError, DocumentError) as error:
+        raise SpecError(f"{path}: {error}") from None
 
 
 def all_targets(root: Path | None = None) -> tuple[Target, ...]:
