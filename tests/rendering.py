@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import re
+from collections.abc import Mapping
 
 import yaml
 
@@ -25,17 +25,14 @@ def user_data(plan: Plan) -> UserData:
 
 
 def delivered(user_data: bytes) -> dict[str, str]:
-    """Return the files that readable user-data delivers, with the lock's hashes: path -> text."""
-    import environment
-
+    """Return the files that readable user-data delivers: path -> text."""
     command = yaml.safe_load(user_data)["bootcmd"][0]
     found = dict(zip(command[4::2], command[5::2], strict=True))
-    with tempfile.TemporaryDirectory() as folder:
-        lock = Path(folder, "requirements.txt")
-        packed = found.pop("hashes")
-        lock.write_text(found["requirements.txt"])
-        for _ in range(2):  # a power cut may end the program before it removes the hashes
-            lock.with_name("hashes").write_text(packed)
-            environment.expand(lock)
-            assert not lock.with_name("hashes").exists()
-        return {**found, "requirements.txt": lock.read_text()}
+    del found["hashes"]
+    return found
+
+
+def carried(items: Mapping[str, bytes]) -> dict[str, str]:
+    """Return provisioning files as user-data should deliver them: path -> text. The lock without hashes."""
+    found = {path: data.decode() for path, data in items.items()}
+    return found | {"requirements.txt": re.sub(" --hash=.*", "", found["requirements.txt"])}

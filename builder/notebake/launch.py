@@ -38,12 +38,12 @@ class Source:
     """What a machine starts from.
 
     `own_certificate`: the machine serves the user's own one. `own_key` is its private key (PEM), to be copied
-    over ssh. `metadata`: its kernels can reach a cloud's metadata service.
+    over ssh. `metadata`: its kernels can reach a cloud's metadata service. `sudo`: they can become root.
     """
 
     target: str
     source: str
-    user: str
+    admin: str
     port: int
     public_port: int
     user_data: bytes
@@ -53,6 +53,7 @@ class Source:
     sha256: str | None = None
     own_certificate: bool = False
     metadata: bool = False
+    sudo: bool = False
     own_key: bytes | None = None
 
 
@@ -104,7 +105,7 @@ def from_plan(
     return Source(
         target=made.target.name,
         source="user-data",
-        user=made.spec.user,
+        admin=made.admin,
         port=made.spec.notebook.port,
         public_port=made.spec.endpoint.public_port,
         user_data=output.user_data(made, payload).seed,
@@ -113,6 +114,7 @@ def from_plan(
         root=root,
         own_certificate=made.own_certificate is not None,
         metadata=made.spec.notebook.metadata,
+        sudo=made.spec.notebook.sudo,
         own_key=own_certificate.read_key(made.spec, folder),
     )
 
@@ -142,7 +144,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
     return Source(
         target=known.target,
         source=str(image.resolve()),
-        user=machine.user,
+        admin=machine.admin,
         port=machine.port,
         public_port=machine.public_port,
         user_data=b"#cloud-config\n{}\n",
@@ -151,6 +153,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
         sha256=known.image.sha256,
         own_certificate=machine.own_certificate,
         metadata=machine.metadata,
+        sudo=machine.sudo,
         own_key=key,
     )
 
@@ -229,7 +232,7 @@ def _launch(
         source=source.source,
         sha256=source.sha256,
         seed=seed,
-        user=source.user,
+        user=source.admin,
         notebook_port=source.port,
         endpoint_port=source.public_port,
         disk=source.disk,
@@ -237,6 +240,7 @@ def _launch(
         secrets={OWN_KEY: source.own_key} if source.own_key else {},
         own_certificate=source.own_certificate,
         metadata=source.metadata,
+        sudo=source.sudo,
         **settings,
     )
     return lifecycle.launch(request, steps=steps, watch=watch)

@@ -49,7 +49,8 @@ def unpack(data, guest):
     """Write the archive's files to the folder `guest`, wholly or not at all."""
     new = guest.with_name("guest.new")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
+    # config.json has the password's hash: only root reads the provisioning files.
+    new.mkdir(mode=0o700, parents=True)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         tar.extractall(new, filter="data")
     os.sync()

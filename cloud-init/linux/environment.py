@@ -15,8 +15,10 @@ import zipfile
 from pathlib import Path
 
 import fonts
-from machine import run, write
+from machine import as_user, run, write
 from paths import CA_BUNDLE, GUEST, HOME
+
+START = 5  # bytes of a hash that user-data has
 
 
 def download(url):
@@ -61,23 +63,38 @@ def fetch_uv(config):
     return uv
 
 
-def expand(lock):
-    """Put the hashes into the lock: user-data carries them apart, because they are shorter so."""
+def expand(lock, uv, options, settings):
+    """Put the hashes into the lock. SystemExit if it is not the lock then that user-data was made from.
+
+    User-data has room for the SHA-256 of the lock and the first bytes of each hash in it: they choose from
+    those of the index.
+    """
     packed = lock.with_name("hashes")
-    if packed.exists():
-        data = base64.b64decode(packed.read_bytes())
-        # Without what a power loss left of an earlier call.
-        pins = [line.split()[0] for line in lock.read_text().splitlines()]
-        lines = [f"{pin} --hash=sha256:{data[at * 32 :][:32].hex()}\n" for at, pin in enumerate(pins)]
-        write(lock, "".join(lines))
-        packed.unlink()
+    if not packed.exists():
+        return
+    digest, starts = packed.read_text().split()
+    listed = lock.with_name("listed.txt")
+    find = ["pip", "compile", "--quiet", "--no-deps", "--generate-hashes", "-o", str(listed), str(lock)]
+    run(str(uv), *find, *options, **settings)
+    known = {text[: START * 2]: text for text in re.findall("sha256:([0-9a-f]{64})", listed.read_text())}
+    starts = base64.b64decode(starts)
+    # Without what a power loss left of an earlier call.
+    pins = [line.split()[0] for line in lock.read_text().splitlines()]
+    hashes = [known.get(starts[at * START :][:START].hex()) for at in range(len(pins))]
+    text = "".join(f"{pin} --hash=sha256:{found}\n" for pin, found in zip(pins, hashes, strict=True))
+    if hashlib.sha256(text.encode()).hexdigest() != digest:
+        missing = ", ".join(pin for pin, found in zip(pins, hashes, strict=True) if not found)
+        raise SystemExit(f"the index has other files than the lock: {missing or 'SHA-256 mismatch'}")
+    write(lock, text)
+    listed.unlink()
+    packed.unlink()
 
 
 def environment(config, bake):
     """Make the virtual environment in a folder named by the lock's digest, and link it as `env`."""
-    lock = GUEST / "requirements.txt"
-    expand(lock)
-    env = HOME / f"env-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    lock, packed = GUEST / "requirements.txt", GUEST / "hashes"
+    digest = packed.read_text() if packed.exists() else hashlib.sha256(lock.read_bytes()).hexdigest()
+    env = HOME / f"env-{digest[:12]}"
     if not (env / "complete").exists():
         uv = fetch_uv(config)
         cache = HOME / "cache"
@@ -98,12 +115,13 @@ def environment(config, bake):
         wheelhouse = os.environ.get("NOTEBAKE_WHEELHOUSE")
         venv = ["venv", "--quiet", "--no-project", "--python", config["interpreter"], str(env)]
         run(str(uv), *venv, **settings)
-        install = ["pip", "install", "--quiet", "--python", str(env / "bin/python"), "-r", str(lock)]
-        install += ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
+        options = ["--python", str(env / "bin/python"), "--only-binary", ":all:"]
         if wheelhouse:
-            install += ["--no-index", "--find-links", wheelhouse]
+            options += ["--no-index", "--find-links", wheelhouse]
         else:
-            install += ["--default-index", config["index"]]
+            options += ["--default-index", config["index"]]
+        expand(lock, uv, options, settings)
+        install = ["pip", "install", "--quiet", "-r", str(lock), "--require-hashes", "--no-deps", *options]
         if bake:
             install.append("--compile-bytecode")
         run(str(uv), *install, **settings)
@@ -129,9 +147,9 @@ def font_list(config):
     """Make matplotlib's list of fonts now, so that the first plot does not wait for it."""
     account = pwd.getpwnam(config["user"])
     fonts.FOLDER.mkdir(exist_ok=True)
-    fonts.forget(Path(account.pw_dir))
     for path in (fonts.FOLDER, *fonts.FOLDER.iterdir()):
-        os.chown(path, account.pw_uid, account.pw_gid)
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    as_user(config["user"], lambda: fonts.forget(Path(account.pw_dir)))
     made = any(fonts.FOLDER.glob("fontlist*"))
     if not made and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
         ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]

@@ -7,7 +7,6 @@ host keys are. The server waits for READY.
 import datetime
 import json
 import os
-import pwd
 import secrets
 import socket
 import subprocess
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 
 import certificate
-from machine import say
+from machine import console, say
 from paths import GUEST, READY, STATE, TOKEN
 
 ADDRESS_WAIT_SECONDS = 30
@@ -53,12 +52,6 @@ def machine_names(config):
     return [name for name in [socket.gethostname(), *cloud_names(), *config["names"], *own, *fixed] if name]
 
 
-def give_to(user):
-    """Return a function that makes `user` the owner of a path."""
-    account = pwd.getpwnam(user)
-    return lambda path: os.chown(path, account.pw_uid, account.pw_gid)
-
-
 def token(config):
     """Without a password: make a token of 192 bits once (mode 0600), and print it."""
     if config["password"] or TOKEN.exists():
@@ -70,9 +63,8 @@ def token(config):
         file.write(value)
         file.flush()
         os.fsync(file.fileno())
-    give_to(config["user"])(new)
     new.replace(TOKEN)
-    say(f"token {value}")
+    console(f"token {value}")
 
 
 def main():
@@ -82,12 +74,10 @@ def main():
         if config["own_certificate"]:
             import own_certificate
 
-            fingerprint, reason = own_certificate.ensure(give_to(config["user"])), None
+            fingerprint, reason = own_certificate.ensure(), None
         else:
             now = datetime.datetime.now(datetime.UTC)
-            fingerprint, reason = certificate.ensure(
-                STATE / "tls", machine_names(config), now, give_to(config["user"])
-            )
+            fingerprint, reason = certificate.ensure(STATE / "tls", machine_names(config), now)
     except SystemExit as error:
         say(f"certificate failed: {error}")
         raise

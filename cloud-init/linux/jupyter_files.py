@@ -7,14 +7,25 @@ from pathlib import Path
 
 import jupyter_settings
 import layer
-from machine import write
+from machine import as_user, write
 from paths import HOME, STATE
+
+# Where the server looks for files. Kernels and terminals have the user's own places: Jupyter's defaults.
+SERVER_ONLY = (
+    "JUPYTER_RUNTIME_DIR",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTERLAB_SETTINGS_DIR",
+    "JUPYTERLAB_WORKSPACES_DIR",
+)
 
 
 def kernel(config, home, env):
     """Return kernel.json: the kernel runs in the user's layer, and its shell commands find that first."""
     own = home / layer.FOLDER
     path = {"PATH": f"{own}/bin:{env}/bin:${{PATH}}", "VIRTUAL_ENV": str(own)}
+    # Jupyter takes what is empty as not set.
+    path |= dict.fromkeys(SERVER_ONLY, "")
     argv = [*config["kernel_prefix"], str(own / "bin/python")]
     return jupyter_settings.kernel(argv, config["profile"], path)
 
@@ -33,31 +44,21 @@ def server(config, notebooks, tls, home):
 def profile(config):
     """Write the kernel, its profile and the server's settings, and make the notebooks' folder."""
     account = pwd.getpwnam(config["user"])
-    owner = (account.pw_uid, account.pw_gid)
     env, name, home = HOME / "env", config["profile"], Path(account.pw_dir)
     write(env / "share/jupyter/kernels" / name / "kernel.json", kernel(config, home, env))
-
-    def folder(path):
-        if path.is_relative_to(home):
-            inner = path.relative_to(home)
-            for part in (*reversed(inner.parents), inner):
-                own(home / part)
-        else:
-            path.mkdir(parents=True, exist_ok=True)
-            own(path)
-
-    def own(path):
-        path.mkdir(exist_ok=True)
-        os.chown(path, *owner)
-
-    ipython = home / ".ipython" / f"profile_{name}"
-    folder(ipython)
-    write(ipython / "ipython_kernel_config.py", jupyter_settings.profile(config), owner=owner)
     notebooks = home / config["folder"]  # an absolute folder replaces home
-    folder(notebooks)
+    if not notebooks.is_relative_to(home):
+        notebooks.mkdir(parents=True, exist_ok=True)
+        os.chown(notebooks, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+    def in_home():
+        write(home / f".ipython/profile_{name}/ipython_kernel_config.py", jupyter_settings.profile(config))
+        notebooks.mkdir(parents=True, exist_ok=True)
+
+    as_user(config["user"], in_home)
     settings = server(config, notebooks, STATE / "tls", home)
-    for name, text in jupyter_settings.page().items():
-        write(Path("/etc/jupyter", name), text)
-    # It holds the password's hash: only root and the server may read it.
-    path = Path("/etc/jupyter/jupyter_server_config.json")
-    write(path, json.dumps(settings, indent=1), 0o640, (0, account.pw_gid))
+    for file, text in jupyter_settings.page().items():
+        write(Path("/etc/jupyter", file), text)
+    write(Path("/etc/jupyter/jupyter_server_config.json"), json.dumps(settings, indent=1))
+    # Else the server would look for settings of IPython 3 to copy.
+    write(Path("/etc/jupyter/migrated"), "")

@@ -2,17 +2,24 @@
 
 import collections
 import os
+import pwd
 import subprocess
+import traceback
+
+
+def console(text):
+    """Print `text` on the machine's console."""
+    try:
+        with open("/dev/console", "w") as file:
+            file.write(f"notebake: {text}\n")
+    except OSError:
+        pass
 
 
 def say(text):
-    """Print `text` to the journal and to the machine's console."""
+    """Print `text` to the journal and on the machine's console."""
     print(f"notebake: {text}", flush=True)
-    try:
-        with open("/dev/console", "w") as console:
-            console.write(f"notebake: {text}\n")
-    except OSError:
-        pass
+    console(text)
 
 
 def run(*argv, **env):
@@ -28,15 +35,34 @@ def run(*argv, **env):
         raise SystemExit(f"{argv[0]}: exit code {program.returncode}: {' | '.join(last)}")
 
 
-def write(path, data, mode=0o644, owner=None):
+def as_user(name, work):
+    """Call `work` in a process of the user `name`, who may have put links into its home. SystemExit."""
+    account = pwd.getpwnam(name)
+    process = os.fork()
+    if not process:
+        try:
+            os.initgroups(name, account.pw_gid)
+            os.setgid(account.pw_gid)
+            os.setuid(account.pw_uid)
+            os.environ["HOME"] = account.pw_dir
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    if os.waitpid(process, 0)[1]:
+        raise SystemExit(f"failed as {name}: see the log")
+
+
+def write(path, data, mode=0o644):
     """Write `data` (bytes or text) to `path` atomically, and sync it."""
     data = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         os.fchmod(file.fileno(), mode)
-        if owner:
-            os.fchown(file.fileno(), *owner)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

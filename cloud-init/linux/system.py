@@ -9,6 +9,9 @@ import packages
 from machine import run, write
 from paths import GUEST, STATE
 
+# The last one that useradd gives: before or after it, the administrator gets 1000.
+UID = "60000"
+
 
 def sources(config):
     """Write what is below root/ to its place below /: settings, and the package sources of the spec."""
@@ -43,10 +46,14 @@ def programs(config):
 
 
 def user(config):
-    """Create the user, unless it exists; let it use a GPU."""
+    """Create the user, unless it exists. No password, only the groups of a GPU, the same id everywhere."""
     try:
         pwd.getpwnam(config["user"])
     except KeyError:
-        run("useradd", "--create-home", "--user-group", "--shell", "/bin/bash", config["user"])
+        options = ["--create-home", "--user-group", "--uid", UID, "--shell", "/bin/bash"]
+        run("useradd", *options, config["user"])
     for group in ("video", "render"):  # of /dev/dri and /dev/kfd
         subprocess.run(["gpasswd", "--add", config["user"], group], check=False)
+    # It has a new file of settings.
+    sshd = ["systemctl", "--no-block", "try-reload-or-restart", "ssh.service", "sshd.service"]
+    subprocess.run(sshd, stderr=subprocess.DEVNULL)

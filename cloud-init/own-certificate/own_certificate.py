@@ -8,7 +8,7 @@ from paths import GUEST, STATE
 KEY = STATE / "own/key.pem"  # the user copies it there
 
 
-def ensure(protect):
+def ensure():
     """Store certificate and key as they are; return the fingerprint. SystemExit without a right key."""
     chain = (GUEST / "own.pem").read_bytes()
     try:
@@ -19,5 +19,5 @@ def ensure(protect):
         sys.exit(f"own certificate: {KEY} does not match it")
     tls = STATE / "tls"
     if not (tls / "cert.pem").exists() or (tls / "cert.pem").read_bytes() != chain:
-        certificate.store(tls, key, chain, protect)
+        certificate.store(tls, key, chain)
     return certificate.fingerprint(chain)

@@ -4,11 +4,10 @@ import base64
 import functools
 import hashlib
 import os
-import pwd
 import shutil
 from pathlib import Path
 
-from machine import run, write
+from machine import as_user, run, write
 from paths import GUEST, HOME
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -22,12 +21,11 @@ def files(config, home):
         if path.is_relative_to(own) != home:
             continue
         data = (GUEST / f"own/{number}").read_bytes()
-        write(path, base64.b64decode(data) if encoded else data, mode)
+        put = functools.partial(write, path, base64.b64decode(data) if encoded else data, mode)
         if home:
-            account = pwd.getpwnam(config["user"])
-            for part in (path, *path.parents):
-                if own in part.parents:
-                    os.lchown(part, account.pw_uid, account.pw_gid)
+            as_user(config["user"], put)
+            continue
+        put()
         if shutil.which("restorecon"):
             run("restorecon", str(path))
 

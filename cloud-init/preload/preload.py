@@ -5,7 +5,6 @@ Only on machines whose spec has some.
 
 import base64
 import hashlib
-import os
 import pwd
 import shutil
 import tarfile
@@ -13,8 +12,8 @@ import time
 from pathlib import Path
 
 from environment import download
-from machine import run, write
-from paths import GUEST, HOME
+from machine import as_user, run, write
+from paths import GUEST
 
 TRIES = 3
 
@@ -57,28 +56,26 @@ def fetch(item, folder):
     return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder / "files"
 
 
-def step(config):
-    """Put everything into the folder of the notebooks, as the user's own."""
+def put(config, files):
+    """Put everything into the folder of the notebooks. Called as the user."""
     account = pwd.getpwnam(config["user"])
-    owner = (account.pw_uid, account.pw_gid)
     notebooks = Path(account.pw_dir, config["folder"])
-    source = GUEST / "notebooks"
-    for path in sorted(source.rglob("*")):
-        name = path.relative_to(source)
-        target = notebooks / name
-        if path.is_dir():
-            if not target.exists():
-                target.mkdir()
-                os.chown(target, *owner)
-        elif not target.exists():
-            data = path.read_bytes()
-            encoded = name.as_posix() in config["preload"]["encoded"]
-            write(target, base64.b64decode(data) if encoded else data, owner=owner)
+    for name, data in files.items():
+        if not (notebooks / name).exists():
+            write(notebooks / name, data)
     for item in config["preload"]["fetched"]:
-        target = notebooks / item["folder"]
+        target, work = notebooks / item["folder"], notebooks / ".preload"
         if not target.exists():
-            made = fetch(item, HOME / "preload")
-            for path in (made, *made.rglob("*")):
-                os.chown(path, *owner, follow_symlinks=False)
-            shutil.move(made, target)
-            shutil.rmtree(HOME / "preload", ignore_errors=True)
+            fetch(item, work).replace(target)
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def step(config):
+    """Put everything there as the user, who may have put links into its home."""
+    source, encoded = GUEST / "notebooks", config["preload"]["encoded"]
+    files = {}
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            name, data = path.relative_to(source).as_posix(), path.read_bytes()
+            files[name] = base64.b64decode(data) if name in encoded else data
+    as_user(config["user"], lambda: put(config, files))

@@ -1,9 +1,9 @@
 """Make and renew the machine's own certificate.
 
-EC P-256, every name and address of the machine in subjectAltName, CA:FALSE, serverAuth, 397 days
-(browsers refuse more than 398). Renewed 30 days before it expires, or when it lacks a name or an
-address of the machine; a name that is no longer used is no reason. The server reads the files at each
-new connection, so a new certificate is served without a restart.
+EC P-256, every name and address of the machine in subjectAltName, CA:FALSE, serverAuth, 365 days
+(browsers refuse more than 398, Mozilla advises 366). Renewed 30 days before it expires, or when it lacks a
+name or an address of the machine; a name that is no longer used is no reason. A new certificate is served
+to new connections without a restart.
 """
 
 import datetime
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = datetime.timedelta(days=397)
+LIFETIME = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=30)
 
 
@@ -87,7 +87,7 @@ def reason_to_renew(folder, names, now):
     return f"it does not name {', '.join(map(str, missing))}" if missing else None
 
 
-def store(folder, key_pem, certificate_pem, protect):
+def store(folder, key_pem, certificate_pem, protect=None):
     """Write key and certificate. After a power loss between the two, `ensure` replaces both."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     for name, data, mode in (("key.pem", key_pem, 0o600), ("cert.pem", certificate_pem, 0o644)):
@@ -97,7 +97,8 @@ def store(folder, key_pem, certificate_pem, protect):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        protect(new)
+        if protect:
+            protect(new)
     (folder / "key.pem.new").replace(folder / "key.pem")
     (folder / "cert.pem.new").replace(folder / "cert.pem")
 
@@ -107,10 +108,10 @@ def fingerprint(certificate_pem):
     return x509.load_pem_x509_certificate(certificate_pem).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
-def ensure(folder: Path, names, now, protect):
+def ensure(folder: Path, names, now, protect=None):
     """Keep or replace the pair in `folder`. Return the fingerprint, and why it was replaced or None.
 
-    `protect(path)` is called for each new file before it gets its final name.
+    `protect(path)` is called for each new file, of mode 0600, before it gets its final name.
     """
     reason = reason_to_renew(folder, names, now)
     if reason:

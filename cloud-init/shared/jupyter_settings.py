@@ -3,6 +3,12 @@
 import json
 import shutil
 
+# Mozilla's intermediate configuration, 5.7; those of TLS 1.3 are always there.
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+
 
 def kernel(python, name, env):
     """Return kernel.json of the kernel `name` with the profile `name`; `python`: its interpreter's argv."""
@@ -74,6 +80,8 @@ def server(config, notebooks, tls):
             "root_dir": str(notebooks),
             "certfile": str(tls / "cert.pem"),
             "keyfile": str(tls / "key.pem"),
+            "ssl_options": {"ciphers": CIPHERS},
+            "tornado_settings": {"xsrf_cookie_kwargs": {"path": "/", "secure": True}},
             "jpserver_extensions": {"notebook": True, "jupyter_lsp": False},
         },
         # The trash would be outside the root folder, where users cannot see or empty it.
@@ -90,10 +98,10 @@ def server(config, notebooks, tls):
     }
     for name, program in EXPORTERS.items():
         settings[f"{name}Exporter"] = {"enabled": bool(shutil.which(program))}
+    if config["own_certificate"]:
+        # Not with one that the machine signed: browsers would refuse what their user has accepted.
+        headers = {"Strict-Transport-Security": "max-age=31536000"}
+        settings["ServerApp"]["tornado_settings"]["headers"] = headers
     if config["password"]:
-        settings["PasswordIdentityProvider"] = {
-            "hashed_password": config["password"],
-            "password_required": True,
-            "allow_password_change": False,
-        }
+        settings["PasswordIdentityProvider"] = {"password_required": True, "allow_password_change": False}
     return settings

@@ -3,7 +3,6 @@
 Importing and configuring Jupyter takes most of the start: it is done while the network comes up.
 """
 
-import json
 import os
 import socket
 import sys
@@ -14,8 +13,11 @@ import time
 sys.modules["rfc3987_syntax"] = None
 
 from jupyter_server.serverapp import ServerApp  # noqa: E402
+from login import Provider  # noqa: E402
 from notebook.app import JupyterNotebookApp  # noqa: E402
-from paths import GUEST, READY, TOKEN  # noqa: E402
+from paths import READY  # noqa: E402
+from traitlets import default  # noqa: E402
+from traitlets.config import Config  # noqa: E402
 
 
 def wait_for(path):
@@ -25,38 +27,34 @@ def wait_for(path):
 
 
 class Server(ServerApp):
-    """Jupyter's server. It waits for the certificate just before it listens."""
+    """Jupyter's server, with a limit for log-ins. It waits for the certificate just before it listens."""
+
+    @default("identity_provider_class")
+    def _provider(self):
+        return Provider
 
     def init_httpserver(self):
         wait_for(READY)
         super().init_httpserver()
 
 
-def notify(state):
-    """Send `state` to systemd (sd_notify(3)); do nothing if systemd did not start this."""
-    address = os.environ.get("NOTIFY_SOCKET")
+def notify(address, state):
+    """Send `state` to systemd's socket (sd_notify(3)), if there is one."""
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.connect("\0" + address[1:] if address[0] == "@" else address)
             channel.send(state.encode())
 
 
-def main():
-    config = json.loads((GUEST / "config.json").read_text())
+def main(config, settings, server_class=Server, notify_socket=None):
+    """Serve until the end. `settings`: Jupyter's, beside those of its files."""
     if config.get("proxy_for_users"):
         # Programs differ in which form they read.
         os.environ.update(
             {form(name): value for name, value in config["proxy"].items() for form in (str, str.upper)}
         )
-    if not config["password"]:
-        wait_for(TOKEN)
-        os.environ["JUPYTER_TOKEN_FILE"] = str(TOKEN)
-    JupyterNotebookApp.serverapp_class = Server
-    server = JupyterNotebookApp.initialize_server(argv=[])
+    JupyterNotebookApp.serverapp_class = server_class
+    server = JupyterNotebookApp.initialize_server(argv=[], config=Config(settings))
     # The loop's first callback listens; this is the second one.
-    server.io_loop.add_callback(notify, "READY=1")
+    server.io_loop.add_callback(notify, notify_socket, "READY=1")
     server.start()
-
-
-if __name__ == "__main__":
-    main()

@@ -95,8 +95,12 @@ def main():
     threading.Thread(target=keep_identity, args=(config, stop), daemon=True).start()
     import serve
 
+    identity = {"hashed_password": config["password"]}
+    if not config["password"]:
+        serve.wait_for(TOKEN)
+        identity = {"token": TOKEN.read_text()}
     try:
-        serve.main()
+        serve.main(config, {"PasswordIdentityProvider": identity})
     finally:
         stop.set()
 

@@ -109,7 +109,10 @@ def test_the_probe_finds_what_is_broken_on_a_real_machine(
     assert failed() == set()
     inside(machine, "rm", "-r", "/var/lib/notebake/tls")
     inside(machine, "systemctl", "start", "notebake-certificate")
-    assert "fingerprint" in failed()
+    # The server gets the new certificate within a second.
+    for attempt in tenacity.Retrying(stop=tenacity.stop_after_attempt(5), reraise=True):
+        with attempt:
+            assert "fingerprint" in failed()
 
 
 def test_new_user_data_takes_effect_at_the_next_boot(
@@ -174,8 +177,8 @@ def test_without_a_password_only_the_console_shows_the_token(
     report = look(machine, "login_refused", "login", "plot", password=None, token=token)
     assert report.passed, report.to_json()
     assert token not in (machine.folder / "machine.json").read_text()
-    assert inside(machine, "journalctl", "--no-pager", "-u", "notebake-notebook").count(token) == 0
-    assert inside(machine, "stat", "-c", "%U%a", "/var/lib/notebake/token").strip() == "azureuser600"
+    assert inside(machine, "journalctl", "--no-pager", "--boot").count(token) == 0
+    assert inside(machine, "stat", "-c", "%U%a", "/var/lib/notebake/token").strip() == "root600"
 
 
 def test_an_own_certificate_is_served_with_the_key_copied_over_ssh(

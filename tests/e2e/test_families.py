@@ -27,7 +27,7 @@ SECRETS = (
     "/etc/ssh/ssh_host_ed25519_key",
     "/var/lib/notebake/tls/key.pem",
     "/var/lib/notebake/token",
-    "/home/azureuser/.local/share/jupyter/runtime/jupyter_cookie_secret",
+    "/var/lib/notebake/cookies",
 )
 VARIANT = {
     "ubuntu-shape": ("ubuntu", "ls /etc/netplan/50-cloud-init.yaml"),

@@ -156,7 +156,7 @@ class JupyterServers:
             port = free.getsockname()[1]
         hashed = {"hashed_password": password_hash(PASSWORD, salt=b"sixteen bytes!!!")}
         config = {
-            **{"port": port, "profile": "nbserver", "password": None},
+            **{"port": port, "profile": "nbserver", "password": None, "own_certificate": False},
             **{"cull_idle_timeout": 0, "kernel_prefix": []},
             **(spec or {}),
         }

@@ -97,7 +97,7 @@ def test_a_machine_that_never_answers_is_removed(aws: Aws, run: Run) -> None:
     tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
     assert tags["Name"] == "one" and tags["course"] == "ml-1" and len(tags["notebake"]) == 32
     settings = yaml.safe_load(gzip.decompress(cloud.user_data(instance)))
-    assert settings["hostname"] == "one" and settings["user"] == {"name": "azureuser"}
+    assert settings["hostname"] == "one" and settings["user"] == {"name": "debian"}
     assert settings["bootcmd"]
 
 

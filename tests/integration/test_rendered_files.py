@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.rendering import packer_files, user_data
 
-from notebake import process, ssh
+from notebake import paths, process, ssh
 from notebake.bake import packer, packer_plugins
 from notebake.errors import CommandFailed
 from notebake.files import RenderedFile, sha256, write_folder
@@ -124,6 +124,19 @@ def test_packers_variables_have_the_digest_of_a_downloaded_base(make_plan: Calla
         variables = json.loads(linux.packer_variables(make_plan(target=target)))
         assert variables["base_checksum"].startswith(start)
         assert variables["base_image"].startswith("https://")
+
+
+# They install packages, whose scripts may do anything.
+UNSAFE = {"notebake-setup.service", "notebake-updates.service"}
+UNITS = {
+    path.name: path for path in paths.data_folder("cloud-init").rglob("*.service") if path.name not in UNSAFE
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_rates_the_exposure_of_each_unit_at_most_4(name: str) -> None:
+    argv = ["systemd-analyze", "security", "--offline=true", "--threshold=40"]
+    assert process.run([*argv, UNITS[name]], timeout=60).returncode == 0
 
 
 def test_systemd_accepts_the_units(make_plan: Callable[..., Plan], tmp_path: Path) -> None:

@@ -26,18 +26,42 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 
 
 def test_init_stores_only_a_hash_and_does_not_overwrite(run: Run, tmp_path: Path) -> None:
-    assert run("init", "--password-stdin", stdin="hunter2\n")[0] == 0
+    assert run("init", "--password-stdin", stdin="hunter2 wears hats\n")[0] == 0
     text = (tmp_path / "notebake.toml").read_text()
-    assert "hunter2" not in text and spec.load(tmp_path / "notebake.toml").notebook.password
+    assert "hunter2 wears" not in text and spec.load(tmp_path / "notebake.toml").notebook.password
     code, _, err = run("init", "--no-password")
     assert code == 2 and "--force" in err
     assert (tmp_path / "notebake.toml").read_text() == text
-    assert run("passwd", "--password-stdin", stdin="other\n")[0] == 0
+    assert run("passwd", "--password-stdin", stdin="another long one\n")[0] == 0
     changed = (tmp_path / "notebake.toml").read_text()
     assert changed != text and [line for line in changed.splitlines() if "password =" not in line] == [
         line for line in text.splitlines() if "password =" not in line
     ]
     assert run("init", "--force", "--password-stdin", stdin="\n")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("password", "says"),
+    [
+        ("a7#kQ9z", "too short: at least 8 characters"),
+        ("password123", "too weak: this is a very common password"),
+        ("notebook", "too weak: "),
+        ("jupyter1", "too weak: "),
+        ("qwertyuiop12", "too weak: this is similar to a commonly used password"),
+        ("a" * 200, "too weak: repeats like"),
+    ],
+)
+def test_a_weak_password_is_refused_unless_it_is_asked_for(
+    run: Run, tmp_path: Path, password: str, says: str
+) -> None:
+    code, _, err = run("init", "--password-stdin", stdin=f"{password}\n")
+    assert code == 2 and says in err and "--weak" in err and not (tmp_path / "notebake.toml").exists()
+    run("init", "--no-password")
+    before = (tmp_path / "notebake.toml").read_text()
+    code, _, err = run("passwd", "--password-stdin", stdin=f"{password}\n")
+    assert code == 2 and says in err and (tmp_path / "notebake.toml").read_text() == before
+    assert run("passwd", "--weak", "--password-stdin", stdin=f"{password}\n")[0] == 0
+    assert spec.load(tmp_path / "notebake.toml").notebook.password
 
 
 def test_render_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
@@ -120,7 +144,7 @@ def test_a_full_disk_is_reported_and_the_file_is_unchanged(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    code, _, err = run("passwd", "--password-stdin", stdin="x\n")
+    code, _, err = run("passwd", "--weak", "--password-stdin", stdin="x\n")
     assert code == 4 and "No space left" in err and "notebake.toml" in err
     assert (tmp_path / "notebake.toml").read_text() == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -156,7 +156,7 @@ def launching(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
         return a_machine(request.name, token="1" * 48 if request.name == "class-1" else None)
 
     source = launch.Source(
-        target="debian-13", source="user-data", user="u", port=9999, public_port=443,
+        target="debian-13", source="user-data", admin="u", port=9999, public_port=443,
         user_data=b"", identity="i",
     )  # fmt: skip
     monkeypatch.setattr(launch, "from_plan", lambda *args, **more: source)

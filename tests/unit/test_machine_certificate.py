@@ -36,7 +36,7 @@ def test_a_new_certificate_has_what_browsers_require(tmp_path: Path) -> None:
         "::1",
         "10.0.2.15",
     }
-    assert new.not_valid_after_utc - new.not_valid_before_utc <= datetime.timedelta(days=398)
+    assert new.not_valid_after_utc - new.not_valid_before_utc <= datetime.timedelta(days=366)
     assert len(fingerprint.split(":")) == 32 and fingerprint == fingerprint.upper()
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
@@ -45,14 +45,14 @@ def test_a_good_certificate_is_kept(tmp_path: Path) -> None:
     first, _ = ensure(tmp_path)
     assert ensure(tmp_path) == (first, None)
     assert ensure(tmp_path, NAMES[:2]) == (first, None)  # a name that is no longer used is no reason
-    assert ensure(tmp_path, now=NOW + datetime.timedelta(days=366)) == (first, None)
+    assert ensure(tmp_path, now=NOW + datetime.timedelta(days=334)) == (first, None)
 
 
 @pytest.mark.parametrize(
     ("names", "days", "why"),
     [([*NAMES, "10.9.9.9"], 0, "it does not name 10.9.9.9"),
      ([*NAMES, "new.example"], 0, "it does not name new.example"),
-     (NAMES, 368, "it expires soon"), (NAMES, 500, "it expires soon"), (NAMES, -1000, "it is not valid yet")],
+     (NAMES, 336, "it expires soon"), (NAMES, 500, "it expires soon"), (NAMES, -1000, "it is not valid yet")],
 )  # fmt: skip
 def test_a_certificate_is_renewed_when_it_must_be(
     tmp_path: Path, names: list[str], days: int, why: str

@@ -30,7 +30,7 @@ def source() -> launch.Source:
     return launch.Source(
         target="debian-13",
         source="user-data",
-        user="u",
+        admin="u",
         port=9999,
         public_port=443,
         user_data=b"#cloud-config\n{}\n",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.rendering import delivered, user_data
+from tests.rendering import carried, delivered, user_data
 
 from notebake.bake import inputs
 from notebake.errors import SpecError
@@ -151,7 +151,7 @@ def test_the_same_files_reach_the_machine_on_both_ways(make_plan: Callable[..., 
         "files": [["/etc/own.conf", 0o4750, True], ["/etc/à b", 0o644, False]],
         "run": [["setup/own.sh", "after", "own/1-own.sh", ["/bin/bash", "-e"]]],
     }
-    assert delivered(user_data(made).clouds["gcp"]) == {path: data.decode() for path, data in found.items()}
+    assert delivered(user_data(made).clouds["gcp"]) == carried(found)
 
 
 def test_content_is_in_the_content_id(make_plan: Callable[..., Plan], folder: Path) -> None:

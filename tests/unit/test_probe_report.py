@@ -152,6 +152,7 @@ def test_a_fault_is_reported_once_and_dependent_checks_refer_to_it(monkeypatch: 
         "not_root",
         "own_packages",
         "metadata",
+        "privileges",
     }
     assert all(detail.startswith("needs tls: ") for detail in details.values())
 
@@ -171,6 +172,7 @@ def test_checks_that_cannot_run_are_skipped_with_a_reason(monkeypatch: pytest.Mo
         "not_root",
         "own_packages",
         "metadata",
+        "privileges",
         "cloud_init",
         "port_closed",
         "updates",

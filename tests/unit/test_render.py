@@ -16,7 +16,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.certificates import NOW
-from tests.rendering import delivered, user_data
+from tests.rendering import carried, delivered, user_data
 
 from notebake import paths, seed, templates
 from notebake.errors import SpecError
@@ -71,6 +71,41 @@ def test_the_same_plan_gives_the_same_bytes_within_ec2s_limit(
     assert gzip.decompress(packed) == next(file.data for file in first if file.path == "user-data.yaml")
 
 
+def test_the_machine_puts_the_hashes_back_or_refuses_the_index(
+    tmp_path: Path, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import environment
+
+    made = make_plan()
+    short = {item.path: item.data for item in linux.short(files.build(made).files)}
+    lock = tmp_path / "requirements.txt"
+    listed = made.lock.requirements().replace(" --hash", f" --hash=sha256:{'0' * 64} --hash")
+
+    def index(*argv: str) -> None:
+        (tmp_path / "listed.txt").write_text(listed)
+
+    def expand() -> str:
+        lock.write_bytes(short["requirements.txt"])
+        (tmp_path / "hashes").write_bytes(short["hashes"])
+        for _ in range(2):  # a power cut may end the program before it removes the hashes
+            environment.expand(lock, "uv", [], {})
+        assert [path.name for path in tmp_path.iterdir()] == ["requirements.txt"]
+        return lock.read_text()
+
+    monkeypatch.setattr(environment, "run", index)
+    assert expand() == made.lock.requirements()
+    digest = made.lock.lines[0].split(":")[1]
+    # The same first bytes, as an attacker may find them, and none of them.
+    for other, says in (
+        (digest[:20] + "0" * 44, "SHA-256 mismatch"),
+        ("1" * 64, made.lock.lines[0].split()[0]),
+    ):
+        listed = made.lock.requirements().replace(digest, other)
+        with pytest.raises(SystemExit, match=says):
+            expand()
+        assert "--hash" not in lock.read_text()
+
+
 def test_the_seed_is_a_volume_labelled_cidata_with_both_files(make_plan: Callable[..., Plan]) -> None:
     rendered = {file.path: file.data for file in output.render(make_plan()).files}
     volume = pycdlib.PyCdlib()
@@ -89,12 +124,12 @@ def test_user_data_and_packers_archive_have_the_same_provisioning_files(
     rendered = {file.path: file.data for file in output.render(make_plan()).files}
     by_user_data = delivered(rendered["user-data.yaml"])
     with tarfile.open(fileobj=io.BytesIO(rendered["packer/guest.tar.gz"])) as tar:
-        by_packer = {file.name: tar.extractfile(file).read().decode() for file in tar}  # type: ignore[union-attr]
+        by_packer = {file.name: tar.extractfile(file).read() for file in tar}  # type: ignore[union-attr]
     digest = yaml.safe_load(rendered["user-data.yaml"])["bootcmd"][0][3]
-    assert by_packer.pop("digest").strip() == digest
+    assert by_packer.pop("digest").decode().strip() == digest
     # A bake upgrades by default, a first boot does not.
-    assert "dist-upgrade" in by_packer.pop("upgrade.sh")
-    assert by_user_data == by_packer
+    assert b"dist-upgrade" in by_packer.pop("upgrade.sh")
+    assert by_user_data == carried(by_packer)
     programs = {"setup.py", "certificate.py", "identity.py", "serve.py"}
     assert programs | {"config.json", "requirements.txt"} <= set(by_packer)
 
@@ -218,9 +253,7 @@ def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: s
     document = yaml.safe_load(user_data(hostile_plan).clouds["gcp"])
     command = document["bootcmd"][0]
     assert set(document) == {"ssh_genkeytypes", "user", "bootcmd"}
-    assert delivered(yaml.safe_dump(document).encode()) == {
-        path: data.decode() for path, data in items.items()
-    }
+    assert delivered(yaml.safe_dump(document).encode()) == carried(items)
     assert command[2] == yaml.safe_load(user_data(base).clouds["gcp"])["bootcmd"][0][2]
     assert json.loads(linux.packer_variables(hostile_plan)) == json.loads(linux.packer_variables(base))
 

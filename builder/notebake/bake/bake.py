@@ -266,6 +266,7 @@ def _record(
         commit=commit,
         machine=record.Serving(
             user=plan.spec.user,
+            admin=plan.admin,
             port=plan.spec.notebook.port,
             public_port=plan.spec.endpoint.public_port,
             profile=plan.spec.notebook.profile,
@@ -273,6 +274,7 @@ def _record(
             login="password" if plan.spec.notebook.password else "token",
             own_certificate=plan.own_certificate is not None,
             metadata=plan.spec.notebook.metadata,
+            sudo=plan.spec.notebook.sudo,
         ),
         packages=tuple(line.split(" ", 1)[0] for line in plan.lock.lines),
         tools=bake_inputs.tool_versions(plan)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from notebake import screen
-from notebake.cli import prompt
+from notebake.cli import options, prompt
 
 
 @click.command("init")
@@ -19,9 +19,12 @@ from notebake.cli import prompt
     is_flag=True,
     help="Set no password: each machine generates a token at its first boot.",
 )
+@options.weak
 @click.option("--mirrors", type=click.Choice(["host"]), help="Use the package sources of this host.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | None, force: bool) -> None:
+def command(
+    path: Path, password_stdin: bool, no_password: bool, weak: bool, mirrors: str | None, force: bool
+) -> None:
     """\b
     Examples:
       notebake init
@@ -40,7 +43,7 @@ def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | 
     if password_stdin and no_password:
         raise click.UsageError("--password-stdin and --no-password cannot be used together")
     hint = "use --password-stdin, or --no-password for a token instead"
-    password = "" if no_password else prompt.new(from_stdin=password_stdin, hint=hint)
+    password = "" if no_password else prompt.new(from_stdin=password_stdin, weak=weak, hint=hint)
     hashed = passwords.password_hash(password, salt=secrets.token_bytes(16)) if password else None
     write_whole(path, example.text(password=hashed, mirrors=mirrors).encode())
     screen.echo(f"wrote {path}; next: notebake bake debian-13, or notebake launch debian-13")

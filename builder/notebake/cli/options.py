@@ -81,6 +81,7 @@ spec_file: Decorator = click.option(
     show_default=True,
     help="The spec file.",
 )
+weak: Decorator = click.option("--weak", is_flag=True, help="Accept a password that is short or common.")
 accel: Decorator = click.option(
     "--accel",
     type=click.Choice(["auto", "kvm", "hvf", "tcg"]),

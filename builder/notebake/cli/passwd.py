@@ -14,7 +14,8 @@ from notebake.cli import options, prompt
 @click.command("passwd")
 @options.spec_file
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-def command(spec_path: Path, password_stdin: bool) -> None:
+@options.weak
+def command(spec_path: Path, password_stdin: bool, weak: bool) -> None:
     """Only the argon2id hash is stored; comments are kept. An empty password removes the existing one: each
     machine then generates a token.
     """
@@ -26,7 +27,7 @@ def command(spec_path: Path, password_stdin: bool) -> None:
     from notebake.plan import spec
 
     spec.load(spec_path)
-    password = prompt.new(from_stdin=password_stdin, hint="use --password-stdin")
+    password = prompt.new(from_stdin=password_stdin, weak=weak, hint="use --password-stdin")
     data = spec_path.read_bytes()
     document = documents.editable_toml(data)
     notebook = document.setdefault("notebook", tomlkit.table())

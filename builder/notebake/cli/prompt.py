@@ -25,18 +25,22 @@ def ask(title: str, *, hint: str, twice: bool = False) -> str:
     )
 
 
-def new(*, from_stdin: bool, hint: str) -> str:
+def new(*, from_stdin: bool, weak: bool, hint: str) -> str:
     """Return a new password: the first line of standard input, or from a prompt, where empty means none.
 
-    Raises SpecError with `hint`.
+    Raises SpecError, with `hint` where there is none, and for a weak one unless `weak`.
     """
     from notebake.errors import SpecError
+    from notebake.plan import password as passwords
 
     if not from_stdin:
-        return ask("Password (empty: each machine generates a token)", hint=hint, twice=True)
-    password = sys.stdin.readline().rstrip("\r\n")
-    if not password:
-        raise SpecError("--password-stdin: the password is empty", hint)
+        password = ask("Password (empty: each machine generates a token)", hint=hint, twice=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+        if not password:
+            raise SpecError("--password-stdin: the password is empty", hint)
+    if password and not weak:
+        passwords.check(password)
     return password
 
 

@@ -71,7 +71,7 @@ class Machine:
     8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in (None
     for Incus, where the address is asked for, and in clouds, whose own firewall hides it);
     `own_certificate`: it serves the user's own certificate; `metadata`: its kernels can reach a cloud's
-    metadata service; `offline`: it has no outgoing network.
+    metadata service; `sudo`: they can become root; `offline`: it has no outgoing network.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Machine:
     cloud: Cloud | None = None
     own_certificate: bool = False
     metadata: bool = False
+    sudo: bool = False
     memory_mib: int = 2048
     cpus: int = 2
     accel: Choice = "auto"

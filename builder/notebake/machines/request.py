@@ -50,6 +50,7 @@ class Request:
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     own_certificate: bool = False
     metadata: bool = False
+    sudo: bool = False
     remote: str | None = None
     project: str | None = None
     profiles: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ class Request:
             notebook_port=self.notebook_port,
             own_certificate=self.own_certificate,
             metadata=self.metadata,
+            sudo=self.sudo,
             offline=self.offline,
             canary=None if canary is None else Address(host=host, port=canary),
             canary_inside=CANARY_PORT,

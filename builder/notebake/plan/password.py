@@ -1,4 +1,4 @@
-"""Hash the password with argon2id, in the format that jupyter_server reads."""
+"""Hash the password with argon2id, as jupyter_server reads it; refuse one that is easy to guess."""
 
 from __future__ import annotations
 
@@ -10,6 +10,26 @@ from notebake.errors import SpecError
 _MEMORY_KIB = 10240
 _PASSES = 10
 _LANES = 8
+# NIST SP 800-63B: at least 8 characters, and none that lists of common passwords have.
+_SHORTEST = 8
+# zxcvbn's "safely unguessable": more than 10^8 guesses.
+_SCORE = 3
+_LONGEST = 72  # zxcvbn reads no more
+_KNOWN = ("notebake", "notebook", "jupyter", "ipython", "azureuser")
+
+
+def check(password: str) -> None:
+    """Raise SpecError for a password that is short or easy to guess."""
+    # Here, not above: its word lists take a moment to load.
+    from zxcvbn import zxcvbn
+
+    hint = "use a few uncommon words, or --weak to set it all the same"
+    if len(password) < _SHORTEST:
+        raise SpecError(f"the password is too short: at least {_SHORTEST} characters", hint)
+    found = zxcvbn(password[:_LONGEST], user_inputs=_KNOWN)
+    if found["score"] < _SCORE:
+        why = str(found["feedback"]["warning"]).rstrip(".") or "it takes too few guesses"
+        raise SpecError(f"the password is too weak: {why[0].lower()}{why[1:]}", hint)
 
 
 def password_hash(password: str, *, salt: bytes) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from notebake.errors import SpecError
 from notebake.plan import lock as locks
 from notebake.plan import mirrors, own_base, own_certificate, own_files, preload, windows
 from notebake.plan.lock import Lock
@@ -36,6 +37,11 @@ class Plan:
     scripts: tuple[Script, ...] = ()
     own_files: tuple[OwnFile, ...] = ()
 
+    @property
+    def admin(self) -> str:
+        """The user that logs in over ssh and may use sudo. Targets are named after their distribution."""
+        return self.spec.admin.name or self.target.name.split("-")[0]
+
 
 def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
     """Make the plan for `spec` on `target`; `folder` is the spec's folder. Reads files. Raises SpecError.
@@ -44,7 +50,7 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
     """
     if target.is_windows:
         windows.check_spec(spec)
-    return Plan(
+    made = Plan(
         spec=spec,
         target=own_base.apply(spec, target, folder),
         lock=locks.load(spec, target, folder),
@@ -54,3 +60,9 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         scripts=own_files.scripts(spec.image, folder),
         own_files=own_files.files(spec.image, folder),
     )
+    if spec.user == made.admin:
+        raise SpecError(
+            f"user {spec.user!r}: is the administrator of {target.name}, and code in a notebook would be too",
+            "use another user, or another [admin] name",
+        )
+    return made

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from notebake import documents, files, urls
 from notebake.documents import DocumentError
@@ -38,6 +38,25 @@ _TEXTS = {
     "dict_type": "must be a table",
     "tuple_type": "must be a list",
 }
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        raise ValueError("must be 1 to 31 of a-z, 0-9, `_`, `-`, and start with a letter or `_`")
+    if value == "root":
+        raise ValueError("must not be root: the server never runs as root")
+    return value
+
+
+UserName = Annotated[str, AfterValidator(_user)]
+
+
+class Admin(StrictModel):
+    """Who logs in over ssh, with the keys that the cloud knows, and may use sudo."""
+
+    name: UserName | None = Field(
+        None, description="The administrator; without it, the distribution's own: debian, ubuntu, opensuse."
+    )
 
 
 class Windows(StrictModel):
@@ -78,7 +97,11 @@ class Spec(StrictModel):
         description="The targets that a CI workflow renders and bakes; without it, those that this project "
         "tests on real machines.",
     )
-    user: str = Field("azureuser", description="The user that logs in and runs the server; never root.")
+    user: UserName = Field(
+        "azureuser",
+        description="The user that runs the server and the kernels: no administrator, no log-in over ssh.",
+    )
+    admin: Admin = Admin()
     mirrors: Mirrors | Literal["host"] = Field(
         Mirrors(),
         description='Package sources, or "host": the sources and CA certificates of this host.',
@@ -120,15 +143,6 @@ class Spec(StrictModel):
                 raise ValueError(f"{name!r}: no such target; the targets are: {', '.join(known)}")
             if name in (value or ())[:position]:
                 raise ValueError(f"{name} is listed twice")
-        return value
-
-    @field_validator("user")
-    @classmethod
-    def _user(cls, value: str) -> str:
-        if not _USER.fullmatch(value):
-            raise ValueError("must be 1 to 31 of a-z, 0-9, `_`, `-`, and start with a letter or `_`")
-        if value == "root":
-            raise ValueError("must not be root: the server never runs as root")
         return value
 
     @property

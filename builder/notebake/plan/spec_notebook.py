@@ -65,6 +65,12 @@ class Notebook(StrictModel):
         description='Formats of "Save and Export As" beside HTML, Markdown, slides and scripts: pdf installs '
         "pandoc and TeX (and adds LaTeX, AsciiDoc and reStructuredText). On Debian and Ubuntu.",
     )
+    sudo: bool = Field(
+        False,
+        strict=True,
+        description="Code in a notebook can become root by sudo, and the server has no sandbox: for a "
+        "machine of your own.",
+    )
     metadata: bool = Field(
         False,
         strict=True,

@@ -17,6 +17,7 @@ from notebake.probe.checks import (
     own_packages,
     plot,
     port_closed,
+    privileges,
     profile,
     reboot,
     restart,
@@ -53,6 +54,10 @@ def _no_login(subject: Subject) -> str | None:
 
 def _no_metadata(subject: Subject) -> str | None:
     return "the spec opens it: metadata = true" if subject.metadata else _no_login(subject)
+
+
+def _no_privileges(subject: Subject) -> str | None:
+    return "the spec allows it: sudo = true" if subject.sudo else _no_login(subject)
 
 
 def _no_plot(subject: Subject) -> str | None:
@@ -96,6 +101,12 @@ CHECKS: tuple[Check, ...] = (
         title="kernels cannot reach the cloud's metadata",
         run=metadata.run,
         unless=_no_metadata,
+    ),
+    Check(
+        name="privileges",
+        title="kernels cannot become root",
+        run=privileges.run,
+        unless=_no_privileges,
     ),
     Check(name="cloud_init", title="cloud-init finished", run=cloud_init.run, unless=_no_ssh),
     Check(name="port_closed", title="other ports are closed", run=port_closed.run, unless=_no_canary),

@@ -21,6 +21,7 @@ def _settings(machine: Machine) -> dict[str, Any]:
         # The host name of one that was launched by other means is not known.
         "names": () if machine.platform == "adopted" else (machine.name, machine.address.host),
         "metadata": machine.metadata,
+        "sudo": machine.sudo,
         "offline": machine.offline,
         "image": machine.sha256,
         "inside": machine.ssh if machine.ssh.key.exists() else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from notebake import paths
@@ -16,7 +17,7 @@ def cloud_settings(plan: Plan) -> dict[str, Any]:
 
 def cloud(plan: Plan) -> dict[str, Any]:
     """Return cloud-init's settings for clones of a golden image: as user-data has them."""
-    user: dict[str, Any] = {"default_user": {"name": plan.spec.user}}
+    user: dict[str, Any] = {"default_user": {"name": plan.admin}}
     if plan.target.network_renderers:
         user["network"] = {"renderers": list(plan.target.network_renderers)}
     return {"ssh_genkeytypes": ["ed25519"], "system_info": user, **cloud_settings(plan)}
@@ -53,6 +54,10 @@ def programs(plan: Plan) -> dict[str, str]:
         for path in (root / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    if plan.spec.notebook.sudo:
+        unit = "units/notebake-notebook.service"
+        # Everything from the mark to the next section.
+        found[unit] = re.sub(r"# Sandbox\n.*?(?=\n\[)", "", found[unit], flags=re.DOTALL)
     return found | updates.units(plan) | endpoint.units(plan) | metadata.units(plan) | own.programs(plan)
 
 

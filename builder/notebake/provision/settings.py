@@ -18,12 +18,28 @@ from notebake.provision import features
 # Every other package is left as it is. Suites: stable-security, noble-security, noble-infra-security ...
 _ORIGINS = {"security": "archive=*-security", "all": "archive=*"}
 _SERVER = "notebake-notebook.service"
+# Code in a notebook can write its user's authorized_keys.
+_SSHD = """\
+DenyUsers {user}
+PermitRootLogin no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+X11Forwarding no
+AllowAgentForwarding no
+MaxAuthTries 3
+"""
 
 
 def files(plan: Plan, cloud: dict[str, Any]) -> dict[str, str]:
     """Return the settings: path -> text. `cloud`: cloud-init's, for clones of a golden image."""
-    found = {"root/etc/cloud/cloud.cfg.d/90-notebake.cfg": json.dumps(cloud) + "\n"}
+    found = {
+        "root/etc/cloud/cloud.cfg.d/90-notebake.cfg": json.dumps(cloud) + "\n",
+        # The first value of an option counts: before cloud-init's and the image's own files.
+        "root/etc/ssh/sshd_config.d/10-notebake.conf": _SSHD.format(user=plan.spec.user),
+    }
     found |= features.matplotlibrc(plan)
+    if plan.spec.notebook.sudo:
+        found["root/etc/sudoers.d/notebake"] = f"{plan.spec.user} ALL=(ALL:ALL) NOPASSWD:ALL\n"
     sources = plan.sources
     if sources.python != default_python_index():
         # For the user's own packages.

@@ -46,6 +46,7 @@ class Serving(StrictModel):
     """How the machine serves the notebook; `launch` reads it."""
 
     user: str
+    admin: str = Field(description="The user that logs in over ssh.")
     port: int = Field(ge=1, le=65535)
     public_port: int = Field(ge=1, le=65535)
     profile: str
@@ -53,6 +54,7 @@ class Serving(StrictModel):
     login: Literal["password", "token"]
     own_certificate: bool
     metadata: bool = Field(False, description="Kernels can reach a cloud's metadata service.")
+    sudo: bool = Field(False, description="Kernels can become root by sudo.")
 
 
 class Image(StrictModel):

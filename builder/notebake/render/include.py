@@ -67,7 +67,7 @@ def user_data(plan: Plan, payload: Payload, included: Include) -> UserData:
         "include-user-data.yaml.j2",
         title=f"{plan.target.name}, endpoint {plan.spec.endpoint.name}",
         shown=included.url.partition("?")[0],
-        user=plan.spec.user,
+        admin=plan.admin,
         cloud=linux.cloud_settings(plan),
         fetch=without_comments((folder / "fetch.py").read_text("utf-8"), python=True),
         unit=unit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from notebake.render.user_data import LIMITS, UserData
 
 # Linux takes 131,072 bytes with the final NUL (MAX_ARG_STRLEN); bootcmd passes each text as one.
 ARGUMENT_LIMIT = 100_000
+# As in cloud-init/linux/environment.py.
+START = 5
 
 
 def cloud_config(plan: Plan, payload: Payload) -> bytes:
@@ -28,7 +31,7 @@ def cloud_config(plan: Plan, payload: Payload) -> bytes:
     return templates.render(
         "user-data.yaml.j2",
         title=f"{plan.target.name}, endpoint {plan.spec.endpoint.name}",
-        user=plan.spec.user,
+        admin=plan.admin,
         cloud=linux.cloud_settings(plan),
         guest=[(item.path, text) for item in short(payload.files) for text in pieces(item.data)],
         digest=payload.digest,
@@ -38,12 +41,14 @@ def cloud_config(plan: Plan, payload: Payload) -> bytes:
 def short(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
     """Return the files as user-data carries them: environment.py puts the hashes back into the lock.
 
-    Hex digits do not compress well: in base64 the hashes of a hundred packages take 650 bytes less.
+    The hashes of a hundred packages would be a quarter of EC2's limit. So there is the SHA-256 of the lock,
+    and the first bytes of each hash, by which the machine chooses from all hashes of the index.
     """
     found = {item.path: item.data for item in items}
-    digits = re.findall(rb"sha256:([0-9a-f]{64})", found["requirements.txt"])
-    found["requirements.txt"] = re.sub(rb" --hash=\S+", b"", found["requirements.txt"])
-    found["hashes"] = base64.b64encode(bytes.fromhex(b"".join(digits).decode()))
+    lock = found["requirements.txt"]
+    starts = [bytes.fromhex(digits.decode())[:START] for digits in re.findall(rb"sha256:(\w+)", lock)]
+    found["requirements.txt"] = re.sub(rb" --hash=\S+", b"", lock)
+    found["hashes"] = hashlib.sha256(lock).hexdigest().encode() + b"\n" + base64.b64encode(b"".join(starts))
     # gzip looks back 32 KiB: like beside like, and what does not repeat at the end. That saves 200 bytes.
     order = sorted(
         found, key=lambda path: (path in ("hashes", "requirements.txt"), path.endswith(".py"), path)

@@ -84,7 +84,7 @@ def source(made: Plan, root: Path, user_data: bytes, identity: str, **changes: s
     return Source(
         target=made.target.name,
         source="user-data",
-        user=changes.get("user", made.spec.user),
+        admin=changes.get("admin", made.admin),
         port=made.spec.notebook.port,
         public_port=made.spec.endpoint.public_port,
         user_data=user_data,

@@ -38,8 +38,11 @@ if [ "$code" -ne 0 ]; then
   }
 fi
 rm -rf "$guest"
-mkdir -p "$guest"
-tar -xzf /tmp/guest.tar.gz -C "$guest" --no-same-owner
+mkdir -p /opt/notebake
+# config.json has the password's hash: only root reads the provisioning files.
+umask 077
+mkdir "$guest"
+tar -xzf /tmp/guest.tar.gz -C "$guest" --no-same-owner --no-same-permissions
 rm /tmp/guest.tar.gz
 if [ -n "${NOTEBAKE_WHEELS:-}" ]; then
   NOTEBAKE_WHEELHOUSE=http://$PACKER_HTTP_ADDR
