@@ -38,7 +38,7 @@ class Aws:
     """EC2 in one region, with an image of Debian's own account.
 
     `console`: returns what a machine has printed. `host`: public address of a machine that starts; `started`
-    and `stopped` are told of each. `calls`: how often RunInstances was called. `limit`: bytes of user-data.
+    and `stopped` are told of each. `calls`: how often RunInstances was called.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,6 @@ class Aws:
         self.started: Callable[[Instance], None] = lambda instance: None
         self.stopped: Callable[[Instance], None] = lambda instance: None
         self.calls = 0
-        self.limit = 16384
         self._refused: dict[str, list[tuple[str, str]]] = {}
         self._patch = patch
         patch.setattr(elastic_network_interfaces, "random_public_ip", lambda: self.host)
@@ -144,7 +143,7 @@ class Aws:
         for instance in self.instances():
             if instance.id in known:
                 continue
-            assert len(user_data(instance)) <= self.limit
+            assert len(user_data(instance)) <= 16384
             self.started(instance)
         return result
 

@@ -15,8 +15,6 @@ from notebake.provision import files
 from notebake.render import include, output
 from notebake.render.user_data import check_size, with_hostname
 
-_LONGEST = "a" * 41  # a machine's name
-
 
 def find(plan: Plan, image: str | None, disk_gib: int) -> Place:
     """Return where the machines go, by [aws] of the spec; `image` is the AMI of a golden image.
@@ -37,10 +35,11 @@ def find(plan: Plan, image: str | None, disk_gib: int) -> Place:
     )
 
 
-def source(plan: Plan, image: str | None, include_url: str | None, folder: Path) -> Source:
+def source(plan: Plan, image: str | None, include_url: str | None, folder: Path, longest_name: str) -> Source:
     """Return what the machines start from; `folder` is the spec's. Raises SpecError.
 
-    With `include_url` they fetch the provisioning files from there.
+    With `include_url` they fetch the provisioning files from there. `longest_name`: of the machines' names,
+    which user-data has, too.
 
     A golden image has all files; the plan says for which user and port it was baked.
     """
@@ -57,7 +56,7 @@ def source(plan: Plan, image: str | None, include_url: str | None, folder: Path)
         else:
             made = include.user_data(plan, payload, include.include(plan, payload, include_url))
         data = made.clouds["aws"]
-        longest = {**made.clouds, "aws": with_hostname(data, _LONGEST)}
+        longest = {**made.clouds, "aws": with_hostname(data, longest_name)}
         check_size(plan.target.name, dataclasses.replace(made, clouds=longest), ("aws",))
     return Source(
         target=plan.target.name,

@@ -22,7 +22,7 @@ _ELSEWHERE = (
 
 def prepare(
     target: str | None, image: str | None, include_url: str | None, spec_path: Path, disk_gib: int, *,
-    count: int, yes: bool, dry_run: bool,
+    name: str | None, count: int, yes: bool, dry_run: bool,
 ) -> tuple[Source, dict[str, Any]] | None:  # fmt: skip
     """Return what the machines start from in AWS, and where; None when they are not to be made.
 
@@ -48,7 +48,8 @@ def prepare(
             f"--image {image}: with --on aws it is an AMI", "import the image, then: --image ami-..."
         )
     _, plan = options.load(spec_path, target)
-    source = launch_aws.source(plan, image, include_url, spec_path.resolve().parent)
+    longest_name = f"{name or target}-{count}"
+    source = launch_aws.source(plan, image, include_url, spec_path.resolve().parent, longest_name)
     place = launch_aws.find(plan, image, disk_gib)
     screen.echo(place.description(count, source.public_port), err=True)
     if dry_run:

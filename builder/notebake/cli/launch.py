@@ -149,8 +149,9 @@ def command(
     steps = Steps()
     if on is not None:
         found = cloud.prepare(
-            target, image, include_url, spec_path, disk_gib, count=count or 1, yes=yes, dry_run=dry_run
-        )
+            target, image, include_url, spec_path, disk_gib,
+            name=name, count=count or 1, yes=yes, dry_run=dry_run,
+        )  # fmt: skip
         if found is None:
             return 0
         platform, (source, place) = on, found

@@ -32,6 +32,7 @@ SECTIONS = {
     },
     "Run": {
         "launch": "Start a machine from an image, or with user-data only.",
+        "adopt": "Pin a machine that was launched by other means.",
         "ps": "List the launched machines.",
         "logs": "Print the console logs of machines.",
         "ssh": "Log in to a machine, or run a command on it.",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from notebake import files, paths
 from notebake.errors import NotebakeError, SpecError
-from notebake.machines import aws, console, incus_create, platforms, qemu
+from notebake.machines import adopted, aws, console, incus_create, platforms, qemu
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
@@ -90,6 +90,8 @@ def start(name: str, *, steps: Steps, limit: float = LIMIT, watch: type[Watch] =
     """
     with lock():
         machine = record.load(name)
+        if machine.platform == "adopted":
+            adopted.boot(machine)
         if not platforms.look(machine):
             with steps.step("machine started"):
                 _put_console_away(machine)

@@ -21,7 +21,7 @@ from notebake.errors import CommandFailed, SpecError
 from notebake.machines.pids import Process
 from notebake.ssh import Ssh
 
-Platform = Literal["qemu", "incus", "aws"]
+Platform = Literal["qemu", "incus", "aws", "adopted"]
 State = Literal["running", "stopped", "failed", "missing", "unreachable"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")

@@ -6,16 +6,18 @@ from collections.abc import Iterable
 
 from notebake.address import Address
 from notebake.errors import CommandFailed
-from notebake.machines import aws, incus, incus_instance, qemu
+from notebake.machines import adopted, aws, incus, incus_instance, qemu
 from notebake.machines.machine import Machine, State
 
-BY_NAME = {"qemu": qemu, "incus": incus, "aws": aws}
+BY_NAME = {"qemu": qemu, "incus": incus, "aws": aws, "adopted": adopted}
 
 
 def look(machine: Machine) -> bool:
     """Bring the machine's console log up to date; return whether it runs. Raises CommandFailed."""
     if machine.cloud is not None:
         return aws.look(machine)
+    if machine.platform == "adopted":
+        return adopted.look(machine)
     return machine.alive() if machine.instance is None else incus_instance.look(machine)
 
 
@@ -33,8 +35,9 @@ def states(machines: Iterable[Machine]) -> dict[str, State]:
     machines = list(machines)
     found: dict[str, State] = incus_instance.states(each for each in machines if each.instance is not None)
     found |= aws.states(each for each in machines if each.cloud is not None)
+    found |= adopted.states(each for each in machines if each.platform == "adopted")
     for each in machines:
-        if each.instance is None and each.cloud is None:
+        if each.name not in found:
             found[each.name] = "running" if each.alive() else "stopped"
         if each.failed and found[each.name] in ("running", "stopped"):
             found[each.name] = "failed"
@@ -57,6 +60,8 @@ def end(machine: Machine) -> None:
     if machine.cloud is not None:
         aws.end(machine)
         return
+    if machine.platform == "adopted":
+        adopted.end(machine)
     if machine.process is not None and not machine.process.kill():
         raise CommandFailed(
             f"{machine.name}: process {machine.process.pid} cannot be ended",
@@ -71,5 +76,5 @@ def delete(machine: Machine) -> None:
         incus.delete(machine)
     elif machine.cloud is not None:
         aws.delete(machine)
-    else:
+    elif machine.platform != "adopted":
         end(machine)

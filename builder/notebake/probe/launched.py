@@ -18,12 +18,13 @@ def _settings(machine: Machine) -> dict[str, Any]:
     return {
         "address": machine.address,
         "own_certificate": machine.own_certificate,
-        "names": (machine.name, machine.address.host),
+        # The host name of one that was launched by other means is not known.
+        "names": () if machine.platform == "adopted" else (machine.name, machine.address.host),
         "metadata": machine.metadata,
         "sudo": machine.sudo,
         "offline": machine.offline,
         "image": machine.sha256,
-        "inside": machine.ssh,
+        "inside": machine.ssh if machine.ssh.key.exists() else None,
         "canary": canary and Canary(port=machine.canary_inside, address=canary),
     }
 

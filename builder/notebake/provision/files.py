@@ -134,7 +134,7 @@ def build(plan: Plan) -> Payload:
     found = {
         path: without_comments(text, python=path.endswith(".py")).encode() for path, text in texts.items()
     }
-    found["config.json"] = (json.dumps(config(plan), indent=1) + "\n").encode()
+    found["config.json"] = (json.dumps(config(plan), separators=(",", ":")) + "\n").encode()
     found["requirements.txt"] = plan.lock.requirements().encode()
     if plan.sources.ca_certificates:
         found["ca.pem"] = "".join(plan.sources.ca_certificates).encode()
