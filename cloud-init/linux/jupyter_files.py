@@ -50,6 +50,7 @@ def profile(config):
         path.mkdir(exist_ok=True)
         os.chown(path, *owner)
 
+    own(HOME / "matplotlib")
     ipython = home / ".ipython" / f"profile_{name}"
     folder(ipython)
     write(ipython / "ipython_kernel_config.py", jupyter_settings.profile(config), owner=owner)
