@@ -12,9 +12,7 @@ import subprocess
 import urllib.parse
 import urllib.request
 import zipfile
-from pathlib import Path
 
-import fonts
 from machine import run, write
 from paths import CA_BUNDLE, GUEST, HOME
 
@@ -125,23 +123,20 @@ def remove_unused():
             shutil.rmtree(path)
 
 
-def font_list(config):
+def fonts(config):
     """Make matplotlib's list of fonts now, so that the first plot does not wait for it."""
     account = pwd.getpwnam(config["user"])
-    fonts.FOLDER.mkdir(exist_ok=True)
-    fonts.forget(Path(account.pw_dir))
-    for path in (fonts.FOLDER, *fonts.FOLDER.iterdir()):
-        os.chown(path, account.pw_uid, account.pw_gid)
-    made = any(fonts.FOLDER.glob("fontlist*"))
+    folder = HOME / "matplotlib"
+    made = any(folder.glob("fontlist*"))
     if not made and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
         ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         program = [str(HOME / "env/bin/python"), "-c", "import matplotlib.font_manager"]
-        run("setpriv", *ids, *program, MPLCONFIGDIR=str(fonts.FOLDER))
+        run("setpriv", *ids, *program, MPLCONFIGDIR=str(folder))
 
 
 def warm(config):
     """Make what an image has from its bake, and a first boot does not wait for: font cache and bytecode."""
-    font_list(config)
+    fonts(config)
     # No check: it exits with 1 if a package has a file that is not for this Python version.
     argv = [str(HOME / "env/bin/python"), "-m", "compileall", "-q", str(HOME / "env/lib")]
     subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)

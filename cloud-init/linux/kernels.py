@@ -3,10 +3,8 @@
 import json
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-import fonts
 import layer
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
@@ -28,8 +26,6 @@ class Kernel(ServerKernelManager):
     def format_kernel_cmd(self, extra_arguments=None):
         command = super().format_kernel_cmd(extra_arguments)
         home = Path.home()
-        with suppress(OSError):  # a full disk
-            fonts.forget(home)
         self.kills, self.pending = killed_for_memory(), {}
         try:
             layer.ensure(home)
