@@ -22,14 +22,14 @@ from tests.incus import many_containers, number_of_this_daemon
 from notebake import process
 from notebake.machines import incus_client
 
-_SECONDS = 300
+_SECONDS = 600
 # A namespace of the network needs its own /sys, and a daemon the control groups of the host in it.
 _ENTER = """\
 mkdir -p "$INCUS_DIR/cgroup"
-mount --bind /sys/fs/cgroup "$INCUS_DIR/cgroup"
+mount --rbind /sys/fs/cgroup "$INCUS_DIR/cgroup"
 mount -t sysfs sysfs /sys
-mount --bind "$INCUS_DIR/cgroup" /sys/fs/cgroup
-umount "$INCUS_DIR/cgroup"
+mount --rbind "$INCUS_DIR/cgroup" /sys/fs/cgroup
+umount --recursive "$INCUS_DIR/cgroup"
 exec "$@" --group root
 """
 
@@ -44,9 +44,22 @@ class Member:
         self._env = {"INCUS_DIR": str(folder), "INCUS_CONF": str(folder / "conf")}
         self._log = folder.with_name(f"{name}.log")
         self._pid: int | None = None
-        card = f"{bridge}{name[-1]}"
+        self._card = f"{bridge}{name[-1]}"
         _ip("netns", "add", self._netns)
-        _ip("link", "add", card, "master", bridge, "up", "type", "veth", "peer", "eth0", "netns", self._netns)
+        _ip(
+            "link",
+            "add",
+            self._card,
+            "master",
+            bridge,
+            "up",
+            "type",
+            "veth",
+            "peer",
+            "eth0",
+            "netns",
+            self._netns,
+        )
         for words in (("link", "set", "lo", "up"), ("link", "set", "eth0", "up")):
             _ip("-n", self._netns, *words)
         _ip("-n", self._netns, "address", "add", f"{address}/24", "dev", "eth0")
@@ -85,6 +98,8 @@ class Member:
     def remove(self) -> None:
         """End it and remove its namespace."""
         self.lose_power()
+        # A connection to another member that ended keeps the namespace, with its card, for some minutes.
+        _ip("link", "delete", self._card)
         _ip("netns", "delete", self._netns)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from notebake.bases import base
 from notebake.errors import MissingTool, NotebakeError, SpecError
 from notebake.files import sha256
-from notebake.machines import incus_client, incus_create, lifecycle, many, reserve
+from notebake.machines import aws_place, incus_client, incus_create, lifecycle, many, reserve
 from notebake.machines.machine import Machine, Platform
 from notebake.machines.request import Request
 from notebake.machines.reserve import Prepared
@@ -26,6 +27,7 @@ from notebake.progress import Steps
 from notebake.provision import files
 from notebake.record import record
 from notebake.render import nocloud, output
+from notebake.render.user_data import with_hostname
 
 # Where identity.py on the machine waits for the key of the user's own certificate.
 OWN_KEY = "/var/lib/notebake/own/key.pem"
@@ -170,9 +172,11 @@ def launch_machine(
 
     `settings` go into Request; `watch` does the waiting. Raises what lifecycle.launch raises.
     """
-    taken: set[str] = set()
+    taken: Collection[str] = ()
     if name is None and settings["platform"] == "incus":
         taken = incus_create.names(server(settings))
+    elif name is None and settings["platform"] == "aws":
+        taken = settings["place"].names
     return _launch(source, reserve.prepare(source.target, name, taken), settings, steps, watch)
 
 
@@ -191,11 +195,13 @@ def launch_many(
             prepared[one.name] = one
         if settings["platform"] == "incus":
             incus_create.check_names(prepared, server(settings))
+        elif settings["platform"] == "aws":
+            aws_place.check_names(prepared, settings["place"])
         return many.each(
             list(prepared),
             lambda name, steps, watch: _launch(source, prepared[name], settings, steps, watch),
             title="launch",
-            limit=many.at_once(settings["memory_mib"]),
+            limit=many.IN_CLOUDS if settings["platform"] == "aws" else many.at_once(settings["memory_mib"]),
             steps=steps,
         )
     finally:
@@ -206,8 +212,11 @@ def launch_many(
 def _launch(
     source: Source, prepared: Prepared, settings: dict[str, Any], steps: Steps, watch: type[Watch]
 ) -> Machine:
+    user_data = source.user_data
+    if settings["platform"] == "aws":
+        user_data = with_hostname(user_data, prepared.name)
     seed = {
-        "user-data": source.user_data,
+        "user-data": user_data,
         "meta-data": nocloud.meta_data(
             instance_id=f"{prepared.name}-{source.identity}",
             hostname=prepared.name,

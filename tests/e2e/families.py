@@ -19,7 +19,7 @@ from tests.rendering import packer_files, user_data
 from notebake import launch, process
 from notebake.errors import NotReady
 from notebake.launch import Source
-from notebake.machines import lifecycle, platforms, reserve, rootfs, wait
+from notebake.machines import console, lifecycle, platforms, reserve, rootfs, wait
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
 from notebake.plan.plan import Plan
@@ -194,6 +194,12 @@ def check_metadata(machine: Machine, look: Callable[..., Report], firewall: str)
     assert result()[0] == "failed"
     root_shell(machine, "systemctl start notebake-metadata; systemctl stop metadata")
     root_shell(machine, "ip address delete 169.254.169.254/32 dev lo")
+
+
+def console_log(machine: Machine) -> str:
+    """Return all that the machine's console printed until now."""
+    platforms.look(machine)
+    return console.read(machine.console)
 
 
 def firewall_is_on(family: Family, machine: Machine) -> bool:

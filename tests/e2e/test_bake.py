@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from notebake.bake import bake, inputs
 from notebake.bases import base, releases
 from notebake.errors import CommandFailed
 from notebake.files import sha256
-from notebake.machines.rootfs import root_from_image
+from notebake.machines.rootfs import root_of
 from notebake.plan import plan, spec
 from notebake.plan.plan import Plan
 from notebake.progress import Steps
@@ -34,9 +35,9 @@ from notebake.record import record
 @pytest.fixture(scope="module")
 def tree(baked: bake.Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root file system of the image, which has not been booted since the bake."""
-    folder = tmp_path_factory.mktemp("image") / "root"
-    root_from_image(baked.image, folder)
-    yield folder
+    folder = tmp_path_factory.mktemp("image")
+    with root_of(baked.image, folder) as root:
+        yield root
     shutil.rmtree(folder)
 
 
@@ -111,7 +112,7 @@ def test_the_image_is_sealed(tree: Path) -> None:
 
 
 def test_a_newer_packer_with_an_external_plugin_sets_up_the_same_machine_for_a_script(
-    baked: bake.Baked, the_plan: Plan, old_root: Path, newer_packer: Path, steps: Steps, tmp_path: Path,
+    baked: bake.Baked, the_plan: Plan, old_root: Path, newer_packer: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A script of the spec may need a running system: then the machine runs set-up, not the host."""
@@ -119,9 +120,12 @@ def test_a_newer_packer_with_an_external_plugin_sets_up_the_same_machine_for_a_s
     text = f'{SPEC}[[image.run]]\nscript = "own.sh"\n'
     own = plan.make(spec.parse(text, source="spec"), the_plan.target, tmp_path, now=datetime.now(UTC))
     monkeypatch.setattr(base, "root", lambda *_, **__: old_root)
+    watching = Watching()
+    now = datetime.now(UTC)
     made = bake.bake(
-        own, output=tmp_path / "baked", accel="auto", plugins=newer_packer, steps=steps, now=datetime.now(UTC)
+        own, output=tmp_path / "baked", accel="auto", plugins=newer_packer, steps=watching, now=now
     )
+    assert watching.listening == LOOPBACK
     assert made.record.tools["packer"] == packers.PACKER
     # apt's timers, which are masked until the machine boots again, and those of systemd's generators.
     ours, theirs = (image.record.software.model_copy(update={"units": {}}) for image in (baked, made))
@@ -130,6 +134,41 @@ def test_a_newer_packer_with_an_external_plugin_sets_up_the_same_machine_for_a_s
     assert {name for name, _ in differing} <= {
         "apt-daily.timer", "apt-daily-upgrade.timer", "cloud-init.target", "systemd-remount-fs.service"
     }  # fmt: skip
+
+
+class Watching(Steps):
+    """Keeps the addresses on which Packer and its machine listen, when the machine can be logged in to."""
+
+    listening: set[str]
+
+    def begin(self, title: str) -> None:
+        super().begin(title)
+        if title == "install the notebook":
+            self.listening = listening(os.getpid())
+
+
+def listening(parent: int) -> set[str]:
+    """Return the addresses, as the kernel writes them, on which Packer and QEMU below `parent` listen."""
+    parents, names = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            head, _, rest = path.read_text().rpartition(") ")
+            pid, _, names[int(path.parent.name)] = head.partition(" (")
+            parents[int(pid)] = int(rest.split()[1])
+    below = {parent}
+    while more := {pid for pid, of in parents.items() if of in below} - below:
+        below |= more
+    sockets = set()
+    for pid in below:
+        if names.get(pid, "").startswith(("packer", "qemu-system")):
+            with suppress(OSError):
+                sockets |= {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    tables = (Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+LOOPBACK = {"0100007F"}
 
 
 def test_a_failed_bake_names_its_step_log_and_console_and_leaves_no_image(

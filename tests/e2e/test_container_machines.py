@@ -155,7 +155,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(
     inside(machine, "systemctl", "start", "notebake-certificate")
     served, _ = wait.answer(machine.address)
     assert served != machine.fingerprint
-    assert served == console.fingerprint(console.read(machine.console))
+    assert served == console.fingerprint(families.console_log(machine))
     assert inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook") == before
 
 

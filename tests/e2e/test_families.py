@@ -16,7 +16,6 @@ from tests.e2e import families
 from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_afterwards
 from tests.e2e.stages import Stages
 
-from notebake.machines import console as consoles
 from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
 from notebake.plan.plan import Plan
@@ -163,7 +162,7 @@ def check_upgraded(family: Family, machine: Machine) -> None:
     """Check that the first boot upgraded all packages, before it set up the notebook."""
     security, other = root_shell(machine, VERSIONS[family.name]).splitlines()
     assert security.endswith(("+shape1", " 2")) and other.endswith(("+shape1", " 2")), (security, other)
-    steps = re.findall(r"notebake: setup (\w+) [0-9.]+ s", consoles.read(machine.console))
+    steps = re.findall(r"notebake: setup (\w+) [0-9.]+ s", families.console_log(machine))
     assert steps.index("sources") < steps.index("upgrade") < steps.index("environment"), steps
 
 

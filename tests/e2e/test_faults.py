@@ -66,7 +66,7 @@ def test_the_next_boot_finishes_a_first_boot_that_lost_power(
         report = look(machine, *checks, password=None, token=token)
         assert report.passed, report.to_json()
         # The certificate is made and the server starts when set-up is complete, once.
-        log = consoles.read(machine.console)
+        log = families.console_log(machine)
         assert log.count("notebake: ready") == 1
         served = min(log.index("certificate SHA256"), log.index("notebake: ready"))
         assert log.rfind("notebake: setup") < served
@@ -138,7 +138,7 @@ def test_set_up_reports_a_full_disk_and_continues_when_there_is_space(family: Fa
     with added_unit(family, "opt-notebake.mount", mount, "local-fs.target"):
         machine = launch_one(family.by_user_data(family.plan()), family.steps, watch=Enlarging)
     with stopped_afterwards(machine):
-        assert "failed at environment" in consoles.read(machine.console)
+        assert "failed at environment" in families.console_log(machine)
 
 
 @contextlib.contextmanager
@@ -172,7 +172,7 @@ def test_a_golden_image_starts_its_notebook_without_any_network(golden: Sealed) 
         patch.setattr(incus_create, "_ALONE", "{version: 2, ethernets: {}}")
         machine = launch_one(golden.source(), golden.family.steps, offline=True, watch=ReadyOnConsole)
     with stopped_afterwards(machine):
-        assert consoles.fingerprint(consoles.read(machine.console))
+        assert consoles.fingerprint(families.console_log(machine))
 
 
 EXPIRE = """
@@ -199,7 +199,7 @@ def test_an_expired_certificate_is_replaced_and_a_killed_server_is_restarted(
         root_shell(machine, "systemctl start notebake-certificate")
         renewed, _ = wait.answer(machine.address)
         assert renewed not in (expired, machine.fingerprint)
-        assert renewed == consoles.fingerprint(consoles.read(machine.console))
+        assert renewed == consoles.fingerprint(families.console_log(machine))
         journal = root_shell(machine, "journalctl --unit notebake-certificate --output cat")
         assert "made a new certificate" in journal
         kill = """

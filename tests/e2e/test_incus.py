@@ -84,7 +84,8 @@ LAUNCH = ("launch", "debian-13", "--platform", "incus")
 
 
 def test_user_data_only_and_every_command(incus: Incus, notebake: Notebake) -> None:
-    notebake(*LAUNCH, "--name", "one", "--memory", "900", "--cpus", "1")
+    # Incus is where machines run if it can be used.
+    notebake("launch", "debian-13", "--name", "one", "--memory", "900", "--cpus", "1")
     (machine,) = lifecycle.machines()
     assert machine.address.host == "127.0.0.1"
     assert incus.query("/instances/one/state")["memory"]["total"] == 900 << 20

@@ -173,6 +173,7 @@ def launching(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
         (False, True, ["debian-13"], "qemu", "its daemon does not run"),
         (False, True, ["debian-13", "--project", "class"], "incus", ""),
         (True, True, ["debian-13", "--platform", "qemu"], "qemu", ""),
+        (True, True, ["debian-13", "--accel", "tcg"], "qemu", ""),
     ],
 )
 def test_a_machine_runs_on_incus_where_it_can_be_used(

@@ -24,6 +24,7 @@ from notebake.plan import plan, spec, targets
 from notebake.plan.plan import Plan
 from notebake.provision import files
 from notebake.render import linux, output
+from notebake.render import user_data as render_user_data
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LINUX = ("debian-13", "ubuntu-24.04", "ubuntu-26.04", "opensuse-leap-16.0")
@@ -223,3 +224,24 @@ def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: s
     }
     assert command[2] == yaml.safe_load(user_data(base).clouds["gcp"])["bootcmd"][0][2]
     assert json.loads(linux.packer_variables(hostile_plan)) == json.loads(linux.packer_variables(base))
+
+
+def test_the_public_port_leads_to_the_notebook(make_plan: Callable[..., Plan]) -> None:
+    """In a cloud nothing else does. The unit is not there when both are the same port."""
+
+    def unit(text: str) -> bytes | None:
+        found = {item.path: item.data for item in files.build(make_plan(text)).files}
+        return found.get("units/notebake-endpoint.service")
+
+    redirect = b"tcp dport 8443 redirect to :8888;"
+    assert redirect in (unit("[notebook]\nport = 8888\n[endpoint]\npublic_port = 8443\n") or b"")
+    assert unit("[endpoint]\npublic_port = 9999\n") is None
+
+
+def test_a_name_is_added_to_user_data_as_text_or_gzipped() -> None:
+    text = b"#cloud-config\nuser: {name: a}\n"
+    named = {"user": {"name": "a"}, "hostname": "one"}
+    assert yaml.safe_load(render_user_data.with_hostname(text, "one")) == named
+    assert (
+        yaml.safe_load(gzip.decompress(render_user_data.with_hostname(gzip.compress(text), "one"))) == named
+    )

@@ -38,6 +38,7 @@ def test_empty_spec_has_the_documented_defaults() -> None:
         ('[notebook]\nport = "9999"', "notebook.port"),
         ("[notebook]\nport = true", "notebook.port"),
         ("[notebook]\nport = 22", "notebook.port 22"),
+        ("[endpoint]\npublic_port = 22", "endpoint.public_port 22"),
         ('[notebook]\npylab = "inlin"', "notebook.pylab"),
         ('[notebook]\nprofile = "a/b"', "notebook.profile"),
         ('[notebook]\nfolder = "../x"', "notebook.folder"),

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+from notebake import documents
 from notebake.catalog import incus_image
 from notebake.catalog.entry import Entry
 from notebake.errors import RecordError
@@ -140,7 +141,7 @@ def entries(data: bytes, *, source: str) -> list[Entry]:
                         for name, file in version["items"].items()
                     }
                 }
-                for product in json.loads(data)["products"].values()
+                for product in documents.parse_json(data)["products"].values()
                 for version in product["versions"].values()
             ]
             return [Entry.model_validate(entry) for entry in entries]

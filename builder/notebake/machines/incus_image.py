@@ -96,8 +96,8 @@ def _packed(disk: Path, folder: Path) -> Path:
         )
     packed = folder / "root.tar.zst"
     try:
-        rootfs.root_from_image(disk, folder / "root")
-        rootfs.pack(folder / "root", packed)
+        with rootfs.root_of(disk, folder) as root:
+            rootfs.pack(root, packed)
     except SpecError:
         raise
     except NotebakeError as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from notebake.accelerator import Choice
 from notebake.address import Address
-from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Instance, Machine, Platform
+from notebake.machines.aws_place import Place
+from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Cloud, Instance, Machine, Platform
 from notebake.ssh import Ssh
 
 
@@ -25,6 +26,7 @@ class Request:
     path in the machine -> bytes, copied over ssh once sshd answers. `own_certificate`: the machine serves a
     certificate that its owner brought. For Incus: `remote` and `project` (None: the client's defaults),
     `profiles` (none: `default`), `member` of a cluster, `vm`: a virtual machine instead of a container.
+    For AWS: `place`; there is neither `disk` nor `root`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Request:
     profiles: tuple[str, ...] = ()
     member: str | None = None
     vm: bool = False
+    place: Place | None = None
 
     def machine(
         self,
@@ -63,6 +66,7 @@ class Request:
         ssh: int = 22,
         canary: int | None = None,
         instance: Instance | None = None,
+        cloud: Cloud | None = None,
     ) -> Machine:
         """Return the machine of this request, not yet booted, in `folder`: all its ports are on `host`."""
         return Machine(
@@ -86,6 +90,7 @@ class Request:
             fingerprint=None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             instance=instance,
+            cloud=cloud,
             memory_mib=self.memory_mib,
             cpus=self.cpus,
             accel=self.accel,

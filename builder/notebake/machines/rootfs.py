@@ -22,8 +22,9 @@ _ROOT_TYPES = (
 )
 
 
-def root_from_image(image: Path, destination: Path) -> None:
-    """Make the folder `destination` from the root filesystem (ext4) of the qcow2 `image`.
+@contextmanager
+def root_of(image: Path, scratch: Path) -> Iterator[Path]:
+    """Yield a folder with the root filesystem (ext4) of the qcow2 `image`, to be read only; use `scratch`.
 
     A read-only loop mount is used where loop devices work: it keeps everything. Where they do not
     (many containers) debugfs reads the file system: owners, modes and symlinks are kept, file
@@ -31,16 +32,14 @@ def root_from_image(image: Path, destination: Path) -> None:
     """
     if not image.is_file():
         raise SpecError(f"{image}: no such image", "bake it first: notebake bake")
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".image-") as name:
-        raw = Path(name) / "disk.raw"
-        process.run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=_SECONDS)
-        offset, size = partition(process.run(["sfdisk", "-J", raw], timeout=60).stdout, image)
-        destination.mkdir(mode=0o755)
-        with _mounted(raw, offset, size, Path(name) / "mount") as mounted:
-            if mounted is not None:
-                process.run(["cp", "-a", f"{mounted}/.", destination], timeout=_SECONDS)
-                return
-        _rdump(raw, offset, size, destination)
+    raw, tree = scratch / "disk.raw", scratch / "root"
+    process.run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=_SECONDS)
+    offset, size = partition(process.run(["sfdisk", "-J", raw], timeout=60).stdout, image)
+    tree.mkdir(mode=0o755)
+    with _mounted(raw, offset, size, tree) as is_mounted:
+        if not is_mounted:
+            _rdump(raw, offset, size, tree)
+        yield tree
 
 
 def pack(tree: Path, destination: Path) -> None:
@@ -66,9 +65,8 @@ def squashed(disk: Path, steps: Steps) -> Iterator[Path]:
     if not disk.is_file():
         raise SpecError(f"{disk}: no such image", "bake it first: notebake bake")
     with tempfile.TemporaryDirectory(dir=disk.parent, prefix=".container-") as name:
-        tree, made = Path(name) / "root", Path(name) / "root.squashfs"
-        with steps.step("make the container form"):
-            root_from_image(disk, tree)
+        made = Path(name) / "root.squashfs"
+        with steps.step("make the container form"), root_of(disk, Path(name)) as tree:
             argv: list[str | Path] = ["mksquashfs", tree, made, "-noappend", "-quiet", "-no-progress"]
             process.run([*argv, "-comp", "zstd", "-Xcompression-level", "9"], timeout=_SECONDS)
         yield made
@@ -89,18 +87,17 @@ def partition(table: bytes, image: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[Path | None]:
-    """Yield `folder` with the filesystem mounted on it, or None where it cannot be mounted."""
-    folder.mkdir()
+def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[bool]:
+    """Mount the filesystem on `folder` in the block; yield False where that is not possible."""
     # noload: a journal that was not replayed would need a write.
     options = f"ro,noload,loop,offset={offset},sizelimit={size}"
     try:
         process.run(["mount", "-t", "ext4", "-o", options, raw, folder], timeout=60)
     except (CommandFailed, MissingTool):
-        yield None
+        yield False
         return
     try:
-        yield folder
+        yield True
     finally:
         # The loop device detaches itself; a lazy unmount is better than a folder that stays.
         with suppress(CommandFailed):

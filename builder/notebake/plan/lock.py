@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from notebake import process
+from notebake import documents, files, process
 from notebake.errors import CommandFailed, SpecError
 from notebake.files import write_whole
 from notebake.plan.spec import Spec
@@ -104,7 +103,7 @@ def load(spec: Spec, target: Target, folder: Path) -> Lock:
     if not path.exists():
         raise SpecError(f"{own}: no lock for {target.name}", f"run `notebake lock {target.name}`")
     try:
-        lock = parse(path.read_text("utf-8"), str(path))
+        lock = parse(files.read(path, limit=documents.MAX_BYTES).decode("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read: {error}") from None
     if lock.made_for != purpose(spec, target):
@@ -138,7 +137,7 @@ def _resolve(requirements: str, target: Target, index: str) -> list[dict[str, ob
                 f"{target.name}: the packages cannot be resolved\n{error.message}",
                 "check the package names and that the Python index is reachable ([mirrors] python)",
             ) from None
-        packages = tomllib.loads(output.read_text("utf-8"))["packages"]
+        packages = documents.parse_toml(output.read_bytes(), limit=documents.MAX_BYTES)["packages"]
         assert isinstance(packages, list)
         return packages
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from notebake import documents, files, urls
 from notebake.errors import SpecError
 
 EXAMPLES = "examples"
@@ -41,19 +42,23 @@ def fetched(entry: str) -> Fetched:
     match = _GIT.fullmatch(entry) or _TAR.fullmatch(entry)
     if match is None:
         raise ValueError(
-            f"{entry!r}: a URL must be git+https://HOST/REPOSITORY@COMMIT (40 hex digits), or that of a tar "
-            "with #sha256=DIGEST"
+            "a URL must be git+https://HOST/REPOSITORY@COMMIT (40 hex digits), or that of a tar with "
+            "#sha256=DIGEST"
         )
-    name = unquote(PurePosixPath(urlsplit(match["url"]).path).name)
-    return Fetched(folder=re.sub(r"\.(git|tgz|tar(\.\w+)?)$", "", name), url=match["url"], pin=match["pin"])
+    name = unquote(PurePosixPath(urls.parse(match["url"]).path).name)
+    folder = re.sub(r"\.(git|tgz|tar(\.\w+)?)$", "", name)
+    if not re.fullmatch(r"[^/\0.][^/\0]*", folder):
+        raise ValueError(f"{folder!r} is no name for a folder: the last part of the URL's path is")
+    return Fetched(folder=folder, url=match["url"], pin=match["pin"])
 
 
 def check_notebook(name: str, data: bytes) -> None:
     """Raise SpecError for a notebook that Jupyter could not open. It upgrades old formats itself."""
     problem = None
     try:
-        # Not from bytes: json would accept a byte order mark, which Jupyter refuses.
-        content = json.loads(data.decode("utf-8"))
+        if data.startswith(codecs.BOM_UTF8):
+            raise ValueError("it has a byte order mark")
+        content = documents.parse_json(data)
     except ValueError as error:
         problem = str(error)
     else:
@@ -97,7 +102,7 @@ def read(entries: tuple[str, ...], folder: Path) -> tuple[tuple[str, bytes], ...
             if name in found:
                 raise SpecError(f"notebook.preload: {name} comes twice", "rename a file or a folder")
             try:
-                found[name] = file.read_bytes()
+                found[name] = files.read(file, limit=documents.MAX_BYTES)
             except OSError as error:
                 raise SpecError(f"notebook.preload: {file}: cannot be read: {error}") from None
             if name.endswith(".ipynb"):

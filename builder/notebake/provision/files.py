@@ -14,7 +14,7 @@ from typing import Any
 
 from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
-from notebake.provision import content, features, linux, metadata, own, settings, updates, windows
+from notebake.provision import content, endpoint, features, linux, metadata, own, settings, updates, windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
@@ -68,7 +68,15 @@ def config(plan: Plan) -> dict[str, Any]:
     if target.is_windows:
         return common | windows.config(plan)
     return {
-        "programs": target.programs | updates.programs(plan) | metadata.programs(plan),
+        "target": target.name,
+        "family": target.family,
+        "firewall": target.firewall,
+        "programs": {
+            **target.programs,
+            **updates.programs(plan),
+            **endpoint.programs(plan),
+            **metadata.programs(plan),
+        },
         "interpreter": target.python.interpreter,
         "user": spec.user,
         **common,

@@ -6,7 +6,7 @@ from typing import Any
 
 from notebake import paths
 from notebake.plan.plan import Plan
-from notebake.provision import metadata, own, updates
+from notebake.provision import endpoint, metadata, own, updates
 
 
 def cloud_settings(plan: Plan) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def programs(plan: Plan) -> dict[str, str]:
         for path in (root / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    return found | updates.units(plan) | metadata.units(plan) | own.programs(plan)
+    return found | updates.units(plan) | endpoint.units(plan) | metadata.units(plan) | own.programs(plan)
 
 
 def upgrade() -> str:
