@@ -31,7 +31,7 @@ class Kernel(ServerKernelManager):
             layer.ensure(home)
         except Exception as error:
             own = str(home / layer.FOLDER / "bin/python")
-            self.log.error("%s: %s", own, error)
+            self.log.error("%s", error)
             command = [sys.executable if word == own else word for word in command]
         return command
 
@@ -42,7 +42,7 @@ class Kernel(ServerKernelManager):
             return f"it exited with code {code}"
         if -code == signal.SIGKILL and killed_for_memory() > self.kills:
             return "the machine's memory is full, and the system killed it"
-        return f"it was killed by {signal.Signals(-code).name} ({signal.strsignal(-code)})"
+        return f"it was killed by {signal.Signals(-code).name}"
 
 
 class Connection(ZMQChannelsWebsocketConnection):
@@ -67,5 +67,5 @@ class Connection(ZMQChannelsWebsocketConnection):
         manager = self.kernel_manager
         # Requests run one after the other: the first is the one that ran.
         for header in [*manager.pending.values()][:1]:
-            self.write_stderr(f"The kernel died: {manager.cause()}. Its variables are lost.", header)
+            self.write_stderr(f"The kernel died: {manager.cause()}.", header)
         super().on_kernel_restarted()
