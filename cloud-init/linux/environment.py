@@ -12,10 +12,8 @@ import subprocess
 import urllib.parse
 import urllib.request
 import zipfile
-from pathlib import Path
 
-import fonts
-from machine import as_user, run, write
+from machine import run, write
 from paths import CA_BUNDLE, GUEST, HOME
 
 START = 4  # bytes of a hash that user-data has
@@ -143,23 +141,20 @@ def remove_unused():
             shutil.rmtree(path)
 
 
-def font_list(config):
+def fonts(config):
     """Make matplotlib's list of fonts now, so that the first plot does not wait for it."""
     account = pwd.getpwnam(config["user"])
-    fonts.FOLDER.mkdir(exist_ok=True)
-    for path in (fonts.FOLDER, *fonts.FOLDER.iterdir()):
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
-    as_user(config["user"], lambda: fonts.forget(Path(account.pw_dir)))
-    made = any(fonts.FOLDER.glob("fontlist*"))
+    folder = HOME / "matplotlib"
+    made = any(folder.glob("fontlist*"))
     if not made and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
         ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         program = [str(HOME / "env/bin/python"), "-c", "import matplotlib.font_manager"]
-        run("setpriv", *ids, *program, MPLCONFIGDIR=str(fonts.FOLDER))
+        run("setpriv", *ids, *program, MPLCONFIGDIR=str(folder))
 
 
 def warm(config):
     """Make what an image has from its bake, and a first boot does not wait for: font cache and bytecode."""
-    font_list(config)
+    fonts(config)
     # No check: it exits with 1 if a package has a file that is not for this Python version.
     argv = [str(HOME / "env/bin/python"), "-m", "compileall", "-q", str(HOME / "env/lib")]
     subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)

@@ -46,6 +46,9 @@ def profile(config):
     account = pwd.getpwnam(config["user"])
     env, name, home = HOME / "env", config["profile"], Path(account.pw_dir)
     write(env / "share/jupyter/kernels" / name / "kernel.json", kernel(config, home, env))
+    folder = HOME / "matplotlib"
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, account.pw_uid, account.pw_gid)
     notebooks = home / config["folder"]  # an absolute folder replaces home
     if not notebooks.is_relative_to(home):
         notebooks.mkdir(parents=True, exist_ok=True)

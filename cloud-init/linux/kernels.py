@@ -5,8 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
-import fonts
 import layer
+from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 
@@ -19,22 +19,19 @@ def killed_for_memory():
 class Kernel(ServerKernelManager):
     """A kernel in the user's layer; in the locked environment where the layer cannot be made.
 
-    `running`: the header of the request that it executes, or None.
+    `pending`: the headers of the cells that it has not finished, by their id. Not by what the kernel says it
+    runs: one that exits at once does not say it.
     """
-
-    running = None
-    kills = 0
 
     def format_kernel_cmd(self, extra_arguments=None):
         command = super().format_kernel_cmd(extra_arguments)
         home = Path.home()
-        fonts.forget(home)
-        self.kills = killed_for_memory()
+        self.kills, self.pending = killed_for_memory(), {}
         try:
             layer.ensure(home)
         except Exception as error:
             own = str(home / layer.FOLDER / "bin/python")
-            self.log.error("%s: %s", own, error)
+            self.log.error("%s", error)
             command = [sys.executable if word == own else word for word in command]
         return command
 
@@ -45,22 +42,30 @@ class Kernel(ServerKernelManager):
             return f"it exited with code {code}"
         if -code == signal.SIGKILL and killed_for_memory() > self.kills:
             return "the machine's memory is full, and the system killed it"
-        return f"it was killed by {signal.Signals(-code).name} ({signal.strsignal(-code)})"
+        return f"it was killed by {signal.Signals(-code).name}"
 
 
 class Connection(ZMQChannelsWebsocketConnection):
     """A page's connection to a kernel: when the kernel dies, the cell that ran says why."""
 
+    def handle_incoming_message(self, incoming_msg):
+        if self.subprotocol:  # as pages have it
+            _, (header, *_) = deserialize_msg_from_ws_v1(incoming_msg)
+            header = json.loads(header)
+            if header["msg_type"] == "execute_request":
+                self.kernel_manager.pending[header["msg_id"]] = header
+        super().handle_incoming_message(incoming_msg)
+
     def handle_outgoing_message(self, stream, outgoing_msg):
         if getattr(stream, "channel", stream) == "iopub":
             _, (_, _, parent, _, content, *_) = self.session.feed_identities(outgoing_msg)
-            if b'"execute_request"' in parent and content.startswith(b'{"execution_state"'):
-                self.kernel_manager.running = b'"busy"' in content and json.loads(parent)
+            if content.startswith(b'{"execution_state"') and b'"idle"' in content:
+                self.kernel_manager.pending.pop(json.loads(parent).get("msg_id"), None)
         super().handle_outgoing_message(stream, outgoing_msg)
 
     def on_kernel_restarted(self):
         manager = self.kernel_manager
-        if manager.running:
-            text = f"The kernel died: {manager.cause()}. Its variables are lost."
-            self.write_stderr(text, manager.running)
+        # Requests run one after the other: the first is the one that ran.
+        for header in [*manager.pending.values()][:1]:
+            self.write_stderr(f"The kernel died: {manager.cause()}.", header)
         super().on_kernel_restarted()

@@ -4,7 +4,6 @@ It sees the locked packages through a .pth file; what the user installs comes fi
 Made as the user, when a kernel starts and it is missing: `rm -rf ~/.venv` resets it.
 """
 
-import shutil
 import site
 import sys
 import venv
@@ -21,12 +20,8 @@ def ensure(home):
     complete = packages / "notebake.pth"
     if complete.exists() and (layer / "bin/python").exists():
         return
-    if layer.exists() and not packages.exists():
-        # Of another Python version. Kept: the user may want to know what was in it.
-        old = layer.with_name(f"{FOLDER}-old")
-        shutil.rmtree(old, ignore_errors=True)
-        layer.rename(old)
-    venv.create(layer, symlinks=True)
+    # Of another Python version nothing can be used.
+    venv.create(layer, symlinks=True, clear=not packages.exists())
     for name in ("pip", "pip3"):
         program = layer / "bin" / name
         # No `#!` with the path: it may be too long or contain a space.

@@ -15,3 +15,7 @@ elif [ -n "$old" ]; then
 fi
 rm -f $note
 [ -z "$reason" ] || echo "notebake: restart needed: $reason" | tee $note
+# matplotlib never looks again at what it has listed: it does for fonts that came later, at the next start of a kernel.
+for list in /opt/notebake/matplotlib/fontlist*; do
+  if [ -n "$(find /usr/share/fonts -newer "$list" -print -quit 2>/dev/null)" ]; then rm -f "$list"; fi
+done

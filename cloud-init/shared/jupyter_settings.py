@@ -42,19 +42,6 @@ def profile(config):
     return "\n".join([*lines, ""])
 
 
-# Without pandoc or TeX they would answer with an error 500; the others need a browser or Qt, which a
-# server does not have. A section also counts for what is derived from it, as PDF from Latex.
-EXPORTERS = {
-    "ASCIIDoc": "pandoc",
-    "Latex": "pandoc",
-    "RST": "pandoc",
-    "PDF": "xelatex",
-    "QtPDF": "",
-    "QtPNG": "",
-    "WebPDF": "",
-}
-
-
 def page():
     """Return the settings of the page: path below Jupyter's folder of settings -> text."""
     settings = {
@@ -96,8 +83,11 @@ def server(config, notebooks, tls):
         "KernelSpecManager": {"allowed_kernelspecs": [config["profile"]], "ensure_native_kernel": False},
         "LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},
     }
-    for name, program in EXPORTERS.items():
-        settings[f"{name}Exporter"] = {"enabled": bool(shutil.which(program))}
+    # Those that cannot work would answer with an error 500. A section is also for what is derived from it, as
+    # PDF from Latex. Qt and WebPDF need a desktop's programs.
+    tex = bool(shutil.which("pandoc") and shutil.which("xelatex"))
+    for name in ("ASCIIDoc", "Latex", "RST", "Qt", "WebPDF"):
+        settings[f"{name}Exporter"] = {"enabled": tex and name[0] in "ALR"}
     if config["own_certificate"]:
         # Not with one that the machine signed: browsers would refuse what their user has accepted.
         headers = {"Strict-Transport-Security": "max-age=31536000"}

@@ -46,9 +46,9 @@ def command(folder: Path, *args: str, spec: str = SPEC) -> subprocess.Popen[byte
     )  # fmt: skip
 
 
-def ended(running: subprocess.Popen[bytes], *, code: int = 0, stdin: str = "") -> str:
+def ended(running: subprocess.Popen[bytes], *, code: int = 0, stdin: str = "", seconds: float = 600) -> str:
     """Return what a `command` printed that must end with `code`: its errors, or its output if it is 0."""
-    out, err = (each.decode() for each in running.communicate(stdin.encode(), timeout=600))
+    out, err = (each.decode() for each in running.communicate(stdin.encode(), timeout=seconds))
     assert running.returncode == code and "Traceback" not in err, (running.returncode, out, err)
     return err if code else out
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import PASSWORD, SPEC
@@ -11,6 +13,7 @@ from tests.e2e.test_incus import Notebake, command, daemon, ended
 from tests.incus import Incus
 
 from notebake.errors import CheckFailed
+from notebake.plan import preload
 from notebake.probe import launched
 from notebake.probe.context import Context
 
@@ -21,6 +24,7 @@ LIFE = f"""\
 extras = ["science"]
 {SPEC}
 export = ["pdf"]
+preload = ["examples"]
 [image]
 fonts = ["cjk"]
 """
@@ -43,18 +47,9 @@ def notebake(tmp_path_factory: pytest.TempPathFactory) -> Notebake:
 def machine(incus: Incus, notebake: Notebake) -> Iterator[Context]:
     """A machine with all of it, by user-data only."""
     notebake("lock", "debian-13")
-    notebake(
-        "launch",
-        "debian-13",
-        "--platform",
-        "incus",
-        "--name",
-        "life",
-        "--memory",
-        "1800",
-        "--timeout",
-        "1800",
-    )
+    launch = ("launch", "debian-13", "--platform", "incus", "--name", "life", "--memory", "1800")
+    # It installs TeX.
+    notebake(*launch, "--timeout", "1800", seconds=1800)
     subject = launched.subject(
         "life", password=PASSWORD, token=None, fingerprint=None, profile=None, timeout_scale=1, ask=str
     )
@@ -84,6 +79,18 @@ def test_the_tools_are_there_and_a_package_can_be_installed(machine: Context) ->
     assert owner.split() == ["azureuser", "root"]
 
 
+def test_every_example_runs(machine: Context) -> None:
+    folder = Path(preload.__file__).with_name(preload.EXAMPLES)
+    for file in sorted(folder.glob("*.ipynb")):
+        session = machine.session()
+        assert session.request("GET", f"/api/contents/{file.name}", seconds=LIMIT).status == 200
+        machine.leave()
+        for cell in json.loads(file.read_text())["cells"]:
+            if cell["cell_type"] == "code":
+                outcome = machine.kernel().execute("".join(cell["source"]), seconds=LIMIT)
+                assert outcome.error is None, (file.name, cell["source"], outcome.error)
+
+
 def test_the_extra_is_locked(machine: Context) -> None:
     assert (
         printed(machine, "import ipympl, networkx, openpyxl, pyarrow, sklearn, sympy; print('all')") == "all"
@@ -99,14 +106,16 @@ def test_a_title_in_three_languages_has_no_missing_glyph(machine: Context) -> No
 
 
 def test_new_fonts_are_found_by_the_next_kernel(machine: Context) -> None:
-    rename = (
-        "from fontTools.ttLib import TTFont; import os, matplotlib\n"
+    make = (
+        "from fontTools.ttLib import TTFont; import matplotlib\n"
         "font = TTFont(matplotlib.get_data_path() + '/fonts/ttf/DejaVuSans.ttf')\n"
         "[font['name'].setName('Own', number, 3, 1, 0x409) for number in (1, 4, 16)]\n"
-        "os.makedirs(os.path.expanduser('~/.fonts'), exist_ok=True)\n"
-        "font.save(os.path.expanduser('~/.fonts/Own.ttf'))"
+        "font.save('Own.ttf')"
     )
-    printed(machine, rename)
+    printed(machine, make)
+    machine.output("sudo", "-n", "sh", "-c", "cp /home/azureuser/notebooks/Own.ttf /usr/share/fonts/")
+    # As apt does after each call.
+    machine.output("sudo", "-n", "systemctl", "reload", "notebake-notebook.service")
     machine.leave()
     families = "from matplotlib import font_manager; print('Own' in font_manager.get_font_names())"
     assert printed(machine, families) == "True"

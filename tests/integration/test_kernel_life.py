@@ -87,8 +87,8 @@ def run_cell(page: Page, number: int) -> None:
 
 
 DEATHS = {
-    "import os; os.kill(os.getpid(), 9)": "it was killed by SIGKILL (Killed)",
-    "import ctypes; ctypes.string_at(0)": "it was killed by SIGSEGV (Segmentation fault)",
+    "import os; os.kill(os.getpid(), 9)": "it was killed by SIGKILL",
+    "import ctypes; ctypes.string_at(0)": "it was killed by SIGSEGV",
     "import os; os._exit(3)": "it exited with code 3",
 }
 
@@ -107,7 +107,7 @@ def test_the_page_says_why_a_kernel_died(
     run_cell(page, 1)
     page.wait_for_selector(STDERR)
     text = page.locator(STDERR).inner_text()
-    assert text.strip() == f"The kernel died: {DEATHS[code]}. Its variables are lost."
+    assert text.strip() == f"The kernel died: {DEATHS[code]}."
     assert page.locator(".jp-CodeCell").nth(1).locator(STDERR).count() == 1
 
 

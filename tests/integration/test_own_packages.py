@@ -30,8 +30,7 @@ def home(jupyter: JupyterServers, subject: Subject) -> Iterator[Path]:
     home = jupyter.root / "layer"
     yield home
     home.chmod(0o755)
-    for name in (".venv", ".venv-old"):
-        shutil.rmtree(home / name, ignore_errors=True)
+    shutil.rmtree(home / ".venv", ignore_errors=True)
 
 
 @pytest.fixture
@@ -110,15 +109,14 @@ def test_a_package_of_the_user_comes_before_the_locked_one(subject: Subject, hom
         assert printed(context, "!python -c 'import matplotlib; print(matplotlib.__version__)'") == "own"
 
 
-def test_another_python_makes_the_layer_again_and_keeps_the_old_one(subject: Subject, home: Path) -> None:
+def test_another_python_makes_the_layer_again(subject: Subject, home: Path) -> None:
     with kernel(subject) as context:
         printed(context, "1")
     folder = next((home / ".venv/lib").glob("python3*"))
     folder.rename(folder.with_name("python3.2"))
-    (home / ".venv-old").mkdir()
     with kernel(subject) as context:
         assert printed(context, "import sys; print(sys.prefix)") == str(home / ".venv")
-    assert [path.name for path in (home / ".venv-old/lib").iterdir()] == ["python3.2"]
+    assert not (home / ".venv/lib/python3.2").exists()
 
 
 def test_what_a_power_loss_cut_off_is_finished(subject: Subject, home: Path) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import tarfile
+import tokenize
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,25 @@ from notebake.plan.plan import Plan
 from notebake.provision import content, endpoint, features, linux, metadata, own, settings, updates, windows
 
 
+def _without_spaces(text: str) -> str:
+    """Return a Python program without the spaces beside its operators."""
+    lines = text.splitlines(keepends=True)
+    cuts: list[tuple[int, int, int]] = []
+    inside, before = 0, None
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        # From Python 3.12 on an f-string is not one token.
+        inside += {"FSTRING_START": 1, "FSTRING_END": -1}.get(tokenize.tok_name[token.type], 0)
+        if before and not inside and before.end[0] == token.start[0]:
+            if tokenize.OP in (before.type, token.type):
+                cuts.append((token.start[0] - 1, before.end[1], token.start[1]))
+        before = token
+    for number, start, end in reversed(cuts):
+        lines[number] = lines[number][:start] + lines[number][end:]
+    return "".join(lines)
+
+
 def without_comments(text: str, *, python: bool) -> str:
-    """Return `text` without comment lines and docstrings, and Python with an indent of one space.
+    """Return `text` without comment lines and docstrings, and Python with few spaces.
 
     User-data has 16 KiB; the source has the words.
     """
@@ -43,13 +61,14 @@ def without_comments(text: str, *, python: bool) -> str:
         comment = line.lstrip().startswith("#") and not line.startswith("#!")
         if (comment or (python and not line.strip())) and number not in strings:
             drop.add(number)
-    return "".join(
+    short = "".join(
         re.sub("^(    )+", lambda spaces: " " * (len(spaces[0]) // 4), line)
         if python and number not in strings
         else line
         for number, line in enumerate(lines, 1)
         if number not in drop
     )
+    return _without_spaces(short) if python else short
 
 
 def config(plan: Plan) -> dict[str, Any]:
