@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from notebake import scratch
 from notebake.catalog import channels, simplestreams
 from notebake.catalog import entry as entry_file
 from notebake.catalog.entry import Entry, File
@@ -129,8 +129,8 @@ class Catalog:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             records.path_for(path).write_bytes(self.file(entry, entry.record))
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                temporary = Path(scratch) / entry.disk
+            with scratch.folder(folder, "disk") as work:
+                temporary = work / entry.disk
                 self._fetch(entry, temporary)
                 temporary.replace(path)
         return path

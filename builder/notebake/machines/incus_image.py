@@ -11,14 +11,12 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import files, paths
+from notebake import files, paths, scratch
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import incus_client, rootfs
 from notebake.machines.incus_client import Server
@@ -27,7 +25,6 @@ from notebake.progress import Steps
 
 _SECONDS = 1800.0
 _CONTENT = "notebake.content"  # a property of the image
-_PREFIX = ".incus-"
 _SEED = "/var/lib/cloud/seed/nocloud"
 # Templates of Pongo2, the language of Incus: a string has one line. A value comes without its last newline.
 # As in the images of the Incus project, a changed configuration or a copy gets another instance-id, so that
@@ -116,10 +113,7 @@ def _fingerprint(server: Server, content: str) -> str | None:
 
 
 def _import(request: Request, source: Path, described: bytes, server: Server, content: str) -> None:
-    for left in paths.cache_folder().glob(f"{_PREFIX}*"):  # by a launch that was killed
-        shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(dir=paths.cache_folder(), prefix=_PREFIX) as name:
-        folder = Path(name)
+    with scratch.folder(paths.cache_folder(), "incus") as folder:
         (folder / "metadata.tar").write_bytes(described)
         root = source if request.vm or request.root else _packed(source, folder)
         argv: list[str | Path] = ["image", "import", folder / "metadata.tar", root, server.at("")]

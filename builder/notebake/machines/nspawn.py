@@ -18,7 +18,7 @@ from notebake import process
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import console, pids, rootfs, supervisor
 from notebake.machines import network as networks
-from notebake.machines.machine import Machine, Network
+from notebake.machines.machine import MARK, Machine, Network
 from notebake.machines.request import Request
 
 _SEED = "var/lib/cloud/seed/nocloud"
@@ -87,7 +87,7 @@ def _boot(machine: Machine) -> Machine:
         pid = process.spawn(
             arguments(machine.folder / "root", network, name),
             log=machine.console,
-            env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", MARK: str(machine.folder)},
         )
         child = pids.identify(pid)
         if child is None:

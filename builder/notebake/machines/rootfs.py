@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from notebake import process
+from notebake import process, scratch
 from notebake.errors import CommandFailed, MissingTool, SpecError
 
 _SECONDS = 900
@@ -52,12 +50,12 @@ def root_from_image(image: Path, destination: Path) -> None:
     """
     if not image.is_file():
         raise SpecError(f"{image}: no such image", "bake it first: notebake bake")
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".image-") as name:
-        raw = Path(name) / "disk.raw"
+    with scratch.folder(destination.parent, "image") as work:
+        raw = work / "disk.raw"
         process.run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=_SECONDS)
         offset, size = partition(process.run(["sfdisk", "-J", raw], timeout=60).stdout, image)
         destination.mkdir(mode=0o755)
-        with _mounted(raw, offset, size, Path(name) / "mount") as mounted:
+        with _mounted(raw, offset, size, work / "mount") as mounted:
             if mounted is not None:
                 process.run(["cp", "-a", f"{mounted}/.", destination], timeout=_SECONDS)
                 return
@@ -113,12 +111,9 @@ def _rdump(raw: Path, offset: int, size: int, destination: Path) -> None:
     argv = ["dd", f"if={raw}", f"of={alone}", "bs=4M", "iflag=skip_bytes,count_bytes", "conv=sparse"]
     process.run([*argv, f"skip={offset}", f"count={size}"], timeout=_SECONDS)
     # debugfs splits its request at blanks and knows no quotes that help: a link without blanks.
-    short = Path(tempfile.mkdtemp(prefix="nb-"))
-    try:
+    with scratch.folder(scratch.short(), "nb") as short:
         (short / "to").symlink_to(destination)
         process.run(["debugfs", "-R", f"rdump / {short}/to", alone], timeout=_SECONDS)
-    finally:
-        shutil.rmtree(short)
     if not (destination / "usr").is_dir():  # debugfs exits 0 whatever happened
         raise CommandFailed(
             f"{destination}: debugfs could not read the root file system", "is the disk full?"
