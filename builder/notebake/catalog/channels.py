@@ -13,9 +13,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from notebake import documents
 from notebake.catalog import signing
 from notebake.catalog.signing import Signer, Verifier
-from notebake.catalog.storage import Storage
+from notebake.catalog.storage import Denied, Storage
+from notebake.documents import DocumentError
 from notebake.errors import RecordError, SpecError
 from notebake.validation import StrictModel, TargetName, Time, Version
 
@@ -77,8 +79,9 @@ def _names(storage: Storage, target: str) -> list[str]:
     while True:
         name = _name(len(names) + 1)
         try:
-            storage.read(f"{folder(target)}/{name}")
-        except FileNotFoundError:
+            documents.parse_json(storage.read(f"{folder(target)}/{name}"))
+        except (FileNotFoundError, Denied, DocumentError):
+            # Where listing is not allowed S3 denies what is missing. Some servers answer with a page.
             return names
         names.append(name)
 

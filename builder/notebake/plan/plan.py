@@ -45,8 +45,17 @@ def _notebook(path: Path) -> tuple[str, bytes]:
         raise SpecError(f"notebook.preload: {path}: no such file") from None
     except (OSError, ValueError) as error:
         raise SpecError(f"notebook.preload: {path}: not a notebook: {error}") from None
-    if not isinstance(content, dict) or "cells" not in content:
-        raise SpecError(f"notebook.preload: {path}: not a notebook: it has no cells")
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise SpecError(
+            f"notebook.preload: {path}: begins with a byte order mark, and Jupyter does not open it",
+            "save it without one, or open and save it in Jupyter on another machine",
+        )
+    version = content.get("nbformat", 1) if isinstance(content, dict) else None
+    # Jupyter opens the formats 1 to 4; 2 and 3 have their cells in worksheets.
+    if version not in (1, 2, 3, 4) or not {"cells", "worksheets"} & content.keys():
+        raise SpecError(
+            f"notebook.preload: {path}: not a notebook: it has no cells, or another nbformat than 1 to 4"
+        )
     return path.name, data
 
 

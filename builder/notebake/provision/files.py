@@ -100,7 +100,7 @@ class Payload:
         `files` replaces them, not their digest: those of a bake.
         """
         plain = io.BytesIO()
-        with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for item in (
                 *(self.files if files is None else files),
                 RenderedFile(path="digest", data=self.digest.encode() + b"\n"),
