@@ -112,6 +112,15 @@ def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
         raise unwritable(folder, error) from None
 
 
+def rename_once(folder: Path, destination: Path) -> None:
+    """Rename a folder that is complete, unless another process made the same meanwhile. Raises OSError."""
+    try:
+        folder.rename(destination)
+    except OSError:
+        if not destination.is_dir():
+            raise
+
+
 def read(path: Path, *, limit: int) -> bytes:
     """Return a file's bytes. Raises OSError, also for more than `limit` bytes and a name with NUL."""
     if "\0" in str(path):

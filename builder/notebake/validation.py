@@ -15,7 +15,8 @@ from notebake import documents
 from notebake.documents import DocumentError
 
 TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]*$")]
-Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")]
+Version = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
 Size = Annotated[int, Field(ge=0, lt=1 << 63)]  # in bytes
 # Every time zone has each of these times, so that none overflows in another.

@@ -65,8 +65,6 @@ def test_a_long_japanese_name_is_delivered(make_plan: Callable[..., Plan], tmp_p
     archive = files.build(make_plan(f'notebook.preload = ["{name}"]')).archive()
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         assert tar.extractfile(f"notebooks/{name}") is not None
-    with pytest.raises(SpecError, match="255 bytes"):
-        make_plan(f'notebook.preload = ["{"売" * 90}.ipynb"]')
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -186,7 +184,8 @@ def served(
 
 
 @pytest.fixture
-def filled(catalog: Catalog, tmp_path: Path, signer: Signer) -> Path:
+def filled(catalog: Catalog, tmp_path: Path, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NOTEBAKE_PUBLIC_KEY", str(tmp_path / "key.pub"))
     catalogs.put(catalog, tmp_path / "baked", 0, signer)
     promote.promote(catalog, catalog.find("debian-13@candidate"), "stable", signer=signer, now=catalogs.START)
     return tmp_path / "catalog"

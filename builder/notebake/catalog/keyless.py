@@ -20,7 +20,7 @@ from sigstore.sign import Signer, SigningContext
 from sigstore.verify import Verifier, policy
 
 from notebake import documents
-from notebake.catalog.signing import check_type
+from notebake.catalog.signing import SignerName, check_type
 from notebake.errors import CommandFailed, NotebakeError, RecordError, SpecError
 
 _LOADING = threading.Lock()
@@ -64,6 +64,16 @@ class Identity:
     identity: str
     issuer: str
     trust: Path | None = None
+
+    @property
+    def signers(self) -> tuple[SignerName, ...]:
+        """The identity."""
+        return (SignerName(identity=self.identity, issuer=self.issuer),)
+
+    @property
+    def sigstore(self) -> Path | None:
+        """The client trust config of its services."""
+        return self.trust
 
     def verify(self, data: bytes, *, source: str) -> bytes:
         """Return the statement that this identity signed. Raises RecordError, CommandFailed."""

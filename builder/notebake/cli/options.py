@@ -229,14 +229,28 @@ def _key_or_identity(
 
 
 signer = _key_or_identity("signer", "--key", "NOTEBAKE_SIGNING_KEY", "Private key file to sign with.")
-_PUBLIC_KEY = (
+optional_verifier = _key_or_identity(
     "verifier",
     "--public-key",
     "NOTEBAKE_PUBLIC_KEY",
-    "Public key file to verify signatures with.",
+    "Public key file to verify signatures with.  [default: whom `notebake catalog trust` set]",
+    required=False,
 )
-verifier = _key_or_identity(*_PUBLIC_KEY)
-optional_verifier = _key_or_identity(*_PUBLIC_KEY, required=False)
+
+
+def identity(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Pass `identity` to a command: a verifier of that identity, or None."""
+
+    @functools.wraps(command)
+    def decorated(
+        *args: Any, identity: str | None, issuer: str | None, trust: Path | None, **kwargs: Any
+    ) -> Any:
+        verifier = None if identity is None else _by_identity("verifier", identity, issuer, trust)
+        return command(*args, identity=verifier, **kwargs)
+
+    for option in reversed(_identity):
+        decorated = option(decorated)
+    return decorated
 
 
 def _by_key(name: str, path: Path) -> Signer | Verifier:

@@ -56,7 +56,8 @@ def each(
 
     if not machines:
         return {}, 0
-    limit = many.at_once(max(item.memory_mib for item in machines))
+    here = [item.memory_mib for item in machines if item.cloud is None]
+    limit = many.at_once(max(here)) if here else many.IN_CLOUDS
     done, failed = many.each([item.name for item in machines], work, title=title, limit=limit, steps=Steps())
     return done, show(failed)
 

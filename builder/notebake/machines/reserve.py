@@ -12,8 +12,8 @@ from filelock import FileLock
 
 from notebake import files, owner, paths, process, scratch, ssh
 from notebake.errors import NotebakeError, SpecError
-from notebake.machines import incus
 from notebake.machines import machine as record
+from notebake.machines import platforms
 
 _OWNER = "owner"  # the process of the launch at work in a folder that has no record yet
 
@@ -45,8 +45,8 @@ def prepare(target: str, name: str | None = None, taken: Collection[str] = ()) -
         except FileExistsError:
             if (folder / record.PLANNED).exists():
                 raise SpecError(
-                    f"name: {name} is being made by another launch, or was left by one when Incus went away",
-                    "use another name; what was left is removed by the first launch after Incus answers",
+                    f"name: {name} is being made by another launch, or was left by an interrupted one",
+                    "use another name; what was left is removed by the first launch after it answers",
                 ) from None
             raise SpecError(
                 f"name: a machine {name} exists", f"delete it (notebake delete {name}) or use another name"
@@ -71,7 +71,7 @@ def discard(name: str) -> None:
         return
     with suppress(NotebakeError):
         if (folder / record.PLANNED).exists():
-            incus.delete(record.load(name, record.PLANNED))
+            platforms.delete(record.load(name, record.PLANNED))
         # One that was killed had perhaps started its machine already.
         process.end_marked(record.MARK, str(folder).__eq__)
         shutil.rmtree(folder, ignore_errors=True)

@@ -18,12 +18,14 @@ from notebake.documents import DocumentError
 from notebake.errors import SpecError
 from notebake.plan import targets
 from notebake.plan.spec_base import Base, joined
+from notebake.plan.spec_clouds import Aws
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
 from notebake.validation import StrictModel
 
 FILE_NAME = "notebake.toml"
+EXTRAS = {"science": ("ipympl", "networkx", "openpyxl", "pyarrow", "scikit-learn", "sympy")}
 DEFAULT_PACKAGES = ("notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "matplotlib", "pandas")
 
 # Names that useradd accepts on Debian, openSUSE and Ubuntu (shadow's NAME_REGEX).
@@ -78,6 +80,10 @@ class Spec(StrictModel):
     packages: tuple[str, ...] = Field(
         DEFAULT_PACKAGES, min_length=1, description="Python packages (PEP 508)."
     )
+    extras: tuple[Literal["science"], ...] = Field(
+        (),
+        description="More packages, by one word: science adds " + ", ".join(EXTRAS["science"]) + ".",
+    )
     targets: tuple[str, ...] | None = Field(
         None,
         min_length=1,
@@ -98,6 +104,7 @@ class Spec(StrictModel):
         {}, description="Other base images, by target."
     )
     windows: Windows = Windows()
+    aws: Aws = Aws()
 
     @field_validator("packages")
     @classmethod
@@ -138,13 +145,25 @@ class Spec(StrictModel):
             raise ValueError(f"{value} is an account or a group of the system: choose another name")
         return value
 
+    @property
+    def python_packages(self) -> tuple[str, ...]:
+        """The packages and those of the extras, which they come before: each name once."""
+        named = {canonicalize_name(Requirement(package).name) for package in self.packages}
+        added = dict.fromkeys(name for word in self.extras for name in EXTRAS[word] if name not in named)
+        return (*self.packages, *added)
+
     @model_validator(mode="after")
     def _ports(self) -> Spec:
+        for name, port in (
+            ("notebook.port", self.notebook.port),
+            ("endpoint.public_port", self.endpoint.public_port),
+        ):
+            if port == 22:
+                raise ValueError(f"{name} 22 is the port of ssh")
         if self.notebook.port < 1024:
-            ssh = " and that of ssh" if self.notebook.port == 22 else ""
             raise ValueError(
-                f"notebook.port {self.notebook.port} is a port of root's{ssh}: the server listens on one "
-                "from 1024, and endpoint.public_port is the one that it is published on"
+                f"notebook.port {self.notebook.port} is a port of root's: the server listens on one from "
+                "1024, and endpoint.public_port is the one that it is published on"
             )
         return self
 

@@ -158,6 +158,19 @@ class WindowsMedia(StrictModel):
     tpm: bool = False
 
 
+class Ami(StrictModel):
+    """The AMIs of the release's publisher in AWS: its account, and a pattern of their names."""
+
+    owner: str = Field(pattern=r"^[0-9]{12}$")
+    name: str
+
+
+class Clouds(StrictModel):
+    """The publisher's own images of the release in each cloud that has some."""
+
+    aws: Ami | None = None
+
+
 class Target(StrictModel):
     """One OS release."""
 
@@ -177,6 +190,7 @@ class Target(StrictModel):
     network_renderers: tuple[str, ...] = ()
     # Programs that provisioning needs from the distribution: program -> package.
     programs: dict[str, str] = Field(default_factory=dict)
+    cloud: Clouds = Clouds()
     base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")]
 
     @model_validator(mode="after")

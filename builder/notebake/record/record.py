@@ -17,12 +17,9 @@ from notebake.documents import MAX_BYTES, DocumentError
 from notebake.errors import RecordError
 from notebake.files import write_whole
 from notebake.record.software import Software
-from notebake.validation import FileName, Size, StrictModel, TargetName, Time, Version
+from notebake.validation import Digest, FileName, Size, StrictModel, TargetName, Time, Version
 
 FORMAT: Literal[2] = 2
-_DIGEST = r"^[0-9a-f]{64}$"
-
-
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -62,7 +59,7 @@ class Image(StrictModel):
     """The disk. `mtime_ns`: its modification time on this host, to detect an unchanged file quickly."""
 
     file: FileName
-    sha256: str = Field(pattern=_DIGEST)
+    sha256: Digest
     bytes: Size
     mtime_ns: Size
 
@@ -84,19 +81,14 @@ class ProbeResult(StrictModel):
 
 
 class ProbeReport(StrictModel):
-    """A probe report, as `notebake probe --json` prints it."""
+    """A probe report, as `notebake probe --json` prints it. `image`: SHA-256 of the disk that it is on."""
 
     address: str
+    image: Digest | None = None
     started: Time
     passed: bool
     seconds: float
     results: tuple[ProbeResult, ...]
-
-    @property
-    def promotable(self) -> bool:
-        """Whether the probe passed and its results confirm it: at least one passed, none failed."""
-        statuses = {result.status for result in self.results}
-        return self.passed and "passed" in statuses and "failed" not in statuses
 
 
 class Record(StrictModel):
@@ -106,7 +98,7 @@ class Record(StrictModel):
     made_from: Literal["bake", "fixture"] = Field(
         "bake", description="fixture: created by a test, not by a bake."
     )
-    content_id: str = Field(pattern=_DIGEST)
+    content_id: Digest
     inputs: dict[str, str] = Field(description="Inputs of the content id: name -> SHA-256 or version.")
     version: Version | None = Field(None, description="MAJOR.MINOR.PATCH, assigned by the catalog.")
     target: TargetName
