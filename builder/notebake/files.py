@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from notebake import scratch
 from notebake.errors import CommandFailed, SpecError
 
 
@@ -38,7 +39,8 @@ def beside(path: Path, data: bytes, mode: int = 0o644) -> Iterator[Path]:
     Creates the folder. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    scratch.sweep(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=scratch.prefix(path.name))
     try:
         with open(handle, "wb") as file:
             file.write(data)
@@ -90,7 +92,8 @@ def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        scratch.sweep(folder.parent)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=scratch.prefix(folder.name)))
         try:
             temporary.chmod(0o755)
             (temporary / marker).touch()

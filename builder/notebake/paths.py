@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
+from notebake.errors import SpecError
+
 _PACKAGE = Path(__file__).resolve().parent
+
+
+@contextmanager
+def _home() -> Iterator[None]:
+    """Raise SpecError where the user has no home, as under a uid without an account in a container."""
+    try:
+        yield
+    except RuntimeError:
+        raise SpecError(
+            f"the user {os.getuid()} has no home folder, and there is no HOME",
+            "set HOME to a folder that this user may write to, or XDG_CACHE_HOME and XDG_STATE_HOME",
+        ) from None
 
 
 def data_folder(name: str) -> Path:
@@ -19,14 +36,17 @@ def data_folder(name: str) -> Path:
 
 def cache_folder() -> Path:
     """Create and return the cache folder: `$XDG_CACHE_HOME/notebake`, by default `~/.cache/notebake`."""
-    return platformdirs.user_cache_path("notebake", ensure_exists=True)
+    with _home():
+        return platformdirs.user_cache_path("notebake", ensure_exists=True)
 
 
 def state_folder() -> Path:
     """Return the state folder: `$XDG_STATE_HOME/notebake`, by default `~/.local/state/notebake`."""
-    return platformdirs.user_state_path("notebake")
+    with _home():
+        return platformdirs.user_state_path("notebake")
 
 
 def config_folder() -> Path:
     """Return the config folder: `$XDG_CONFIG_HOME/notebake`, by default `~/.config/notebake`."""
-    return platformdirs.user_config_path("notebake")
+    with _home():
+        return platformdirs.user_config_path("notebake")

@@ -7,20 +7,26 @@ goes to a file, because a full pipe would block the machine.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from notebake import owner
 from notebake.errors import CommandFailed, MissingTool
 
 TAIL_LINES = 20
+_END_ATTEMPTS = 100
+_WATCH_LOCK = threading.Lock()
 
 # The variables that programs inherit: downloads need the host's proxy and CA settings.
 _INHERITED = (
@@ -94,6 +100,74 @@ def tail(text: bytes, lines: int = TAIL_LINES) -> str:
     return "\n".join(text.decode("utf-8", "replace").rstrip().splitlines()[-lines:])
 
 
+_OWNER = "NOTEBAKE_OWNER"
+# Its standard input ends when notebake does, however it ends; then everything that has its mark ends too.
+_WATCH = f"""\
+read -r _
+for _ in 1 2 3; do
+  for file in $(grep -lsz "^{_OWNER}=$1\\$" /proc/[0-9]*/environ); do
+    pid=${{file#/proc/}}
+    kill -KILL "${{pid%/environ}}" 2>/dev/null
+  done
+  sleep 0.2
+done
+"""
+
+
+@functools.cache
+def _watch() -> None:
+    """Start the program that ends what this process has started, once."""
+    end, _kept_open = os.pipe()
+    watching = subprocess.Popen(
+        ["sh", "-c", _WATCH, "sh", owner.mark()],
+        stdin=end,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    )
+    watching.returncode = 0  # it outlives this process
+    os.close(end)
+
+
+def owned() -> dict[str, str]:
+    """Return the variable for the environment of a program that must end when this process does.
+
+    It ends with all its children, also after SIGKILL, unless the program removes the variable.
+    """
+    if Path("/proc/self/environ").exists():
+        with _WATCH_LOCK:
+            _watch()
+    return {_OWNER: owner.mark()}
+
+
+def _marked(name: str) -> Iterator[tuple[int, str]]:
+    """Yield the pid and value of each process that this user may see with the variable `name`."""
+    start = f"{name}=".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            for variable in path.read_bytes().split(b"\0"):
+                if variable.startswith(start):
+                    yield int(path.parent.name), os.fsdecode(variable[len(start) :])
+
+
+def end_marked(name: str, ends: Callable[[str], bool]) -> None:
+    """Kill the processes whose variable `name` has a value that `ends`, until there is none."""
+    for _ in range(_END_ATTEMPTS):
+        pids = [pid for pid, value in _marked(name) if ends(value)]
+        if not pids:
+            return
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def end_orphans() -> None:
+    """Kill what a notebake that was killed has left running."""
+    end_marked(_OWNER, owner.is_dead)
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -122,7 +196,7 @@ def run(
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env=environment(env),
+            env=environment({**owned(), **(env or {})}),
             cwd=cwd,
             start_new_session=True,
         )

@@ -41,7 +41,7 @@ class Ssh:
 
         No key, agent or configuration of the caller's is used. Raises MissingTool.
         """
-        # ssh expands %x in this option's value and splits it at spaces.
+        # ssh expands %x in both paths, and splits this option's value at spaces.
         known_hosts = str(self.known_hosts).replace("%", "%%")
         options = {
             "BatchMode": "yes",
@@ -57,7 +57,7 @@ class Ssh:
         return [
             str(process.which("ssh")),
             *("-F", "none"),
-            *("-i", str(self.key)),
+            *("-i", str(self.key).replace("%", "%%")),
             *("-p", str(self.port)),
             *("-l", self.user),
             *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),

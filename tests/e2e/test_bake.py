@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import tenacity
 from tests import packers
 from tests.e2e.conftest import OLD_VERSION, SPEC
 
+from notebake import process
 from notebake.bake import bake, inputs
 from notebake.bases import base, releases
 from notebake.errors import CommandFailed
@@ -101,6 +103,9 @@ def test_the_image_is_sealed(tree: Path) -> None:
     assert logs == []
     for name in ("passwd", "shadow", "group", "gshadow", "subuid"):
         assert "notebake-build" not in (tree / "etc" / name).read_text(), name
+        assert not (tree / "etc" / f"{name}-").exists(), name
+    for path in (tree / "opt/notebake").rglob("*"):
+        assert path.is_symlink() or not path.stat().st_mode & stat.S_IWOTH, path
     account = next(
         row for row in (tree / "etc/shadow").read_text().splitlines() if row.startswith("azureuser:")
     )
@@ -109,6 +114,16 @@ def test_the_image_is_sealed(tree: Path) -> None:
     env = tree / "opt/notebake/env/lib/python3.13/site-packages"
     assert (env / "notebook/__pycache__").is_dir()
     assert (tree / "opt/notebake/guest/complete").exists()
+
+
+def test_nothing_of_the_build_is_in_free_space(baked: bake.Baked, tmp_path: Path) -> None:
+    raw = tmp_path / "disk.raw"
+    process.run(["qemu-img", "convert", "-O", "raw", baked.image, raw], timeout=600)
+    # The build's user-data, sudo's log of Packer's commands, cloud-init's own log.
+    for text in ("- name: notebake-build", "notebake-build : PWD=", "Cloud-init v. [0-9][^ ]* running"):
+        found = process.run(["grep", "-a", "-c", "-e", text, raw], timeout=600, check=False)
+        assert found.stdout.split() == [b"0"], text
+    raw.unlink()
 
 
 def test_a_newer_packer_with_an_external_plugin_sets_up_the_same_machine_for_a_script(

@@ -18,7 +18,7 @@ from notebake.documents import DocumentError
 ROOT = Path(paths.__file__).parent
 PARSERS = {"json.load", "json.loads", "tomllib.load", "tomllib.loads", "tomlkit.load", "tomlkit.parse"}
 # The JSON of programs on this host; sigstore's bundles are parsed by documents before.
-ENGINES = {"machines/incus_client.py", "machines/network.py", "machines/qemu.py", "machines/rootfs.py"}
+ENGINES = {"machines/incus_client.py", "machines/qemu.py", "machines/rootfs.py"}
 BOUNDED = settings(derandomize=True, max_examples=200, deadline=None)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from notebake import owner
 from notebake.accelerator import Accelerator
 from notebake.address import Address
 from notebake.errors import CommandFailed, NotReady, SpecError
@@ -145,7 +146,20 @@ def test_default_names_are_numbered_and_a_used_name_is_refused() -> None:
 def test_the_folder_of_a_killed_launch_is_removed() -> None:
     prepared = reserve.prepare("a")
     # This pid, but another process.
-    (prepared.folder / "owner").write_text(json.dumps({"pid": os.getpid(), "started": 1}))
+    pid, started, *here = owner.mark().split("-")
+    (prepared.folder / "owner").write_text("-".join((pid, str(int(started) - 1), *here)))
+    assert reserve.prepare("a").name == prepared.name
+
+
+def test_the_folder_of_a_launch_on_another_host_stays() -> None:
+    prepared = reserve.prepare("a")
+    (prepared.folder / "owner").write_text("1-1-00000000-00000000")
+    assert reserve.prepare("a").name != prepared.name
+
+
+def test_a_launch_that_was_killed_before_it_named_itself_leaves_no_folder() -> None:
+    prepared = reserve.prepare("a")
+    (prepared.folder / "owner").unlink()
     assert reserve.prepare("a").name == prepared.name
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from notebake import accelerator, paths, process, ssh
+from notebake import accelerator, paths, process, scratch, ssh
 from notebake.accelerator import Accelerator
 from notebake.bake import disk, packer_plugins, windows_media
 from notebake.bake import inputs as bake_inputs
@@ -179,6 +178,7 @@ def bake(
     """
     name = plan.target.name
     image = output / f"{name}.qcow2"
+    scratch.clean_up(output)
     payload = files.build(plan)
     sources = releases.read(plan, offline=offline)
     inputs = bake_inputs.inputs(plan, payload, sources)
@@ -211,8 +211,7 @@ def bake(
             paths.cache_folder() / "wheels" / f"{name}-{lock_id}",
             log,
         )
-    with tempfile.TemporaryDirectory(dir=output, prefix=f".{name}.") as scratch:
-        work = Path(scratch)
+    with scratch.folder(output, name) as work:
         write_folder(work / "packer", template)
         if plan.target.is_windows:
             with bake_windows.prepared(

@@ -9,10 +9,9 @@ import hashlib
 import os
 import shutil
 import struct
-import tempfile
 from pathlib import Path
 
-from notebake import paths, process
+from notebake import paths, process, scratch
 from notebake.bake import chroot
 from notebake.bases import base, mmdebstrap
 from notebake.files import rename_once, write_folder
@@ -64,9 +63,8 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
     cached = folder(plan, payload)
     if cached.is_dir():
         return cached
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cached.parent, prefix=f".{cached.name}.") as scratch:
-        tree, result = Path(scratch, "root"), Path(scratch, "result")
+    with scratch.folder(cached.parent, cached.name) as work:
+        tree, result = work / "root", work / "result"
         mmdebstrap.unpack(root, tree, log)
         home = tree / "opt/notebake"
         home.mkdir(parents=True)

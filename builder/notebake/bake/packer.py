@@ -5,17 +5,17 @@ python-packer cannot be imported on Windows, so only `bake` imports this module.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from notebake import process
+from notebake import process, scratch
 from notebake.bake import packer_plugins
 from notebake.errors import CommandFailed
 
@@ -59,7 +59,7 @@ class _Packer(packer.Packer):  # type: ignore[misc]
         sink: _Lines,
         variables: dict[str, str],
         var_file: Path,
-        scratch: str,
+        temporary: str,
         plugins: Path | None,
     ) -> None:
         template = next(folder.glob("*.pkr.hcl"))
@@ -75,8 +75,8 @@ class _Packer(packer.Packer):  # type: ignore[misc]
         self.packer: Any = self.packer.bake(
 
             _out=sink, _err_to_out=True, _out_bufsize=0, _tty_out=False, _bg=True,
-            _env=process.environment(packer_plugins.settings(plugins) | {
-                "PACKER_CACHE_DIR": str(folder / "packer_cache"), "TMPDIR": scratch,
+            _env=process.environment(packer_plugins.settings(plugins) | process.owned() | {
+                "PACKER_CACHE_DIR": str(folder / "packer_cache"), "TMPDIR": temporary,
             }),
         )  # fmt: skip
 
@@ -97,10 +97,11 @@ def build(
     """
     sink = _Lines(log, line)
     # Packer's plugins listen on sockets in TMPDIR, whose paths may have 107 bytes: not in `folder`.
-    scratch = tempfile.TemporaryDirectory(prefix="nb-")
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(sink.close)
+        short = stack.enter_context(scratch.folder(scratch.short(), "nb"))
         # parallel=True would become `-parallel=true`, which Packer refuses.
-        made = _Packer(folder, sink, variables, var_file, scratch.name, plugins)
+        made = _Packer(folder, sink, variables, var_file, str(short), plugins)
         running = made.build(parallel=False)
         try:
             running.wait()
@@ -117,9 +118,6 @@ def build(
             finally:
                 limit.cancel()
             raise
-    finally:
-        sink.close()
-        scratch.cleanup()
 
 
 def validate(

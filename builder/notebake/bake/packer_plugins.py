@@ -10,12 +10,11 @@ import os
 import platform
 import re
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebake import paths, process
+from notebake import paths, process, scratch
 from notebake.errors import CommandFailed, MissingTool, SpecError
 from notebake.files import RenderedFile, sha256, write_folder
 
@@ -116,10 +115,10 @@ def prepare(files: Iterable[RenderedFile], folder: Path | None) -> None:
 
 
 def _init(files: tuple[RenderedFile, ...]) -> None:
-    with tempfile.TemporaryDirectory(prefix="nb-plugins-") as scratch:
-        write_folder(Path(scratch), [item for item in files if item.path.startswith("plugins/")])
+    with scratch.folder(scratch.short(), "nb") as folder:
+        write_folder(folder, [item for item in files if item.path.startswith("plugins/")])
         try:
-            process.run(["packer", "init", Path(scratch) / "plugins"], timeout=_INIT_SECONDS, env=settings())
+            process.run(["packer", "init", folder / "plugins"], timeout=_INIT_SECONDS, env=settings())
         except CommandFailed as error:
             names = " ".join(plugin.name for plugin in required(files))
             raise CommandFailed(

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from pathlib import Path
 
-from notebake import files, process
+from notebake import files, process, scratch
 from notebake.errors import CommandFailed
 from notebake.plan.lock import Lock
 from notebake.plan.targets import Target
@@ -36,14 +35,13 @@ def fetch(lock: Lock, target: Target, index: str, folder: Path, log: Path) -> Pa
     """
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
     version = target.python.version
     abi = "cp" + version.replace(".", "")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        requirements = Path(scratch, "requirements.txt")
+    with scratch.folder(folder.parent, folder.name) as temporary:
+        requirements = temporary / "requirements.txt"
         uv_version = lock.uv_file.split("-")[1]
         requirements.write_text(lock.requirements() + f"uv=={uv_version} --hash=sha256:{lock.uv_sha256}\n")
-        wheels = Path(scratch, "wheels")
+        wheels = temporary / "wheels"
         wheels.mkdir()
         argv: list[str | Path] = [
             *(sys.executable, "-m", "pip", "download"),

@@ -6,11 +6,10 @@ import contextlib
 import json
 import secrets
 import string
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from notebake import process
+from notebake import process, scratch
 from notebake.accelerator import Accelerator
 from notebake.bake import windows_media
 from notebake.files import RenderedFile, write_folder, write_whole
@@ -74,12 +73,12 @@ def prepared(
     with contextlib.ExitStack() as stack:
         if base.tpm:
             # A socket's path may have 107 bytes: not in `work`.
-            state = stack.enter_context(tempfile.TemporaryDirectory(prefix="nb-tpm-"))
-            socket = Path(state) / "socket"
+            state = stack.enter_context(scratch.folder(scratch.short(), "nb"))
+            socket = state / "socket"
             pid = process.spawn(
                 ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}",
                  "--ctrl", f"type=unixio,path={socket}"],
-                log=log,
+                log=log, env=process.owned(),
             )  # fmt: skip
             stack.callback(process.kill_session, pid)
             values["tpm_socket"] = str(socket)

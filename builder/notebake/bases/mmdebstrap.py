@@ -11,14 +11,12 @@ import os
 import shlex
 import shutil
 import struct
-import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from notebake import process
+from notebake import process, scratch
 from notebake.errors import CommandFailed, MissingTool, SpecError
 from notebake.files import sha256
 
@@ -62,7 +60,7 @@ def make_root(
     if os.geteuid() != 0:
         raise MissingTool("mmdebstrap: building a base image requires root", "run the same command with sudo")
     midnight = int(time.time()) // 86400 * 86400
-    with _temporary_folder(destination) as folder:
+    with scratch.folder(destination.parent, "base") as folder:
         # apt drops root while it downloads, and must still reach its folders.
         folder.chmod(0o711)
         tar = folder / destination.name
@@ -104,7 +102,7 @@ def make_disk(*, root: Path, size_mib: int, destination: Path, log: Path, grub_c
     if os.geteuid() != 0:
         raise MissingTool("mke2fs: building a base disk requires root", "run the same command with sudo")
     digest = sha256(root)
-    with _temporary_folder(destination) as folder:
+    with scratch.folder(destination.parent, "base") as folder:
         tree, raw, qcow2 = folder / "tree", folder / "disk.raw", folder / "disk.qcow2"
         unpack(root, tree, log)
         _check_size(tree, size_mib)
@@ -225,14 +223,6 @@ def write_boot_loader(raw: Path, boot: bytes, core: bytes) -> None:
         disk.write(sector)
         disk.seek(_BOOT_START)
         disk.write(body)
-
-
-@contextmanager
-def _temporary_folder(destination: Path) -> Iterator[Path]:
-    """Yield a temporary folder on the file system of `destination`."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".base-") as folder:
-        yield Path(folder)
 
 
 def _hook(script: Path) -> str:

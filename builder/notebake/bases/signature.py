@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-from notebake import paths, process
+from notebake import paths, process, scratch
 from notebake.bases import web
 from notebake.errors import CommandFailed
 from notebake.plan.targets import Signed
@@ -61,16 +59,16 @@ def _problem(signed: Signed, data: bytes, signature: bytes) -> str | None:
     # reject. They do not matter here: the key is pinned by its fingerprint.
     process.which("gpgv")
     key = paths.data_folder("images") / "_keys" / signed.key
-    with tempfile.TemporaryDirectory(prefix="notebake-") as scratch:
-        (Path(scratch) / "signature").write_bytes(signature)
-        (Path(scratch) / "data").write_bytes(data)
+    with scratch.folder(scratch.short(), "nb") as folder:
+        (folder / "signature").write_bytes(signature)
+        (folder / "data").write_bytes(data)
         done = process.run(
             [
                 "gpgv",
                 "--status-fd", "1",
                 "--keyring", key,
-                f"{scratch}/signature",
-                f"{scratch}/data",
+                folder / "signature",
+                folder / "data",
             ],
             timeout=60,
             check=False,

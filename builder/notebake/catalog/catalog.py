@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from notebake import scratch
 from notebake.catalog import channels, signing, simplestreams
 from notebake.catalog import entry as entry_file
 from notebake.catalog import head as heads
@@ -219,8 +219,8 @@ class Catalog:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(records.path_for(path), self.file(entry, entry.record))
         if not path.exists() or sha256(path) != digest:
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                temporary = Path(scratch) / entry.disk
+            with scratch.folder(folder, "disk") as work:
+                temporary = work / entry.disk
                 self._fetch(entry, temporary)
                 temporary.replace(path)
         return path

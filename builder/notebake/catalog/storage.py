@@ -18,6 +18,10 @@ from notebake.files import beside
 _CHUNK = 1 << 20
 
 
+class Denied(CommandFailed):
+    """A web server refuses a file: also one that does not exist, where nobody may list the files."""
+
+
 class Storage:
     """Files below one root. Paths are relative to it, with forward slashes.
 
@@ -25,7 +29,9 @@ class Storage:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/") or url
+        # Behind a path, and in no message: a query may be a secret, as Azure's SAS is.
+        url, mark, query = url.partition("?") if url.startswith(("http://", "https://")) else (url, "", "")
+        self.url, self._query = url.rstrip("/") or url, mark + query
         try:
             self._remote, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
@@ -50,6 +56,12 @@ class Storage:
         except NotImplementedError:
             raise CommandFailed(f"{self.url}: is read-only", "write to the storage behind it") from None
         except Exception as error:
+            if isinstance(
+                status := getattr(error, "status", None), int
+            ):  # aiohttp's, and its text has the query
+                raise (Denied if status in (401, 403) else CommandFailed)(
+                    f"{self.url}/{path}: the server answered {status}", "check the URL and who may read it"
+                ) from None
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CommandFailed(
                 f"{self.url}/{path}: {reason}",
@@ -57,7 +69,7 @@ class Storage:
             ) from None
 
     def _at(self, path: str) -> str:
-        return f"{self._root.rstrip('/')}/{path}".rstrip("/")
+        return f"{self._root.rstrip('/')}/{path}".rstrip("/") + self._query
 
     def names(self, folder: str) -> list[str]:
         """Return the names in `folder`, sorted, without hidden ones.
@@ -107,7 +119,10 @@ class Storage:
             return digest.hexdigest(), size
 
     def _open(self, path: str) -> Any:
-        return open(self.local / path, "rb") if self.local is not None else self._remote.open(self._at(path))
+        if self.local is not None:
+            return open(self.local / path, "rb")
+        # As a stream from a web server: not every one sends parts of a file.
+        return self._remote.open(self._at(path), **({} if self.lists else {"block_size": 0}))
 
     def fetch(self, path: str, destination: Path) -> None:
         """Copy `path` to the local file `destination`. Raises FileNotFoundError."""

@@ -13,14 +13,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from filelock import FileLock
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from notebake import validation
 from notebake.catalog import signing
 from notebake.catalog.head import Head
 from notebake.catalog.signing import SignerName, Verifier
+from notebake.documents import DocumentError
 from notebake.errors import MissingTool, RecordError
 from notebake.files import write_whole
-from notebake.validation import Digest, StrictModel, first_problem
+from notebake.validation import Digest, StrictModel
 
 # The clocks of two hosts differ a little; with a larger difference, one of them is wrong.
 SKEW = timedelta(minutes=5)
@@ -102,12 +104,12 @@ class Pins:
 
     def _load(self) -> dict[str, _Pins]:
         try:
-            return dict(_Config.model_validate_json(self.path.read_bytes()).catalogs)
+            return dict(validation.parse(_Config, self.path.read_bytes()).catalogs)
         except FileNotFoundError:
             return {}
-        except ValidationError as error:
+        except DocumentError as error:
             raise RecordError(
-                f"{self.path}: not a list of trusted signers: {first_problem(error)}",
+                f"{self.path}: not a list of trusted signers: {error}",
                 "remove the file, then run `notebake catalog trust` for each catalog",
             ) from None
 
@@ -131,12 +133,12 @@ class Memory:
     def seen(self, url: str) -> _Seen | None:
         """Return what was seen of the catalog at `url`, or None. Raises RecordError."""
         try:
-            return _Seen.model_validate_json(self._path(url).read_bytes())
+            return validation.parse(_Seen, self._path(url).read_bytes())
         except FileNotFoundError:
             return None
-        except ValidationError as error:
+        except DocumentError as error:
             raise RecordError(
-                f"{self._path(url)}: not what was seen of a catalog: {first_problem(error)}",
+                f"{self._path(url)}: not what was seen of a catalog: {error}",
                 f"remove the file, then run `notebake catalog trust` for {url}",
             ) from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -87,8 +86,8 @@ def command(
     if len(names) > 1 and (fingerprint or token_stdin or image_path):
         option = "--fingerprint" if fingerprint else "--token-stdin" if token_stdin else "--image"
         raise SpecError(f"{option} is for one machine", "launched machines need neither: both are known")
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    token = sys.stdin.readline().strip() if token_stdin else None
+    password = prompt.line("--password-stdin") if password_stdin else None
+    token = prompt.line("--token-stdin").strip() if token_stdin else None
     asked = cache(lambda: prompt.ask("Password", hint="use --password-stdin or --token-stdin"))
     image = sha256(image_path) if image_path else None
     subjects = {

@@ -25,6 +25,21 @@ def ask(title: str, *, hint: str, twice: bool = False) -> str:
     )
 
 
+def line(option: str) -> str:
+    """Return the first line of standard input (UTF-8), without a byte order mark. Raises SpecError."""
+    from notebake.errors import SpecError
+
+    binary = getattr(sys.stdin, "buffer", None)
+    data = binary.readline() if binary else sys.stdin.readline().encode()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SpecError(f"{option}: encoded as UTF-16", "save the file as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SpecError(f"{option}: not UTF-8", "save the file as UTF-8") from None
+    return str(text).rstrip("\r\n")
+
+
 def new(*, from_stdin: bool, weak: bool, hint: str) -> str:
     """Return a new password: the first line of standard input, or from a prompt, where empty means none.
 
@@ -36,7 +51,7 @@ def new(*, from_stdin: bool, weak: bool, hint: str) -> str:
     if not from_stdin:
         password = ask("Password (empty: each machine generates a token)", hint=hint, twice=True)
     else:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = line("--password-stdin")
         if not password:
             raise SpecError("--password-stdin: the password is empty", hint)
     if password and not weak:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import files, incus_metadata, paths
+from notebake import files, incus_metadata, paths, scratch
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import incus_client, rootfs
 from notebake.machines.incus_client import Server
@@ -23,7 +21,6 @@ from notebake.progress import Steps
 
 _SECONDS = 1800.0
 _CONTENT = "notebake.content"  # a property of the image
-_PREFIX = ".incus-"
 
 
 def metadata(target: str) -> bytes:
@@ -75,10 +72,7 @@ def _fingerprint(server: Server, content: str) -> str | None:
 
 
 def _import(request: Request, source: Path, described: bytes, server: Server, content: str) -> None:
-    for left in paths.cache_folder().glob(f"{_PREFIX}*"):  # by a launch that was killed
-        shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(dir=paths.cache_folder(), prefix=_PREFIX) as name:
-        folder = Path(name)
+    with scratch.folder(paths.cache_folder(), "incus") as folder:
         (folder / "metadata.tar").write_bytes(described)
         root = source if request.vm or request.root else _packed(source, folder)
         argv: list[str | Path] = ["image", "import", folder / "metadata.tar", root, server.at("")]

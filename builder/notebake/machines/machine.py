@@ -26,6 +26,7 @@ State = Literal["running", "stopped", "failed", "missing", "unreachable"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 # Files in a machine's folder.
+MARK = "NOTEBAKE_MACHINE"  # in the environment of a machine's process: its folder
 RECORD = "machine.json"
 PLANNED = "planned.json"  # the record of one that is being made
 CONSOLE = "console.log"

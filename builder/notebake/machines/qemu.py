@@ -20,7 +20,7 @@ import tenacity
 from notebake import accelerator, process, seed
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import console, pids, ports
-from notebake.machines.machine import Machine, every
+from notebake.machines.machine import MARK, Machine, every
 from notebake.machines.request import Request
 
 _QMP = "qmp"
@@ -71,7 +71,7 @@ def boot(machine: Machine) -> Machine:
 
 def _boot(machine: Machine, chosen: accelerator.Accelerator) -> Machine:
     folder = machine.folder
-    pid = process.spawn(arguments(machine, chosen), log=folder / _LOG)
+    pid = process.spawn(arguments(machine, chosen), log=folder / _LOG, env={MARK: str(folder)})
     child = pids.identify(pid)
     try:
         if child is None or not _listening(child, folder / _QMP):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
@@ -13,10 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import documents, files, paths, ssh
+from notebake import files, owner, paths, process, scratch, ssh
 from notebake.errors import NotebakeError, SpecError
 from notebake.machines import machine as record
-from notebake.machines import pids, platforms
+from notebake.machines import platforms
 
 _OWNER = "owner"  # the process of the launch at work in a folder that has no record yet
 
@@ -57,9 +54,7 @@ def prepare(target: str, name: str | None = None, taken: Collection[str] = ()) -
         except OSError as error:
             raise files.unwritable(folder, error) from None
         try:
-            me = pids.identify(os.getpid())
-            assert me is not None
-            (folder / _OWNER).write_text(json.dumps(dataclasses.asdict(me)), encoding="ascii")
+            (folder / _OWNER).write_text(owner.mark(), encoding="ascii")
             return Prepared(name=name, folder=folder, public_key=ssh.new_key(folder / record.KEY))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -77,6 +72,8 @@ def discard(name: str) -> None:
     with suppress(NotebakeError):
         if (folder / record.PLANNED).exists():
             platforms.delete(record.load(name, record.PLANNED))
+        # One that was killed had perhaps started its machine already.
+        process.end_marked(record.MARK, str(folder).__eq__)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -91,13 +88,15 @@ def lock() -> FileLock:
 
 
 def _sweep() -> None:
-    """Remove the folders of launches that were killed before their machine had a record."""
-    for folder in (paths.state_folder() / "machines").iterdir():
+    """End the launches that were killed before their machine had a record: programs and folders.
+
+    Under the lock: no other launch is between making its folder and naming its owner.
+    """
+    state = paths.state_folder()
+    scratch.clean_up(state)
+    for folder in (state / "machines").iterdir():
         if (folder / record.RECORD).exists():
             continue
-        try:
-            owner = pids.Process(**documents.load_json(folder / _OWNER))
-        except (OSError, ValueError, TypeError):
-            continue  # just being made, or not ours
-        if not owner.alive():
+        named = folder / _OWNER
+        if not named.exists() or owner.is_dead(named.read_text(encoding="ascii")):
             discard(folder.name)

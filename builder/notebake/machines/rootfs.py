@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from notebake import process
+from notebake import process, scratch
 from notebake.errors import CommandFailed, MissingTool, SpecError
 from notebake.progress import Steps
 
@@ -23,8 +21,8 @@ _ROOT_TYPES = (
 
 
 @contextmanager
-def root_of(image: Path, scratch: Path) -> Iterator[Path]:
-    """Yield a folder with the root filesystem (ext4) of the qcow2 `image`, to be read only; use `scratch`.
+def root_of(image: Path, work: Path) -> Iterator[Path]:
+    """Yield a folder with the root filesystem (ext4) of the qcow2 `image`, to be read only; use `work`.
 
     A read-only loop mount is used where loop devices work: it keeps everything. Where they do not
     (many containers) debugfs reads the file system: owners, modes and symlinks are kept, file
@@ -32,7 +30,7 @@ def root_of(image: Path, scratch: Path) -> Iterator[Path]:
     """
     if not image.is_file():
         raise SpecError(f"{image}: no such image", "bake it first: notebake bake")
-    raw, tree = scratch / "disk.raw", scratch / "root"
+    raw, tree = work / "disk.raw", work / "root"
     process.run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=_SECONDS)
     offset, size = partition(process.run(["sfdisk", "-J", raw], timeout=60).stdout, image)
     tree.mkdir(mode=0o755)
@@ -64,9 +62,9 @@ def squashed(disk: Path, steps: Steps) -> Iterator[Path]:
     process.which("mksquashfs")
     if not disk.is_file():
         raise SpecError(f"{disk}: no such image", "bake it first: notebake bake")
-    with tempfile.TemporaryDirectory(dir=disk.parent, prefix=".container-") as name:
-        made = Path(name) / "root.squashfs"
-        with steps.step("make the container form"), root_of(disk, Path(name)) as tree:
+    with scratch.folder(disk.parent, "container") as work:
+        made = work / "root.squashfs"
+        with steps.step("make the container form"), root_of(disk, work) as tree:
             argv: list[str | Path] = ["mksquashfs", tree, made, "-noappend", "-quiet", "-no-progress"]
             process.run([*argv, "-comp", "zstd", "-Xcompression-level", "9"], timeout=_SECONDS)
         yield made
@@ -111,12 +109,9 @@ def _rdump(raw: Path, offset: int, size: int, destination: Path) -> None:
     argv = ["dd", f"if={raw}", f"of={alone}", "bs=4M", "iflag=skip_bytes,count_bytes", "conv=sparse"]
     process.run([*argv, f"skip={offset}", f"count={size}"], timeout=_SECONDS)
     # debugfs splits its request at blanks and knows no quotes that help: a link without blanks.
-    short = Path(tempfile.mkdtemp(prefix="nb-"))
-    try:
+    with scratch.folder(scratch.short(), "nb") as short:
         (short / "to").symlink_to(destination)
         process.run(["debugfs", "-R", f"rdump / {short}/to", alone], timeout=_SECONDS)
-    finally:
-        shutil.rmtree(short)
     if not (destination / "usr").is_dir():  # debugfs exits 0 whatever happened
         raise CommandFailed(
             f"{destination}: debugfs could not read the root file system", "is the disk full?"

@@ -31,6 +31,18 @@ DEFAULT_PACKAGES = ("notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "ma
 # Names that useradd accepts on Debian, openSUSE and Ubuntu (shadow's NAME_REGEX).
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
+# Groups and accounts of the images of Debian, Ubuntu and openSUSE: useradd refuses their names.
+_SYSTEM = {
+    "daemon", "bin", "sys", "adm", "tty", "disk", "lp", "mail", "news", "uucp", "man", "proxy", "kmem",
+    "dialout", "fax", "voice", "cdrom", "floppy", "tape", "sudo", "audio", "dip", "www-data", "backup",
+    "operator", "list", "irc", "src", "shadow", "utmp", "wtmp", "video", "sasl", "plugdev", "staff",
+    "games", "users", "nogroup", "nobody", "sync", "gnats", "lxd", "docker", "wheel", "trusted",
+    "input", "render", "sgx", "kvm", "clock", "netdev", "ssh", "_ssh", "sshd", "polkitd", "crontab",
+    "messagebus", "syslog", "uuidd", "tcpdump", "landscape", "tss", "fwupd-refresh", "_chrony",
+    "chrony", "ftp", "at", "lock", "maildrop", "postfix", "systemd-journal", "systemd-network",
+    "systemd-timesync", "systemd-resolve", "systemd-coredump", "dnsmasq", "rdma", "notebake-build",
+}  # fmt: skip
+
 # pydantic's messages that are not in TOML's words.
 _TEXTS = {
     "extra_forbidden": "unknown key",
@@ -45,6 +57,8 @@ def _user(value: str) -> str:
         raise ValueError("must be 1 to 31 of a-z, 0-9, `_`, `-`, and start with a letter or `_`")
     if value == "root":
         raise ValueError("must not be root: the server never runs as root")
+    if value in _SYSTEM:
+        raise ValueError(f"{value} is an account or a group of the system: choose another name")
     return value
 
 
@@ -160,6 +174,11 @@ class Spec(StrictModel):
         ):
             if port == 22:
                 raise ValueError(f"{name} 22 is the port of ssh")
+        if self.notebook.port < 1024:
+            raise ValueError(
+                f"notebook.port {self.notebook.port} is a port of root's: the server listens on one from "
+                "1024, and endpoint.public_port is the one that it is published on"
+            )
         return self
 
     @model_validator(mode="after")

@@ -17,7 +17,13 @@ from notebake.validation import StrictModel
 _ARGON2 = re.compile(
     r"argon2:\$argon2id\$v=19\$m=\d{1,9},t=\d{1,5},p=\d{1,3}\$[A-Za-z0-9+/]{11,128}\$[A-Za-z0-9+/]{22,128}"
 )
-_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_PROFILE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# Not a user's, or empty after a reboot: the server would find no folder, or could not write to it.
+_SYSTEM = (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/opt/notebake", "/proc", "/root", "/run", "/sbin", "/sys",
+    "/tmp",
+    "/usr", "/var/cache", "/var/lib/cloud", "/var/lib/notebake", "/var/log", "/var/run", "/var/tmp",
+)  # fmt: skip
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*"
     r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -86,6 +92,8 @@ class Notebook(StrictModel):
             )
         if str(PurePosixPath(value)) in ("/", "."):
             raise ValueError("must not be the root or home folder itself")
+        if system := [name for name in _SYSTEM if PurePosixPath(value).is_relative_to(name)]:
+            raise ValueError(f"must not be below {system[0]}: use a folder in the user's home, or /srv")
         return value
 
     @field_validator("profile")
@@ -93,7 +101,8 @@ class Notebook(StrictModel):
     def _profile(cls, value: str) -> str:
         if not _PROFILE.fullmatch(value):
             raise ValueError(
-                "must be 1 to 64 letters, digits, `.`, `_` or `-`, and start with a letter or digit"
+                "must be 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and start with a letter or digit: Jupyter "
+                "lists no kernel with a capital letter"
             )
         return value
 

@@ -26,9 +26,9 @@ def _without_spaces(text: str) -> str:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         # From Python 3.12 on an f-string is not one token.
         inside += {"FSTRING_START": 1, "FSTRING_END": -1}.get(tokenize.tok_name[token.type], 0)
-        if before and not inside and before.end[0] == token.start[0]:
-            if tokenize.OP in (before.type, token.type):
-                cuts.append((token.start[0] - 1, before.end[1], token.start[1]))
+        beside = before and not inside and before.end[0] == token.start[0]
+        if before and beside and tokenize.OP in (before.type, token.type):
+            cuts.append((token.start[0] - 1, before.end[1], token.start[1]))
         before = token
     for number, start, end in reversed(cuts):
         lines[number] = lines[number][:start] + lines[number][end:]

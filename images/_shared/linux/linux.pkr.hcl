@@ -166,8 +166,8 @@ build {
   }
 
   provisioner "file" {
-    source      = "${path.root}/scripts/finish.sh"
-    destination = "/tmp/finish.sh"
+    sources     = ["${path.root}/scripts/finish.sh", "${path.root}/scripts/zero.py"]
+    destination = "/tmp/"
   }
 
   provisioner "shell" {

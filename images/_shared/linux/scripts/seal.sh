@@ -7,7 +7,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
 mkdir -p /run/notebake-seal
-mv /tmp/finish.sh /run/notebake-seal/
+mv /tmp/finish.sh /tmp/zero.py /run/notebake-seal/
 
 if command -v apt-get >/dev/null; then
   apt-get clean
@@ -34,6 +34,8 @@ else
 fi
 
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+# Files that everybody may write to: uv's locks.
+find /opt/notebake -name .lock -type f -delete
 rm -rf /var/lib/notebake/* /opt/notebake/cache /opt/notebake/uv.whl /run/notebake
 : >/etc/machine-id
 rm -f /var/lib/dbus/machine-id
