@@ -30,13 +30,18 @@ def new(*, from_stdin: bool, hint: str) -> str:
 
     Raises SpecError with `hint`.
     """
-    from notebake.errors import SpecError
-
     if not from_stdin:
         return ask("Password (empty: each machine generates a token)", hint=hint, twice=True)
+    return read("--password-stdin", hint=hint)
+
+
+def read(option: str, *, hint: str) -> str:
+    """Return the next line of standard input, a password. Raises SpecError with `hint` if it is empty."""
+    from notebake.errors import SpecError
+
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        raise SpecError("--password-stdin: the password is empty", hint)
+        raise SpecError(f"{option}: the password is empty", hint)
     return password
 
 

@@ -20,6 +20,7 @@ from notebake.plan.spec_base import Base, joined
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
+from notebake.plan.spec_windows import Windows
 from notebake.validation import StrictModel
 
 FILE_NAME = "notebake.toml"
@@ -35,21 +36,6 @@ _TEXTS = {
     "dict_type": "must be a table",
     "tuple_type": "must be a list",
 }
-
-
-class Windows(StrictModel):
-    """Installation media that `notebake bake` needs for a Windows target and may not download itself."""
-
-    iso: str | None = Field(None, description="Microsoft's installation or evaluation ISO: a file or a URL.")
-    iso_sha256: str | None = Field(None, description="SHA-256 (hex) of the ISO.")
-    virtio_win: str | None = Field(None, description="The virtio-win driver ISO, release 0.1.271 (a file).")
-
-    @field_validator("iso_sha256")
-    @classmethod
-    def _digest(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-            raise ValueError("not a SHA-256 (64 hex digits)")
-        return value.lower() if value else value
 
 
 class Spec(StrictModel):
