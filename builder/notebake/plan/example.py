@@ -66,6 +66,7 @@ names = []
 # iso = "windows-server-2025-eval.iso"
 # iso_sha256 = "..."
 # virtio_win = "virtio-win-0.1.271.iso"
+# edition = "standard"
 
 [endpoint]
 name = "ipython_nb"
