@@ -1,4 +1,4 @@
-"""Locate the data folders (in the installed wheel or in the checkout), the cache and the state folder."""
+"""Locate the data folders (in the installed wheel or in the checkout), and the user's own folders."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ def cache_folder() -> Path:
 def state_folder() -> Path:
     """Return the state folder: `$XDG_STATE_HOME/notebake`, by default `~/.local/state/notebake`."""
     return platformdirs.user_state_path("notebake")
+
+
+def config_folder() -> Path:
+    """Return the config folder: `$XDG_CONFIG_HOME/notebake`, by default `~/.config/notebake`."""
+    return platformdirs.user_config_path("notebake")

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests import catalogs
 
 from notebake import process
-from notebake.catalog import add, signing, verify
+from notebake.catalog import add, prune, signing
 from notebake.catalog.catalog import Catalog
 from notebake.errors import CommandFailed
 
@@ -43,9 +44,9 @@ add.add(catalog, Path(image), signer=signer, now=now, probe=None)
 """
 
 
-@pytest.mark.parametrize("stop", [1, 6, 7])
+@pytest.mark.parametrize("stop", [1, 6, 7, 8])
 def test_a_killed_writer_leaves_no_incomplete_entry(stop: int, tmp_path: Path) -> None:
-    """Killed after writing the disk, before the entry, between entry and index."""
+    """Killed after writing the disk, before the entry, between entry and head, between head and index."""
     catalog = Catalog(str(tmp_path / "catalog"))
     signing.make_key(tmp_path / "key")
     signer = signing.private_key(tmp_path / "key")
@@ -58,11 +59,18 @@ def test_a_killed_writer_leaves_no_incomplete_entry(stop: int, tmp_path: Path) -
     assert child.stdout is not None and child.stdout.readline() == b"here\n"
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
-    assert [entry.version for entry in catalog.entries()] == (["1.0.0"] if stop < 7 else ["1.0.0", "1.0.1"])
-    again = add.add(catalog, second, signer=signer, now=catalogs.START + catalogs.WEEK, probe=None)
-    assert again.entry.version == "1.0.1" and again.is_new == (stop < 7)
+    head = catalog.newest()
+    assert head is not None and len(head.entries) == (2 if stop == 8 else 1) and len(catalog.entries()) == 1
+    now = catalogs.START + catalogs.WEEK
+    again = add.add(catalog, second, signer=signer, now=now, probe=None)
+    # The number of an entry that nobody listed is not taken again.
+    assert (again.entry.version, again.is_new) == ("1.0.2" if stop == 7 else "1.0.1", stop != 8)
     catalog.write_index()
-    assert verify.problems(catalog, signer.verifier) == []
+    found = catalogs.problems(catalog, signer.verifier, now)
+    assert [line.split(": ")[0] for line in found] == (["entries/debian-13/1.0.1.json"] if stop == 7 else [])
+    later = now + 2 * timedelta(days=1)
+    prune.prune(catalog, older_than=catalogs.WEEK, signer=signer, now=later, dry_run=False)
+    assert catalogs.problems(catalog, signer.verifier, later) == []
 
 
 @pytest.fixture
@@ -98,4 +106,4 @@ def test_a_full_disk_leaves_the_catalog_as_it_was(tiny: Path, tmp_path: Path) ->
             )
         filler.unlink()
         assert all_files() == before
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier, catalogs.START) == []

@@ -87,7 +87,9 @@ def catalog_html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     damaged = catalog.find(names[2])
     (folder / "catalog" / damaged.folder / damaged.record).write_bytes(b"{}")
     path = folder / "catalog.html"
-    path.write_bytes(catalog_page.render(history.read(catalog, signer.verifier), verified=True))
+    path.write_bytes(
+        catalog_page.render(history.read(catalogs.trusting(catalog, signer.verifier)), verified=True)
+    )
     return path
 
 

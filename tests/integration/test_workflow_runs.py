@@ -21,7 +21,7 @@ from tests.integration.workflow_runner import Runner, expression, prepare, writt
 from tests.loopback import Quiet, serving
 
 from notebake import process
-from notebake.catalog import promote, signing, verify
+from notebake.catalog import promote, signing
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.keyless import Identity
 from notebake.ci import workflow
@@ -109,7 +109,7 @@ def test_githubs_workflow_checks_the_catalog_bakes_and_promotes(runner: Runner, 
     expected = ["Check the catalog and the signer", "Bake", "Launch", "Probe", "Delete the machine",
                 "Write the report"]  # fmt: skip
     assert [name for name in runner.ran if name in expected][:6] == expected
-    assert verify.problems(catalog, signing.public_key(tmp_path / "key.pub")) == []
+    assert catalogs.problems(catalog, signing.public_key(tmp_path / "key.pub"), datetime.now(UTC)) == []
     assert "<h1>debian-13 1.0.0" in (repository / "report-debian-13.html").read_text()
     assert list((tmp_path / "temp").iterdir()) == [], "the signing key was not removed"
     summary = (tmp_path / "summary").read_text()
@@ -159,9 +159,13 @@ def test_githubs_keyless_workflow_signs_with_its_identity(runner: Runner, tmp_pa
         runner.job("bake", on_main())
     catalog = Catalog(str(tmp_path / "repository/catalog"))
     assert catalog.pointers("debian-13") == {"candidate": "1.0.0", "stable": "1.0.0"}
-    assert verify.problems(catalog, Identity(identity=IDENTITY, issuer=ISSUER, trust=trust)) == []
+    assert (
+        catalogs.problems(catalog, Identity(identity=IDENTITY, issuer=ISSUER, trust=trust), datetime.now(UTC))
+        == []
+    )
     stranger = Identity(identity=IDENTITY.replace("main", "fork"), issuer=ISSUER, trust=trust)
-    assert len(verify.problems(catalog, stranger)) == 2
+    (problem,) = catalogs.problems(catalog, stranger, datetime.now(UTC))
+    assert "head.dsse.json: not signed by" in problem
 
 
 @dataclass(frozen=True)

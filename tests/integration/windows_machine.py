@@ -52,7 +52,7 @@ class Machine:
         self.folder, self.faults = folder, json.loads((folder / "faults.json").read_text())
         options = [f"{option} {value}" for option, value in itertools.pairwise(arguments)]
         text = "\n".join(options)
-        self.port = int(re.search(r"hostfwd=tcp::(\d+)-:5986", text)[1])  # type: ignore[index]
+        self.port = int(re.search(r"hostfwd=tcp:[\d.]*:(\d+)-:5986", text)[1])  # type: ignore[index]
         self.vnc = 5900 + int(re.search(r"-vnc [\d.]+:(\d+)", text)[1])  # type: ignore[index]
         self.console = Path(re.search(r"-serial file:(.+)", text)[1])  # type: ignore[index]
         self.answer = answer_cd(re.findall(r"file=([^,]+),.*media=cdrom", text))

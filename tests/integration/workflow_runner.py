@@ -52,7 +52,7 @@ class _Names:
 def expression(text: str, contexts: dict[str, Any]) -> Any:
     """Return the value of a GitHub expression; only with the syntax that our workflow uses."""
     text = re.sub(r"!(?!=)", " not ", text.replace("&&", " and ").replace("||", " or "))
-    names = {name: _Names(value) for name, value in contexts.items()}
+    names = {name: _Names(value) for name, value in ({"inputs": {}} | contexts).items()}
     functions = {"fromJSON": json.loads, "always": lambda: True}
     functions |= {"failure": lambda: False, "cancelled": lambda: False}
     return eval(text.strip(), functions | {"__builtins__": {}}, names)
@@ -175,7 +175,7 @@ def prepare(folder: Path, **options: Any) -> Runner:
     made = yaml.safe_load(path.read_text())
     image = catalogs.write(folder / "baking", 1)
     probe = folder / "passed.json"
-    probe.write_text(catalogs.probe().model_dump_json())
+    probe.write_text(catalogs.probe(image).model_dump_json())
     packages = str(Path(next(entry for entry in sys.path if entry.endswith("site-packages"))))
     stand_in = folder / "stand-ins/notebake"
     stand_in.write_text(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests import catalogs
 
-from notebake.catalog import add, promote, prune, verify
+from notebake.catalog import add, promote, prune
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
 from notebake.errors import RecordError, SpecError
@@ -49,22 +49,23 @@ def test_versions_channels_and_pruning_over_a_year_of_bakes(
     assert catalog.pointers("debian-13") == {
         "candidate": numbers[51], "stable": numbers[51], "previous": numbers[50],
     }  # fmt: skip
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []
     year = catalogs.START + 52 * catalogs.WEEK
-    planned = prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=True)
+    settings: dict[str, Any] = {"older_than": timedelta(days=90), "signer": signer, "now": year}
+    planned = prune.prune(catalog, **settings, dry_run=True)
     assert len(catalog.entries()) == 52
-    assert prune.prune(catalog, older_than=timedelta(days=90), now=year, dry_run=False) == planned
+    assert prune.prune(catalog, **settings, dry_run=False) == planned
     assert [entry.name for entry in planned] == names[:40]
     assert [entry.name for entry in catalog.entries()] == names[40:]
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []
 
 
 def test_prune_keeps_what_channels_need(tmp_path: Path, catalog: Catalog, signer: Signer) -> None:
     names = [catalogs.put(catalog, tmp_path / "baked", week, signer) for week in range(6)]
-    now = catalogs.START + catalogs.WEEK
+    now = catalogs.START + 60 * catalogs.WEEK
     for name in names[:3]:
         promote.promote(catalog, catalog.find(name), "stable", signer=signer, now=now)
-    prune.prune(catalog, older_than=timedelta(0), now=catalogs.START + 60 * catalogs.WEEK, dry_run=False)
+    prune.prune(catalog, older_than=timedelta(0), signer=signer, now=now, dry_run=False)
     assert [entry.name for entry in catalog.entries()] == [names[1], names[2], names[5]]
     before = promote.rollback(catalog, "debian-13", "stable", signer=signer, now=now)
     assert before.version == names[1].split("@")[1]
@@ -76,7 +77,7 @@ def test_adding_the_newest_image_again_does_nothing(tmp_path: Path, catalog: Cat
     first = add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     again = add.add(catalog, image, signer=signer, now=catalogs.START, probe=None)
     assert first.is_new and not again.is_new and first.entry == again.entry
-    probed = add.add(catalog, image, signer=signer, now=catalogs.START, probe=catalogs.probe())
+    probed = add.add(catalog, image, signer=signer, now=catalogs.START, probe=catalogs.probe(image))
     assert probed.entry.version == "1.0.1" and probed.entry.probed
 
 
@@ -105,7 +106,7 @@ def test_a_clock_that_runs_backwards_is_an_error(tmp_path: Path, catalog: Catalo
     with pytest.raises(RecordError, match="clock"):
         catalogs.put(catalog, tmp_path / "baked", 4, signer)
     with pytest.raises(RecordError, match="clock"):
-        prune.prune(catalog, older_than=catalogs.WEEK, now=catalogs.START, dry_run=False)
+        prune.prune(catalog, older_than=catalogs.WEEK, signer=signer, now=catalogs.START, dry_run=False)
     assert catalogs.snapshot(tmp_path / "catalog") == before
     promote.promote(
         catalog, catalog.find(name), "stable", signer=signer, now=catalogs.START + 6 * catalogs.WEEK
@@ -146,13 +147,14 @@ def test_files_of_a_killed_writer_are_ignored_and_pruned_later(
     half.write_bytes(b"half a di")
     (tmp_path / "catalog/entries/debian-13/.tmp1").write_bytes(b'{"form')
     assert [entry.name for entry in catalog.entries()] == ["debian-13@1.0.0"]
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []
     now = datetime.now(UTC)
-    prune.prune(catalog, older_than=timedelta(days=36500), now=now, dry_run=False)
+    settings: dict[str, Any] = {"older_than": timedelta(days=36500), "signer": signer, "dry_run": False}
+    prune.prune(catalog, **settings, now=now)
     assert half.exists()  # a writer may still need it
-    prune.prune(catalog, older_than=timedelta(days=36500), now=now + timedelta(days=2), dry_run=False)
+    prune.prune(catalog, **settings, now=now + timedelta(days=2))
     assert not half.parent.exists()
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []
 
 
 def test_an_outdated_index_hides_nothing_and_can_be_rebuilt(
@@ -160,10 +162,11 @@ def test_an_outdated_index_hides_nothing_and_can_be_rebuilt(
 ) -> None:
     catalogs.put(catalog, tmp_path / "baked", 1, signer)
     with monkeypatch.context() as patch:
-        patch.setattr(Catalog, "write_index", lambda self: None)  # as if killed before this
+        patch.setattr(Catalog, "write_index", lambda self, **_: None)  # as if killed before this
         catalogs.put(catalog, tmp_path / "baked", 2, signer)
-    assert len(catalog.entries()) == 2
-    assert verify.problems(catalog, signer.verifier) != []
+    head = catalog.newest()
+    assert head is not None and len(head.entries) == 2 and len(catalog.entries()) == 1
+    assert catalogs.problems(catalog, signer.verifier) != []
     catalog.forget_index()
     catalog.write_index()
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []

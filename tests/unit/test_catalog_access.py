@@ -61,7 +61,7 @@ def test_a_remote_catalog_is_left_as_it_was(signer: Signer) -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/access/keep", b"")
     try:
-        assert access.check(Catalog("memory://access"), signer) == 0
+        assert access.check(Catalog("memory://access"), signer, catalogs.START) == 0
         assert memory.find("/access") == ["/access/keep"]
     finally:
         memory.rm("/access", recursive=True)
@@ -80,10 +80,10 @@ def test_a_storage_that_denies_a_step_is_named(
     ):
         with monkeypatch.context() as patch, pytest.raises(CommandFailed, match=says):
             patch.setattr(Storage, step, denied)
-            access.check(catalog, signer)
+            access.check(catalog, signer, catalogs.START)
     read = Storage.read
     monkeypatch.setattr(
         Storage, "read", lambda self, path: b"x" if path.startswith(".access") else read(self, path)
     )
     with pytest.raises(CommandFailed, match="other bytes"):
-        access.check(Catalog(catalog.storage.url), signer)
+        access.check(Catalog(catalog.storage.url), signer, catalogs.START)

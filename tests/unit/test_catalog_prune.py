@@ -18,6 +18,7 @@ from notebake.catalog import entry as entry_file
 from notebake.catalog import prune as prunes
 from notebake.catalog.catalog import Catalog
 from notebake.errors import RecordError
+from notebake.files import sha256
 
 INDEX = "streams/v1/com.notebake:images.json"
 OWN = "entries/debian-13/1.0.0.json"
@@ -66,6 +67,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(tmp_path: Path, three: Path) -> Path:
     """A copy of that catalog, beside a folder with other data."""
     shutil.copytree(three, tmp_path / "catalog")
+    shutil.copy(three.parent / "key", tmp_path)
     (tmp_path / "victim/data").mkdir(parents=True)
     (tmp_path / "victim/data/thesis").write_text("precious")
     return tmp_path / "catalog"
@@ -73,6 +75,7 @@ def root(tmp_path: Path, three: Path) -> Path:
 
 def prune(catalog: Catalog, **more: Any) -> list[str]:
     settings = {"older_than": timedelta(days=1), "now": catalogs.START + 60 * catalogs.WEEK, "dry_run": False}
+    settings["signer"] = signing.private_key(Path(catalog.storage.url).parent / "key")
     return [entry.name for entry in prunes.prune(catalog, **{**settings, **more})]
 
 
@@ -144,6 +147,11 @@ def test_prune_ignores_dates_in_the_index(root: Path, catalog: Catalog) -> None:
 def test_prune_refuses_entries_that_share_a_folder(root: Path, catalog: Catalog) -> None:
     kept = catalog.entry("debian-13", "1.0.2").folder
     edit(root / OWN, lambda data: data.update(folder=kept))
+    refused(catalog, root, "debian-13@1.0.0: its entry entries/debian-13/1.0.0.json was changed")
+    head = catalog.head()
+    assert head is not None
+    signed = head.entries | {"debian-13@1.0.0": sha256(root / OWN)}
+    catalogs.sign(catalog, signing.private_key(root.parent / "key"), entries=signed)
     refused(catalog, root, "debian-13@1.0.2 and debian-13@1.0.0: both use the folder")
 
 
@@ -158,8 +166,8 @@ def test_an_entry_with_a_path_as_a_file_name_is_invalid(name: str, root: Path, c
 @pytest.mark.parametrize("value", ["../../victim", "a/b", "..", "", "/x", "1.0.0/../x", "1.0.\u0660"])
 def test_a_channel_change_with_a_path_as_a_name_is_invalid(field: str, value: str) -> None:
     move = {
-        "number": 1, "target": "debian-13", "channel": "stable", "action": "promote", "version": "1.0.0",
-        "disk": "0" * 64, "at": catalogs.START, "before": None,
+        "target": "debian-13", "channel": "stable", "action": "promote", "version": "1.0.0",
+        "disk": "0" * 64, "at": catalogs.START,
     }  # fmt: skip
     assert channels.Move.model_validate(move)
     with pytest.raises(ValueError, match=field):
@@ -219,6 +227,6 @@ def test_a_pattern_cannot_be_removed(path: str, tmp_path: Path) -> None:
 
 def test_the_command_reports_it_with_exit_code_7(root: Path, run: Run) -> None:
     edit(root / OWN, lambda data: data.update(folder="images/../../victim/data"))
-    code, out, err = run("catalog", "prune", "--catalog", "catalog")
+    code, out, err = run("catalog", "prune", "--catalog", "catalog", "--key", "key")
     assert (code, out) == (7, "") and "1.0.0.json" in err
     assert (root.parent / "victim/data/thesis").exists()

@@ -18,11 +18,13 @@ from notebake.record import record
 def test_add_promote_diff_and_rollback(run: Run, tmp_path: Path) -> None:
     """The story of the tutorial."""
     assert run("catalog", "key", "notebake.key")[0] == 0
-    (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
+    code, out, _ = run("catalog", "trust", "notebake.key.pub")
+    assert code == 0 and out.startswith("catalog: no images yet; trusted signers:\nkey SHA256:")
     key = ("--key", "notebake.key")
     for number, expected in ((1, "1.0.0"), (2, "1.0.1")):
-        image = str(catalogs.write(tmp_path / "baked", number))
-        code, out, _ = run("catalog", "add", image, "--probe", "probe.json", *key)
+        image = catalogs.write(tmp_path / "baked", number)
+        (tmp_path / "probe.json").write_text(catalogs.probe(image).model_dump_json())
+        code, out, _ = run("catalog", "add", str(image), "--probe", "probe.json", *key)
         assert (code, out) == (0, f"debian-13@{expected}: added\n")
         assert run("promote", "debian-13@candidate", *key)[1] == f"debian-13@stable is {expected}\n"
     assert "the same software" in run("diff", "debian-13@previous", "debian-13@stable")[1]
@@ -33,8 +35,8 @@ def test_add_promote_diff_and_rollback(run: Run, tmp_path: Path) -> None:
         ("1.0.1", ["candidate"]),
     ]
     assert "1.0.1" in run("catalog", "list", "debian-13")[1]
-    assert "2 versions" in run("catalog", "verify", "--public-key", "notebake.key.pub")[1]
-    assert "nothing to remove" in run("catalog", "prune")[2]
+    assert "2 versions" in run("catalog", "verify")[1]
+    assert "nothing to remove" in run("catalog", "prune", *key)[2]
     shown = json.loads(run("catalog", "show", "debian-13@1.0.1")[1])
     jsonschema.validate(shown, json.loads(run("schema", "--record")[1]))
     assert shown["made_from"] == "fixture" and shown["probe"]["passed"]
@@ -47,9 +49,10 @@ def test_launch_uses_the_image_of_a_channel(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("catalog", "key", "k")
-    (tmp_path / "probe.json").write_text(catalogs.probe().model_dump_json())
-    image = str(catalogs.write(tmp_path / "baked", 1))
-    run("catalog", "add", image, "--probe", "probe.json", "--key", "k")
+    run("catalog", "trust", "k.pub")
+    image = catalogs.write(tmp_path / "baked", 1)
+    (tmp_path / "probe.json").write_text(catalogs.probe(image).model_dump_json())
+    run("catalog", "add", str(image), "--probe", "probe.json", "--key", "k")
     run("promote", "debian-13@1.0.0", "--key", "k")
     asked: list[Request] = []
 
@@ -61,7 +64,7 @@ def test_launch_uses_the_image_of_a_channel(
     assert run("launch", "--image", "debian-13@stable")[0] == 130
     (request,) = asked
     assert request.disk is not None and request.disk.parent.parent.parent == tmp_path / "catalog/images"
-    assert request.sha256 == record.load(Path(image)).image.sha256
+    assert request.sha256 == record.load(image).image.sha256
     request.disk.write_bytes(b"other")
     code, _, err = run("launch", "--image", "debian-13@stable")
     assert code == 7 and "SHA-256 mismatch" in err
@@ -84,7 +87,12 @@ def test_plan_lists_changed_inputs(run: Run, tmp_path: Path) -> None:
     ("args", "code", "says"),
     [
         (["diff", "a.json", "b.json"], 7, "no record"),
-        (["diff", "debian-13@1.0.0", "debian-13@1.0.1"], 2, "not in the catalog"),
+        (["diff", "debian-13@1.0.0", "debian-13@1.0.1"], 2, "trusts nobody"),
+        (["diff", "debian-13@1.0.0", "debian-13@1.0.1", "--unsigned"], 2, "not in the catalog"),
+        (["catalog", "verify"], 2, "notebake catalog trust"),
+        (["catalog", "trust", "none.pub"], 2, "cannot be read"),
+        (["catalog", "trust", "k", "--nobody"], 2, "--nobody cannot be used"),
+        (["catalog", "prune"], 2, "--key"),
         (["diff", "broken.json", "broken.json"], 7, "not a valid record"),
         (["catalog", "add", "x.qcow2", "--key", "none"], 2, "catalog key"),
         (["catalog", "add", "x.qcow2", "--probe", "broken.json", "--key", "k"], 7,
@@ -97,7 +105,8 @@ def test_plan_lists_changed_inputs(run: Run, tmp_path: Path) -> None:
         (["promote", "debian-13", "--key", "k"], 2, "TARGET@CHANNEL"),
         (["promote", "debian-13@stable", "--key", "k"], 2, "no such channel"),
         (["rollback", "debian-13", "--key", "k"], 2, "no previous version"),
-        (["launch", "--image", "debian-13@stable"], 2, "no such channel"),
+        (["launch", "--image", "debian-13@stable", "--unsigned"], 2, "no such channel"),
+        (["launch", "--image", "debian-13@stable"], 2, "notebake catalog trust KEY --catalog catalog"),
         (["report", "none.qcow2"], 7, "no record"),
         (["plan", "debian-13", "--diff"], 7, "no record"),
     ],

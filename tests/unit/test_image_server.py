@@ -11,9 +11,10 @@ from typing import Any
 
 from tests import catalogs
 
-from notebake.catalog import incus_image, promote, simplestreams, verify
+from notebake.catalog import add, incus_image, promote, simplestreams
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
+from notebake.files import sha256
 
 
 def images(catalog: Catalog) -> dict[str, Any]:
@@ -46,6 +47,34 @@ def test_an_image_is_a_metadata_tar_and_the_disk(catalog: Catalog, tmp_path: Pat
     assert metadata == incus_image.metadata("debian-13", "1.0.0", entry.created)
 
 
+def test_a_container_form_is_the_same_metadata_and_a_squashfs(
+    catalog: Catalog, tmp_path: Path, signer: Signer
+) -> None:
+    squashfs = tmp_path / "root.squashfs"
+    squashfs.write_bytes(b"squashfs" * 50)
+    catalogs.put(catalog, tmp_path / "baked", 1, signer)
+    again = tmp_path / "baked/1/debian-13.qcow2"
+    now = catalogs.START + 2 * catalogs.WEEK
+    for _ in range(2):  # the second time the container form is there
+        add.add(catalog, again, signer=signer, now=now, probe=catalogs.probe(again), container=squashfs)
+    plain, entry = catalog.entries()
+    assert plain.container_fingerprint is None and entry.container in entry.files
+    ((_, version),) = images(catalog)[entry.version]["versions"].items()
+    root = version["items"]["root.squashfs"]
+    metadata = catalog.storage.read(f"{entry.folder}/{entry.metadata}")
+    combined = hashlib.sha256(metadata + squashfs.read_bytes()).hexdigest()
+    assert root["ftype"] == "squashfs" and catalog.storage.read(root["path"]) == squashfs.read_bytes()
+    for kind in ("incus.tar.xz", "lxd.tar.xz"):
+        assert version["items"][kind]["combined_squashfs_sha256"] == combined
+    assert catalogs.problems(catalog, signer.verifier) == []
+    path = tmp_path / "catalog/entries/debian-13" / f"{entry.version}.json"
+    path.write_text(path.read_text().replace(combined, "0" * 64))
+    head = catalog.head()
+    assert head is not None
+    catalogs.sign(catalog, signer, entries={**head.entries, entry.name: sha256(path)})
+    assert "another fingerprint for Incus" in catalogs.problems(catalog, signer.verifier)[0]
+
+
 def test_the_keys_of_versions_are_ordered_as_text(catalog: Catalog, tmp_path: Path, signer: Signer) -> None:
     for week in range(12):
         catalogs.put(catalog, tmp_path / "baked", week, signer)
@@ -69,7 +98,7 @@ def test_aliases_follow_the_channels(catalog: Catalog, tmp_path: Path, signer: S
     }  # fmt: skip
     promote.rollback(catalog, "debian-13", "stable", signer=signer, now=catalogs.START + 4 * catalogs.WEEK)
     assert aliases(catalog)["debian-13/stable"] == aliases(catalog)["debian-13"] == "1.0.0"
-    assert verify.problems(catalog, signer.verifier) == []
+    assert catalogs.problems(catalog, signer.verifier) == []
 
 
 def test_a_changed_alias_fingerprint_or_metadata_is_found(
@@ -81,13 +110,19 @@ def test_a_changed_alias_fingerprint_or_metadata_is_found(
     path = root / simplestreams.INCUS
     kept = path.read_text()
     path.write_text(kept.replace("debian-13/1.0.0", "debian-13/1.0.1"))
-    assert verify.problems(catalog, signer.verifier) == [f"{simplestreams.INCUS}: does not match the entries"]
+    assert catalogs.problems(catalog, signer.verifier) == [
+        f"{simplestreams.INCUS}: does not match the entries"
+    ]
     path.write_text(kept)
     path = root / "entries/debian-13/1.0.0.json"
     kept = path.read_text()
     path.write_text(kept.replace(entry.fingerprint, "0" * 64))
-    assert "fingerprint" in verify.problems(catalog, signer.verifier)[0]
+    head = catalog.head()
+    assert head is not None and "was changed" in catalogs.problems(catalog, signer.verifier)[0]
+    signed = catalogs.sign(catalog, signer, entries={entry.name: sha256(path)})
+    assert "fingerprint" in catalogs.problems(catalog, signer.verifier)[0]
+    catalogs.sign(catalog, signer, entries=head.entries, number=signed.number + 1)
     path.write_text(kept)
     path = root / entry.folder / entry.metadata
     path.write_bytes(path.read_bytes() + b"\0")
-    assert entry.metadata in verify.problems(catalog, signer.verifier)[0]
+    assert entry.metadata in catalogs.problems(catalog, signer.verifier)[0]

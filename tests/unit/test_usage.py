@@ -55,7 +55,7 @@ def test_the_help_groups_all_commands_and_cuts_no_summary(run: Run, monkeypatch:
 def test_the_help_of_the_catalog_cuts_no_summary(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     rows = run("catalog", "--help")[1].split("Commands:\n")[1].splitlines()
-    assert len(rows) == 7 and [row for row in rows if not row.endswith(".") or row.endswith("...")] == []
+    assert len(rows) == 9 and [row for row in rows if not row.endswith(".") or row.endswith("...")] == []
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 
-from notebake.catalog import channels, provenance
+from notebake.catalog import verify
 from notebake.catalog.catalog import Catalog
-from notebake.catalog.entry import PROVENANCE
 from notebake.catalog.signing import Signer
 from notebake.errors import CommandFailed, NotebakeError
 
 
-def check(catalog: Catalog, signer: Signer) -> int:
+def check(catalog: Catalog, signer: Signer, now: datetime) -> int:
     """Return how many versions the catalog has, once everything that a new version needs was tried.
 
-    The newest version and the channels of each target are verified with the signer's own key or identity. A
-    hidden file is written and removed again. Raises CommandFailed for the storage, RecordError for a catalog
-    of another signer, SpecError for a signer that cannot sign.
+    The head and the newest version of each target are verified. A hidden file is written and removed again.
+    Raises CommandFailed for the storage, RecordError for a catalog of another signer or one whose head
+    expired, SpecError for a signer that cannot sign.
     """
     signer.check()
-    entries = catalog.entries()
-    for target in {entry.target for entry in entries}:
-        newest = [entry for entry in entries if entry.target == target][-1]
-        source = f"{newest.name}: {PROVENANCE}"
-        statement = signer.verifier.verify(catalog.file(newest, PROVENANCE), source=source)
-        provenance.subjects(statement, source=source)
-        channels.moves(catalog.storage, target, signer.verifier)
+    catalog = catalog.signed_by(signer, now)
+    head = catalog.newest()
+    if head is None:
+        catalog.check_empty()
+    entries = catalog.entries(head=head) if head else []
+    for newest in {entry.target: entry for entry in entries}.values():
+        verify.record(catalog, newest, catalog.verifier(head))
     _write(catalog)
     return len(entries)
 

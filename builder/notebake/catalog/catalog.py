@@ -1,23 +1,28 @@
-"""Read a catalog: entries, channels, records and disks; write its index."""
+"""Read a catalog by its signed head: entries, channels, records and disks; write its index."""
 
 from __future__ import annotations
 
+import copy
 import re
 import tempfile
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-from notebake.catalog import channels, simplestreams
+from notebake.catalog import channels, signing, simplestreams
 from notebake.catalog import entry as entry_file
+from notebake.catalog import head as heads
 from notebake.catalog.entry import Entry, File
+from notebake.catalog.head import Head
+from notebake.catalog.signing import Signer
 from notebake.catalog.storage import Storage
-from notebake.errors import RecordError, SpecError
-from notebake.files import sha256
+from notebake.catalog.trust import Signers, Trust, together
+from notebake.errors import CommandFailed, RecordError, SpecError
+from notebake.files import sha256, write_whole
 from notebake.record import record as records
 from notebake.record.record import Record
+from notebake.record.semver import number
 
-# The clocks of two hosts differ a little; with a larger difference, one of them is wrong.
-_SKEW = timedelta(minutes=5)
+_DAMAGED = "this version is damaged: promote or launch another one"
 _REFERENCE = re.compile(r"(?P<target>[a-z][a-z0-9.-]*)@(?P<name>[a-z0-9][a-z0-9.-]*)")
 
 
@@ -27,28 +32,97 @@ def is_reference(text: str) -> bool:
 
 
 class Catalog:
-    """A catalog at a folder or URL. Every method may raise CommandFailed from its storage."""
+    """A catalog at a folder or URL. Every method may raise CommandFailed from its storage.
 
-    def __init__(self, url: str) -> None:
+    With `trust` every head is verified, else RecordError; without, it is believed. Either way what a head
+    lists must match its digest.
+    """
+
+    def __init__(self, url: str, trust: Trust | None = None) -> None:
         self.storage = Storage(url)
+        self.trust = trust
 
-    def entries(self, target: str | None = None, *, indexed: bool = True) -> list[Entry]:
+    def signed_by(self, signer: Signer, now: datetime, *, expired: bool = False) -> Catalog:
+        """Return this catalog for a writer, which also trusts `signer`. `expired`: accept an expired head."""
+        known, memory = (self.trust.signers, self.trust.memory) if self.trust else (signer.verifier, None)
+        writer = copy.copy(self)
+        signers = together(signer.verifier, known)
+        writer.trust = Trust(signers, now, memory, writes=True, expired=expired)
+        return writer
+
+    def verifier(self, head: Head | None) -> Signers | None:
+        """Return the verifier for what `head` lists: by all who signed it; None without `trust`."""
+        return self.trust.signers.plus(head.signers if head else ()) if self.trust else None
+
+    def head(self) -> Head | None:
+        """Return the head, or None for an empty catalog: its copy for readers, or for a writer the newest.
+
+        Raises RecordError.
+        """
+        if self.trust is not None and self.trust.writes:
+            return self.newest()
+        try:
+            found = self._parse(self.storage.read(heads.PATH), heads.PATH)
+        except FileNotFoundError:
+            if self.trust is not None:
+                self.check_empty()
+            return None
+        return self._checked(found)
+
+    def newest(self) -> Head | None:
+        """Return the head to follow, as a writer must: its copy for readers may be older."""
+        names = heads.numbers(self.storage.names(heads.FOLDER))
+        found = []
+        for path in (*map(heads.path, names[-1:]), heads.PATH):
+            try:
+                found.append(self._parse(self.storage.read(path), path))
+            except FileNotFoundError:
+                continue
+        if not found:
+            return None  # or another writer is about to sign the first one
+        return self._checked(max(found, key=lambda head: head.number))
+
+    def _parse(self, data: bytes, path: str) -> Head:
+        verify = self.trust.signers.verify if self.trust else signing.unverified
+        return heads.parse(verify(data, source=path), source=path)
+
+    def _checked(self, head: Head) -> Head:
+        if self.trust is not None:
+            self.trust.check(self.storage.identity, head)
+        return head
+
+    def check_empty(self) -> None:
+        """Raise RecordError for a catalog without a head that has entries, or had a head: it was removed."""
+        memory = self.trust.memory if self.trust else None
+        if self.storage.names("entries") or (memory and memory.seen(self.storage.identity)):
+            raise RecordError(
+                f"{self.storage.url}: its signed head {heads.PATH} is missing",
+                "restore it from a backup; or add the images to a new catalog",
+            )
+
+    def publish(self, head: Head, signer: Signer) -> None:
+        """Sign `head` and make it the newest. Raises FileExistsError if another writer was faster."""
+        self.storage.create(heads.path(head.number), head.sign(signer))
+
+    def entries(
+        self, target: str | None = None, *, head: Head | None = None, indexed: bool = True
+    ) -> list[Entry]:
         """Return all entries, or those of `target`, sorted by target and version. Raises RecordError.
 
-        The entry files decide which entries exist; the index provides the contents of most of them in one
-        read. With `indexed=False` the index is not used: every entry is read from its own file.
+        `head` lists them (default: the one for readers); the index provides the contents of most of them in
+        one read. With `indexed=False` the index is not used: every entry is read from its own file.
         """
+        head = head or self.head()
+        if head is None:
+            return []
         known = {entry.name: entry for entry in self._indexed()} if indexed else {}
-        if self.storage.lists:
-            targets = [target] if target else self.storage.names("entries")
-            existing = {}
-            for name in targets:
-                for file in self.storage.names(f"entries/{name}"):
-                    version = file.removesuffix(".json")
-                    reference = f"{name}@{version}"
-                    existing[reference] = known.get(reference) or self.entry(name, version)
-            known = existing
-        entries = [entry for entry in known.values() if target in (None, entry.target)]
+        entries = [
+            known[name]
+            if name in known and entry_file.describe(known[name].to_json()).sha256 == digest
+            else self.entry(*name.split("@"), head=head)
+            for name, digest in head.entries.items()
+            if target in (None, name.split("@")[0])
+        ]
         return sorted(entries, key=lambda entry: (entry.target, entry.order))
 
     def _indexed(self) -> list[Entry]:
@@ -58,45 +132,60 @@ class Catalog:
             return []
         return simplestreams.entries(data, source=f"{self.storage.url}/{simplestreams.PRODUCTS}")
 
-    def entry(self, target: str, version: str) -> Entry:
+    def entry(self, target: str, version: str, *, head: Head | None = None) -> Entry:
         """Read the entry of one version. Raises SpecError if there is none, RecordError if it is invalid."""
-        path = entry_file.path(target, version)
-        source = f"{self.storage.url}/{path}"
-        try:
-            entry = entry_file.parse(self.storage.read(path), source=source)
-        except FileNotFoundError:
+        head = head or self.head()
+        name = f"{target}@{version}"
+        if head is None or name not in head.entries:
             raise SpecError(
-                f"{target}@{version}: not in the catalog {self.storage.url}",
-                "`notebake catalog list` shows its versions",
-            ) from None
-        if (entry.target, entry.version) != (target, version):
-            raise RecordError(f"{source}: is the entry of {entry.name}")
+                f"{name}: not in the catalog {self.storage.url}", "`notebake catalog list` shows its versions"
+            )
+        path = entry_file.path(target, version)
+        try:
+            data = self.storage.read(path)
+        except FileNotFoundError:
+            raise RecordError(f"{name}: its entry {path} is missing", _DAMAGED) from None
+        entry = entry_file.parse(data, source=f"{self.storage.url}/{path}")
+        if entry.name != name or entry_file.describe(data).sha256 != head.entries[name]:
+            raise RecordError(f"{name}: its entry {path} was changed (SHA-256 mismatch)", _DAMAGED)
         return entry
 
-    def pointers(self, target: str) -> dict[str, str]:
+    def pointers(self, target: str, *, head: Head | None = None) -> dict[str, str]:
         """Return the channels of `target`: channel -> version."""
-        entries = self.entries(target)
-        newest = entries[-1].version if entries else None
-        return channels.pointers(channels.moves(self.storage, target), newest)
+        head = head or self.head()
+        if head is None:
+            return {}
+        versions = [name.split("@")[1] for name in head.entries if name.split("@")[0] == target]
+        return channels.pointers(head.of(target), max(versions, key=number, default=None))
 
     def find(self, reference: str) -> Entry:
-        """Return the entry for TARGET@CHANNEL or TARGET@VERSION. Raises SpecError."""
+        """Return the entry for TARGET@CHANNEL or TARGET@VERSION. Raises SpecError, RecordError.
+
+        The disk of a channel's version must be the one that was promoted.
+        """
         match = _REFERENCE.fullmatch(reference)
         if match is None:
             raise SpecError(
                 f"{reference}: not TARGET@CHANNEL or TARGET@VERSION", "for example: debian-13@stable"
             )
         target, name = match["target"], match["name"]
+        head = self.head()
         if name[0].isdigit():
-            return self.entry(target, name)
-        pointers = self.pointers(target)
-        if name not in pointers:
+            return self.entry(target, name, head=head)
+        pointers = self.pointers(target, head=head)
+        if head is None or name not in pointers:
             existing = ", ".join(sorted(pointers)) or "none"
             raise SpecError(
                 f"{reference}: no such channel in {self.storage.url}",
                 f"channels of {target}: {existing}; `notebake promote` creates one",
             )
-        return self.entry(target, pointers[name])
+        if f"{target}@{pointers[name]}" not in head.entries:
+            raise RecordError(f"{reference}: points to {pointers[name]}, which is missing", _DAMAGED)
+        entry = self.entry(target, pointers[name], head=head)
+        promoted = {move.disk for move in head.of(target) if move.version == entry.version}
+        if name != channels.CANDIDATE and entry.files[entry.disk].sha256 not in promoted:
+            raise RecordError(f"{reference}: {entry.version} is not the image that was promoted", _DAMAGED)
+        return entry
 
     def file(self, entry: Entry, name: str) -> bytes:
         """Read a small file of an entry and check its digest. Raises RecordError."""
@@ -124,11 +213,12 @@ class Catalog:
             self._check_disk(entry)
             self.record(entry)
             return path
-        folder = cache / f"{entry.target}-{entry.version}-{entry.files[entry.disk].sha256[:12]}"
+        digest = entry.files[entry.disk].sha256
+        folder = cache / f"{entry.target}-{entry.version}-{digest[:12]}"
         path = folder / entry.disk
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            records.path_for(path).write_bytes(self.file(entry, entry.record))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(records.path_for(path), self.file(entry, entry.record))
+        if not path.exists() or sha256(path) != digest:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 temporary = Path(scratch) / entry.disk
                 self._fetch(entry, temporary)
@@ -153,52 +243,43 @@ class Catalog:
 
     def forget_index(self) -> None:
         """Remove the index, even an invalid one: `write_index` derives it from the entries."""
-        for path in (simplestreams.INDEX, simplestreams.PRODUCTS, simplestreams.INCUS):
+        for path in simplestreams.PATHS:
             self.storage.remove(path)
 
-    def write_index(self, *, indexed: bool = True) -> None:
-        """Write the index from the entries and channels; repeat if another writer changed them meanwhile.
+    def write_index(self, *, indexed: bool = True, done: str | None = None) -> None:
+        """Write what is derived from the newest head: its copy for readers, and the index.
 
-        `indexed`: see `entries`.
+        Repeats if another writer signed a newer one meanwhile. `indexed`: see `entries`. `done`: what is in
+        the catalog already, for the message if this fails (CommandFailed, RecordError).
         """
-        known = self._known(indexed)
-        while True:
-            for path, data in simplestreams.files(*known).items():
-                self.storage.write(path, data)
-            current = self._known(indexed)
-            if current == known:
-                return
-            known = current
+        try:
+            head = self.newest()
+            while head is not None:
+                self.storage.write(heads.PATH, self.storage.read(heads.path(head.number)))
+                for path, data in self.index(head, indexed=indexed).items():
+                    self.storage.write(path, data)
+                written, head = head, self.newest()
+                if head is None or head.number == written.number:
+                    return
+        except (CommandFailed, RecordError) as error:
+            if done is None:
+                raise
+            raise type(error)(
+                f"{done}; but the index could not be written: {error.message}",
+                "nothing has to be done again: fix the problem, then write the index with "
+                "`notebake catalog verify --rebuild-index`",
+            ) from None
 
-    def _known(self, indexed: bool) -> tuple[list[Entry], dict[str, dict[str, str]]]:
-        """Return what the index is derived from: the entries, and each target's channels."""
-        entries = self.entries(indexed=indexed)
-        newest = {entry.target: entry.version for entry in entries}
-        pointers = {
-            target: channels.pointers(channels.moves(self.storage, target), version)
-            for target, version in newest.items()
-        }
-        return entries, pointers
+    def index(self, head: Head, *, indexed: bool = True) -> dict[str, bytes]:
+        """Return the index of `head`: path -> bytes."""
+        entries = self.entries(head=head, indexed=indexed)
+        pointers = {target: self.pointers(target, head=head) for target in {each.target for each in entries}}
+        return simplestreams.files(entries, pointers)
 
 
 def _missing(entry: Entry, name: str) -> RecordError:
-    return RecordError(
-        f"{entry.name}: {name} is missing", "this version is damaged: promote or launch another one"
-    )
+    return RecordError(f"{entry.name}: {name} is missing", _DAMAGED)
 
 
 def _changed(entry: Entry, name: str) -> RecordError:
-    return RecordError(
-        f"{entry.name}: {name} was changed (SHA-256 mismatch)",
-        "this version is damaged: promote or launch another one",
-    )
-
-
-def check_clock(now: datetime, last: datetime | None) -> None:
-    """Raise RecordError if `now` is before `last`, the newest time in the catalog."""
-    if last is not None and now < last - _SKEW:
-        raise RecordError(
-            f"the clock of this host says {now:%Y-%m-%d %H:%M} UTC, but the newest time in the catalog is "
-            f"{last:%Y-%m-%d %H:%M} UTC: one of the two clocks is wrong",
-            "set the clock and run the same command again",
-        )
+    return RecordError(f"{entry.name}: {name} was changed (SHA-256 mismatch)", _DAMAGED)

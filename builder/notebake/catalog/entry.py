@@ -1,6 +1,6 @@
-"""An entry: one version of a target's image. A version exists if and only if its entry file does.
+"""An entry: one version of a target's image. A version exists if and only if the signed head lists its entry.
 
-`entries/TARGET/VERSION.json` is written last, atomically, and never overwritten. Its files are in
+`entries/TARGET/VERSION.json` is written after its files, atomically, and never overwritten. Its files are in
 `images/TARGET/...`, in a folder unique to their writer.
 """
 
@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Literal
 
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from notebake import validation
+from notebake.documents import DocumentError
 from notebake.errors import RecordError
 from notebake.record.semver import number
-from notebake.validation import FileName, StrictModel, TargetName, Version, first_problem
+from notebake.validation import Digest, FileName, Size, StrictModel, TargetName, Time, Version
 
 SUMS = "SHA256SUMS"
 PROVENANCE = "provenance.dsse.json"
+_PATH = re.compile(r"entries/([a-z][a-z0-9.-]*)/(\d{1,9}\.\d{1,9}\.\d{1,9})\.json", re.ASCII)
 
 
 class File(StrictModel):
     """Digest and size of a file of an entry."""
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
+    sha256: Digest
+    bytes: Size
 
 
 def describe(data: bytes) -> File:
@@ -36,17 +40,19 @@ class Entry(StrictModel):
     """One version: the facts that lists show, and its files.
 
     `folder` is relative to the catalog, below the target's folder. `fingerprint` is the image's in Incus and
-    LXD: the SHA-256 of its metadata tar followed by the disk.
+    LXD: the SHA-256 of its metadata tar followed by the disk. `container_fingerprint`: followed by the
+    squashfs instead, its container form (None: it has none).
     """
 
     format: Literal[1] = 1
     target: TargetName
     version: Version
     content_id: str
-    created: AwareDatetime
+    created: Time
     made_from: Literal["bake", "fixture"]
     probed: bool
-    fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
+    fingerprint: Digest
+    container_fingerprint: Digest | None = None
     folder: str = Field(pattern=r"^images/[a-z][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*$")
     files: dict[FileName, File]
 
@@ -72,6 +78,11 @@ class Entry(StrictModel):
         return f"{self.target}.qcow2"
 
     @property
+    def container(self) -> str:
+        """The file name of the container form, a squashfs, which not every entry has."""
+        return f"{self.target}.squashfs"
+
+    @property
     def record(self) -> str:
         """The file name of the record."""
         return f"{self.target}.json"
@@ -83,7 +94,7 @@ class Entry(StrictModel):
 
     def to_json(self) -> bytes:
         """Return the bytes of the entry file."""
-        return (json.dumps(self.model_dump(mode="json"), indent=1) + "\n").encode()
+        return (json.dumps(self.model_dump(mode="json")) + "\n").encode()
 
 
 def path(target: str, version: str) -> str:
@@ -91,9 +102,17 @@ def path(target: str, version: str) -> str:
     return f"entries/{target}/{version}.json"
 
 
+def name(path: str) -> str:
+    """Return TARGET@VERSION for the path of an entry file. Raises ValueError."""
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise ValueError(f"{path!r} is not the path of an entry")
+    return f"{match[1]}@{match[2]}"
+
+
 def parse(data: bytes, *, source: str) -> Entry:
     """Parse an entry file. Raises RecordError."""
     try:
-        return Entry.model_validate_json(data)
-    except ValidationError as error:
-        raise RecordError(f"{source}: not an entry of a catalog: {first_problem(error)}") from None
+        return validation.parse(Entry, data)
+    except DocumentError as error:
+        raise RecordError(f"{source}: not an entry of a catalog: {error}") from None

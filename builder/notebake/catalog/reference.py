@@ -1,9 +1,12 @@
-"""Find the record that a user names: by a record file, an image file, or TARGET@VERSION of a catalog."""
+"""Find the record or image that a user names: by a file, or by TARGET@VERSION of a catalog."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from notebake import paths
+from notebake.catalog import verify
 from notebake.catalog.catalog import Catalog, is_reference
 from notebake.record import record as records
 from notebake.record.record import Record
@@ -14,12 +17,29 @@ def in_catalog(name: str) -> bool:
     return is_reference(name) and not Path(name).exists()
 
 
-def record(name: str, url: str) -> Record:
-    """Return the record for `name`, from the catalog at `url` or a file. Raises SpecError, RecordError."""
+def record(name: str, opened: Callable[[], Catalog]) -> Record:
+    """Return the record for `name`, from the catalog or a file. Raises SpecError, RecordError.
+
+    `opened` returns the catalog; it is called only for a name in it. With its trust, signatures are verified.
+    """
     if not in_catalog(name):
         return records.load(Path(name))
-    catalog = Catalog(url)
-    return catalog.record(catalog.find(name))
+    catalog = opened()
+    return verify.record(catalog, catalog.find(name), catalog.verifier(catalog.head()))
+
+
+def image(name: str, opened: Callable[[], Catalog]) -> Path:
+    """Return the local path of the image `name`, with its record beside it.
+
+    All of one in the catalog is verified; from a remote it is downloaded into the cache once. Raises
+    SpecError, RecordError.
+    """
+    if not in_catalog(name):
+        return Path(name)
+    catalog = opened()
+    entry = catalog.find(name)
+    verify.record(catalog, entry, catalog.verifier(catalog.head()))
+    return catalog.image(entry, paths.cache_folder() / "images")
 
 
 def title(name: str) -> str:
@@ -27,11 +47,11 @@ def title(name: str) -> str:
     return name if in_catalog(name) else Path(name).name
 
 
-def before(name: str, url: str) -> str | None:
+def before(name: str, opened: Callable[[], Catalog]) -> str | None:
     """Return TARGET@VERSION of the version before the one that `name` refers to, or None."""
     if not in_catalog(name):
         return None
-    catalog = Catalog(url)
+    catalog = opened()
     entry = catalog.find(name)
     older = [other for other in catalog.entries(entry.target) if other.order < entry.order]
     return older[-1].name if older else None

@@ -9,6 +9,7 @@ A private key is a PKCS#8 PEM file without passphrase, a public key a SubjectPub
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,19 +25,48 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from pydantic import model_validator
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from notebake import documents
 from notebake.errors import RecordError, SpecError
 from notebake.files import write_whole
+from notebake.validation import Digest, StrictModel
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"
 
 
+class SignerName(StrictModel):
+    """A signer: an Ed25519 public key (32 bytes, hex), or a sigstore identity with its OIDC issuer."""
+
+    public_key: Digest | None = None
+    identity: str | None = None
+    issuer: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SignerName:
+        if (self.public_key is None) != (self.identity is not None and self.issuer is not None):
+            raise ValueError("a signer is a public_key, or an identity with its issuer")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The name for users: `key SHA256:...`, or the identity and its issuer."""
+        if self.public_key is None:
+            return f"{self.identity} of {self.issuer}"
+        digest = base64.b64encode(hashlib.sha256(bytes.fromhex(self.public_key)).digest())
+        return f"key SHA256:{digest.decode().rstrip('=')}"
+
+
 class Verifier(Protocol):
-    """Verifies signatures against one trusted signer."""
+    """Verifies signatures against one or several trusted signers."""
+
+    @property
+    def signers(self) -> tuple[SignerName, ...]:
+        """The trusted signers."""
 
     def verify(self, data: bytes, *, source: str) -> bytes:
         """Verify the envelope `data` and return its statement (JSON). Raises RecordError, naming `source`."""
@@ -70,7 +100,7 @@ def statement(predicate_type: str, predicate: Mapping[str, Any], subjects: Mappi
 def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
     """Parse a statement (JSON) of the type `predicate_type`. Raises RecordError, naming `source`."""
     try:
-        content = json.loads(payload)
+        content = documents.parse_json(payload)
         if (content["_type"], content["predicateType"]) != (_STATEMENT, predicate_type):
             raise ValueError(f"not of the type {predicate_type}")
     except (ValueError, KeyError, TypeError) as error:
@@ -81,7 +111,7 @@ def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
 def unverified(data: bytes, *, source: str) -> bytes:
     """Return the statement in an envelope without verifying its signature. Raises RecordError."""
     try:
-        content = json.loads(data)
+        content = documents.parse_json(data)
         # sigstore puts the envelope into a bundle.
         envelope = content.get("dsseEnvelope", content)
         check_type(envelope["payloadType"], source)
@@ -130,6 +160,11 @@ class PublicKey:
     """Verifies signatures with an Ed25519 public key."""
 
     key: SSlibKey
+
+    @property
+    def signers(self) -> tuple[SignerName, ...]:
+        """The key."""
+        return (SignerName(public_key=self.key.keyval["public"]),)
 
     def verify(self, data: bytes, *, source: str) -> bytes:
         """Verify an envelope and return its statement. Raises RecordError."""
@@ -187,9 +222,22 @@ def public_key(path: Path) -> PublicKey:
     return PublicKey(SSlibKey.from_crypto(key))
 
 
+def named_key(name: SignerName) -> PublicKey:
+    """Return the public key that a signer's name contains."""
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(name.public_key or ""))
+    return PublicKey(SSlibKey.from_crypto(key))
+
+
+def any_public_key(path: Path) -> PublicKey:
+    """Read a public key, or the public half of a private key. Raises SpecError."""
+    if b"PRIVATE KEY" in _pem(path, "public"):
+        return private_key(path).verifier
+    return public_key(path)
+
+
 def _envelope(data: bytes, source: str) -> Envelope:
     try:
-        envelope = Envelope.from_dict(json.loads(data))
+        envelope = Envelope.from_dict(documents.parse_json(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{source}: not an envelope signed by a key: {error}",

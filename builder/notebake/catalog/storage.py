@@ -36,6 +36,8 @@ class Storage:
         protocols = self._remote.protocol
         names = {protocols} if isinstance(protocols, str) else set(protocols)
         self.local = Path(self._root) if "file" in names else None
+        # The same for each way to write the catalog's address; without a signature that gives access.
+        self.identity = str(self.local.resolve()) if self.local is not None else self.url.split("?")[0]
         # A web server has no listing and is read-only.
         self.lists = not names & {"http", "https"}
 
@@ -55,16 +57,25 @@ class Storage:
             ) from None
 
     def _at(self, path: str) -> str:
-        return f"{self._root.rstrip('/')}/{path}"
+        return f"{self._root.rstrip('/')}/{path}".rstrip("/")
 
     def names(self, folder: str) -> list[str]:
-        """Return the names in `folder`, sorted, without hidden ones; [] if the folder does not exist."""
+        """Return the names in `folder`, sorted, without hidden ones.
+
+        [] if it does not exist or is a file, and for a web server, which has no listing.
+        """
+        if not self.lists:
+            return []
         with self._reaching(folder):
             if self.local is not None:
                 try:
                     names = [path.name for path in (self.local / folder).iterdir()]
                 except FileNotFoundError:
                     return []
+                except NotADirectoryError:
+                    if (self.local / folder).is_file():
+                        return []
+                    raise
             else:
                 self._remote.invalidate_cache()
                 try:

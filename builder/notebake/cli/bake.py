@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 
@@ -75,15 +76,12 @@ def command(
     )
     if as_json:
         record = baked.record.model_dump(mode="json")
-        click.echo(
+        screen.echo(
             json.dumps({"image": str(baked.image), "created": baked.created, "record": record}, indent=2)
         )
         return
     image = baked.record.image
     state = "baked" if baked.created else "up to date, nothing to do"
     if plan.target.is_windows:
-        click.echo(
-            "a clone prints its certificate's fingerprint and its token on the serial console (COM1)",
-            err=True,
-        )
-    click.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")
+        screen.echo("a clone prints its certificate's fingerprint and its token on the serial console (COM1)")
+    screen.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")

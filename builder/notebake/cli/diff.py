@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from notebake.cli import options
+from notebake import screen
+from notebake.cli import opening, options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from notebake.catalog.catalog import Catalog
 
 
 @click.command("diff")
 @click.argument("old", metavar="A")
 @click.argument("new", metavar="B")
-@options.catalog
+@opening.reader
 @click.option("--markdown", is_flag=True, help="Print Markdown, for release notes.")
 @options.as_json
-def command(old: str, new: str, url: str, markdown: bool, as_json: bool) -> None:
+def command(old: str, new: str, opened: Callable[[], Catalog], markdown: bool, as_json: bool) -> None:
     """A and B are records, images with a record in the same folder, or TARGET@VERSION or TARGET@CHANNEL of
     the catalog. The output lists the differences in packages, ports, units, users, setuid files and size.
 
@@ -33,11 +40,11 @@ def command(old: str, new: str, url: str, markdown: bool, as_json: bool) -> None
     if markdown and as_json:
         raise click.UsageError("--markdown and --json cannot be used together")
     difference = diff.difference(
-        reference.record(old, url),
-        reference.record(new, url),
+        reference.record(old, opened),
+        reference.record(new, opened),
         names=(reference.title(old), reference.title(new)),
     )
     if as_json:
-        click.echo(json.dumps(difference.to_dict(), indent=2))
+        screen.echo(json.dumps(difference.to_dict(), indent=2))
     else:
-        click.echo(diff.markdown(difference) if markdown else diff.text(difference))
+        screen.echo(diff.markdown(difference) if markdown else diff.text(difference))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options, prompt, selection
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ _BROWSER_MIB = 500
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
 @click.option("--fingerprint", help="SHA-256 of the certificate to pin (known for a launched machine).")
+@click.option(
+    "--image",
+    "image_path",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The image that the machine at an address was made from (known for a launched machine).",
+)
 @click.option("--profile", default=None, help="Name of the kernel and profile.  [default: nbserver]")
 @click.option("--check", "checks", multiple=True, help="Run only this check; may be given several times.")
 @click.option("--browser", is_flag=True, help="Also test in a real browser (Chromium).")
@@ -45,7 +52,7 @@ _BROWSER_MIB = 500
 )
 @click.option(
     "--timeout-scale",
-    type=click.FloatRange(0.1, 100),
+    type=options.Number(0.1, 100),
     default=1.0,
     show_default=True,
     help="Multiply all timeouts by this factor.",
@@ -53,8 +60,8 @@ _BROWSER_MIB = 500
 @options.as_json
 def command(
     places: tuple[str, ...], everything: bool, password_stdin: bool, token_stdin: bool,
-    fingerprint: str | None, profile: str | None, checks: tuple[str, ...], browser: bool,
-    screenshots: Path | None, junit: Path | None, timeout_scale: float, as_json: bool,
+    fingerprint: str | None, image_path: Path | None, profile: str | None, checks: tuple[str, ...],
+    browser: bool, screenshots: Path | None, junit: Path | None, timeout_scale: float, as_json: bool,
 ) -> int:  # fmt: skip
     """NAME is a launched machine, ADDRESS any host and port. On a launched machine the probe also runs
     commands inside, kills the server and reboots. Exit code 6 if a check failed.
@@ -69,7 +76,7 @@ def command(
     """
     from notebake import terminal
     from notebake.errors import CheckFailed, SpecError
-    from notebake.files import write_whole
+    from notebake.files import sha256, write_whole
     from notebake.machines import many
     from notebake.probe import launched, report, run
     from notebake.progress import Steps
@@ -77,12 +84,13 @@ def command(
     if password_stdin and token_stdin:
         raise click.UsageError("--password-stdin and --token-stdin cannot be used together")
     names = _names(places, everything)
-    if len(names) > 1 and (fingerprint or token_stdin):
-        option = "--fingerprint" if fingerprint else "--token-stdin"
+    if len(names) > 1 and (fingerprint or token_stdin or image_path):
+        option = "--fingerprint" if fingerprint else "--token-stdin" if token_stdin else "--image"
         raise SpecError(f"{option} is for one machine", "launched machines need neither: both are known")
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     token = sys.stdin.readline().strip() if token_stdin else None
     asked = cache(lambda: prompt.ask("Password", hint="use --password-stdin or --token-stdin"))
+    image = sha256(image_path) if image_path else None
     subjects = {
         name: launched.subject(
             name,
@@ -92,6 +100,7 @@ def command(
             profile=profile,
             timeout_scale=timeout_scale,
             ask=asked,
+            image=image,
         )
         for name in names
     }
@@ -118,9 +127,9 @@ def command(
         write_whole(junit, report.junit(list(reports.values())))
     if as_json and len(names) > 1:
         found = [{"machine": name, **each.to_dict()} for name, each in reports.items()]
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        screen.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif as_json:
-        click.echo(reports[names[0]].to_json())
+        screen.echo(reports[names[0]].to_json())
     elif len(names) > 1:
         terminal.console().print(report.summary(reports))
     else:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebake.cli import options
+from notebake import screen
+from notebake.cli import opening, options
 
 if TYPE_CHECKING:
     from notebake.catalog.gate import Gate
@@ -30,10 +31,8 @@ def command(image: str, channel: str, gate: Gate | None, url: str, signer: Signe
       notebake promote debian-13@candidate --vulnerabilities grype.json --key notebake.key
     """
     from notebake.catalog import promote
-    from notebake.catalog.catalog import Catalog
 
-    catalog = Catalog(url)
-    move = promote.promote(
-        catalog, catalog.find(image), channel, signer=signer, now=datetime.now(UTC), gate=gate
-    )
-    click.echo(f"{move.target}@{channel} is {move.version}")
+    now = datetime.now(UTC)
+    catalog = opening.writer(url, signer, now)
+    move = promote.promote(catalog, catalog.find(image), channel, signer=signer, now=now, gate=gate)
+    screen.echo(f"{move.target}@{channel} is {move.version}")

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebake.cli import options
+from notebake import screen
+from notebake.cli import opening, options
 
 if TYPE_CHECKING:
-    from notebake.catalog.signing import Verifier
+    from collections.abc import Callable
+
+    from notebake.catalog.catalog import Catalog
 
 
 @click.command("report")
@@ -27,76 +30,66 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="HTML file to write.  [default: report.html; without IMAGE: catalog.html]",
 )
-@options.catalog
-@options.optional_verifier
+@opening.reader
 def command(
-    image: str | None, before: str | None, screenshot: Path | None, output: Path | None, url: str,
-    verifier: Verifier | None,
+    image: str | None, before: str | None, screenshot: Path | None, output: Path | None,
+    opened: Callable[[], Catalog],
 ) -> None:  # fmt: skip
     """IMAGE is a record, an image with a record in the same folder, or TARGET@VERSION or TARGET@CHANNEL of
     the catalog.
 
     Without IMAGE, the page is on the whole catalog: the versions and channels of each target over time, size
-    and time to notebook, packages by size, known vulnerabilities, the difference of any two versions. With a
-    public key or an identity, signatures are verified first; disks are not read. Damaged versions are shown,
-    and the exit code is 7.
+    and time to notebook, packages by size, known vulnerabilities, the difference of any two versions.
+    Signatures are verified first; disks are not read. Damaged versions are shown, and the exit code is 7.
 
     \b
     Examples:
       notebake report debian-13@stable --screenshot screenshots/4-plot.png -o stable.html
-      notebake report --public-key notebake.key.pub
+      notebake report -o catalog.html
     """
     if image is None:
         if before or screenshot:
             raise click.UsageError(f"{'--before' if before else '--screenshot'} requires IMAGE")
-        _catalog(url, verifier, output or Path("catalog.html"))
+        _catalog(opened(), output or Path("catalog.html"))
     else:
-        _image(image, before, screenshot, url, verifier, output or Path("report.html"))
+        _image(image, before, screenshot, opened, output or Path("report.html"))
 
 
-def _catalog(url: str, verifier: Verifier | None, output: Path) -> None:
-    from notebake.catalog.catalog import Catalog
+def _catalog(catalog: Catalog, output: Path) -> None:
     from notebake.catalog.page import history, page
     from notebake.errors import RecordError, SpecError
     from notebake.files import write_whole
 
-    histories = history.read(Catalog(url), verifier)
+    histories = history.read(catalog)
     if not histories:
         raise SpecError(
-            f"{url}: no versions to report on",
+            f"{catalog.storage.url}: no versions to report on",
             "`notebake catalog add` adds one; --catalog names another catalog",
         )
-    write_whole(output, page.render(histories, verified=verifier is not None))
-    if verifier is None:
-        click.echo("note: signatures were not verified; --public-key FILE verifies them", err=True)
+    write_whole(output, page.render(histories, verified=catalog.trust is not None))
     count = sum(len(each.versions) for each in histories)
     versions, targets = options.counted(count, "version"), options.counted(len(histories), "target")
-    click.echo(f"wrote {output}: {versions} of {targets}")
+    screen.echo(f"wrote {output}: {versions} of {targets}")
     if problems := page.problems(histories):
         raise RecordError("\n".join(problems), f"{output} shows them; everything else is as it should be")
 
 
 def _image(
-    image: str, before: str | None, screenshot: Path | None, url: str, verifier: Verifier | None,
-    output: Path,
+    image: str, before: str | None, screenshot: Path | None, opened: Callable[[], Catalog], output: Path,
 ) -> None:  # fmt: skip
-    from notebake.catalog import reference, verify
-    from notebake.catalog.catalog import Catalog
+    from notebake.catalog import reference
     from notebake.errors import SpecError
     from notebake.files import write_whole
     from notebake.record import diff, page
 
-    if verifier is not None and reference.in_catalog(image):
-        catalog = Catalog(url)
-        verify.record(catalog, catalog.find(image), verifier)
-    record = reference.record(image, url)
-    before = before or reference.before(image, url)
+    record = reference.record(image, opened)
+    before = before or reference.before(image, opened)
     difference = None
     if before:
         names = (reference.title(before), reference.title(image))
-        difference = diff.difference(reference.record(before, url), record, names=names)
+        difference = diff.difference(reference.record(before, opened), record, names=names)
     picture = screenshot.read_bytes() if screenshot else None
     if picture is not None and not picture.startswith(b"\x89PNG"):
         raise SpecError(f"{screenshot}: not a PNG image")
     write_whole(output, page.render(record, difference=difference, screenshot=picture))
-    click.echo(f"wrote {output}")
+    screen.echo(f"wrote {output}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebake.cli import options
+from notebake import screen
+from notebake.cli import opening, options
 
 if TYPE_CHECKING:
     from notebake.catalog.signing import Signer
@@ -26,7 +27,8 @@ def command(target: str, channel: str, url: str, signer: Signer) -> None:
       notebake rollback debian-13 --key notebake.key
     """
     from notebake.catalog import promote
-    from notebake.catalog.catalog import Catalog
 
-    move = promote.rollback(Catalog(url), target, channel, signer=signer, now=datetime.now(UTC))
-    click.echo(f"{target}@{channel} is {move.version} again")
+    now = datetime.now(UTC)
+    catalog = opening.writer(url, signer, now)
+    move = promote.rollback(catalog, target, channel, signer=signer, now=now)
+    screen.echo(f"{target}@{channel} is {move.version} again")

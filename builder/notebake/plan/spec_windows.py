@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from notebake import urls
 from notebake.validation import StrictModel
 
 # Edition -> the end of the image's name in the ISO. Without "core" the image has the desktop.
@@ -40,6 +41,13 @@ class Windows(StrictModel):
         "also elsewhere, from Windows Update.",
     )
     rdp: bool = Field(False, description="Remote Desktop, on port 3389.")
+
+    @field_validator("iso")
+    @classmethod
+    def _iso(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            urls.parse(value, query=True)  # Microsoft's own has one
+        return value
 
     @field_validator("iso_sha256")
     @classmethod

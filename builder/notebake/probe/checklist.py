@@ -14,6 +14,7 @@ from notebake.probe.checks import (
     login_refused,
     metadata,
     not_root,
+    own_packages,
     plot,
     port_closed,
     profile,
@@ -39,6 +40,11 @@ class Check:
     title: str
     run: Callable[[Context], str]
     unless: Callable[[Subject], str | None] = lambda subject: None
+
+    @property
+    def inside(self) -> bool:
+        """Whether it needs ssh access to the machine."""
+        return self.unless in (_no_ssh, _no_network, _no_canary)
 
 
 def _no_login(subject: Subject) -> str | None:
@@ -79,6 +85,12 @@ CHECKS: tuple[Check, ...] = (
     Check(name="profile", title="the kernel uses its profile", run=profile.run, unless=_no_login),
     Check(name="builtins", title="Python's builtins are not replaced", run=builtins.run, unless=_no_login),
     Check(name="not_root", title="the kernel is not root", run=not_root.run, unless=_no_login),
+    Check(
+        name="own_packages",
+        title="packages can be installed",
+        run=own_packages.run,
+        unless=_no_login,
+    ),
     Check(
         name="metadata",
         title="kernels cannot reach the cloud's metadata",

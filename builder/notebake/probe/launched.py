@@ -21,6 +21,7 @@ def _settings(machine: Machine) -> dict[str, Any]:
         "names": (machine.name, machine.address.host),
         "metadata": machine.metadata,
         "offline": machine.offline,
+        "image": machine.sha256,
         "inside": machine.ssh,
         "canary": canary and Canary(port=machine.canary_inside, address=canary),
     }
@@ -35,10 +36,12 @@ def subject(
     profile: str | None,
     timeout_scale: float,
     ask: Callable[[], str],
+    image: str | None = None,
 ) -> Subject:
     """Return the subject for `where`, a machine's name or an address. Raises SpecError.
 
-    For a launched machine, fingerprint, token and ssh access are known. `ask` returns the password; it is
+    `image`: SHA-256 of the image that, as the user says, the machine at an address was made from. For a
+    launched machine, image, fingerprint, token and ssh access are known. `ask` returns the password; it is
     called if neither password nor token is known.
     """
     machine = next((machine for machine in lifecycle.machines() if machine.name == where), None)
@@ -52,8 +55,12 @@ def subject(
         fingerprint = fingerprint or machine.fingerprint
     if password is None and token is None:
         password = ask()
+    if machine is not None and image is not None:
+        raise SpecError(
+            f"{where}: its image is known", "--image is for an address, such as a machine in a cloud"
+        )
     settings: dict[str, Any] = (
-        _settings(machine) if machine is not None else {"address": Address.parse(where)}
+        _settings(machine) if machine is not None else {"address": Address.parse(where), "image": image}
     )
     return Subject(
         **settings,

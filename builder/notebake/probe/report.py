@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -48,9 +48,10 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All results of one probe. `started` is timezone-aware."""
+    """All results of one probe. `started` is timezone-aware; `image`: SHA-256 of the disk, if it is known."""
 
     address: str
+    image: str | None = None
     started: datetime
     results: tuple[Result, ...] = field(default=())
 
@@ -71,12 +72,13 @@ class Report:
 
     def plus(self, results: Sequence[Result]) -> Report:
         """Return this report with `results` appended."""
-        return Report(address=self.address, started=self.started, results=(*self.results, *results))
+        return replace(self, results=(*self.results, *results))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object for JSON; an image's record contains the same object."""
         return {
             "address": self.address,
+            "image": self.image,
             "started": self.started.isoformat(),
             "passed": self.passed,
             "seconds": self.seconds,

@@ -56,4 +56,4 @@ def run(
         results = tuple(_one(check, context, steps) for check in chosen)
     finally:
         context.leave()
-    return Report(address=subject.address.url, started=started, results=results)
+    return Report(address=subject.address.url, image=subject.image, started=started, results=results)

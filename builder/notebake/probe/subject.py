@@ -57,8 +57,8 @@ class Subject:
     `own_certificate`: whether the user provided the certificate (True) or the machine generated it; None if
     unknown. `names`: names that a generated certificate must contain; empty: the host of the address.
     `pylab`: the spec's value; with "inline" and "auto", plots are shown in the page. `metadata`: kernels can
-    reach a cloud's metadata service. `offline`: the machine has no outgoing network. `timeout_scale`:
-    multiplies every timeout.
+    reach a cloud's metadata service. `offline`: the machine has no outgoing network. `image`: SHA-256 of the
+    image that it was launched from. `timeout_scale`: multiplies every timeout.
     """
 
     address: Address
@@ -74,6 +74,7 @@ class Subject:
     canary: Canary | None = None
     metadata: bool = False
     offline: bool = False
+    image: str | None = None
     timeout_scale: float = 1.0
 
     def __post_init__(self) -> None:

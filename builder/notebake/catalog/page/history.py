@@ -12,6 +12,7 @@ from notebake.catalog import channels, verify, vulnerabilities
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.channels import Move
 from notebake.catalog.entry import Entry
+from notebake.catalog.head import Head
 from notebake.catalog.page import facts
 from notebake.catalog.page.facts import Change, Fact
 from notebake.catalog.signing import Verifier
@@ -27,8 +28,9 @@ _READERS = 16
 class Version:
     """One version. `problem`: how it is damaged; then nothing else is known of it but its entry.
 
-    `bytes`: of the disk. `probe`: `passed`, `failed` or None. `time_to_notebook`: seconds of the probe's
-    reboot, which ends when the notebook answers again. `scanned`: whether a scanner's report was given.
+    `bytes`: of the disk. `probe`: `passed`, `failed`, `incomplete` or None. `time_to_notebook`: seconds of
+    the probe's reboot, which ends when the notebook answers again. `scanned`: whether a scanner's report was
+    given.
     """
 
     entry: Entry
@@ -114,33 +116,33 @@ class History:
         return self.stable or self.pair[1]
 
 
-def read(catalog: Catalog, verifier: Verifier | None) -> list[History]:
-    """Return all targets of a catalog; verify signatures with `verifier`. Disks are not read.
+def read(catalog: Catalog) -> list[History]:
+    """Return all targets of a catalog; with its trust, signatures are verified. Disks are not read.
 
     A damaged version or channel is a problem of its target, not an error. Raises RecordError for an
-    unreadable entry or index, CommandFailed if the storage does not answer.
+    unreadable head, entry or index, CommandFailed if the storage does not answer.
     """
-    entries = catalog.entries()
+    head = catalog.head()
+    if head is None:
+        return []
+    entries = catalog.entries(head=head)
+    verifier = catalog.verifier(head)
     known: dict[Fact, Fact] = {}  # equal facts of many versions share their memory
     with ThreadPoolExecutor(_READERS) as pool:
         versions = pool.map(lambda entry: _version(catalog, entry, verifier, known), entries)
-        return list(_histories(catalog, versions, verifier))
+        return list(_histories(head, versions))
 
 
-def _histories(catalog: Catalog, versions: Iterator[Version], verifier: Verifier | None) -> Iterator[History]:
+def _histories(head: Head, versions: Iterator[Version]) -> Iterator[History]:
     for target, group in groupby(versions, key=lambda version: version.entry.target):
         rows = tuple(group)
-        moves: list[Move] = []
-        try:
-            moves = channels.moves(catalog.storage, target, verifier)
-            disks = {
-                entry.name: entry.files[entry.disk].sha256
-                for entry in (row.entry for row in rows)
-                if entry.disk in entry.files
-            }
-            problems = verify.channel_problems(target, moves, disks)
-        except RecordError as error:
-            problems = [error.message]
+        moves = head.of(target)
+        disks = {
+            entry.name: entry.files[entry.disk].sha256
+            for entry in (row.entry for row in rows)
+            if entry.disk in entry.files
+        }
+        problems = verify.channel_problems(target, moves, disks)
         names = dict.fromkeys(move.channel for move in moves)
         yield History(
             target=target,
@@ -174,11 +176,17 @@ def _version(catalog: Catalog, entry: Entry, verifier: Verifier | None, known: d
         entry=entry,
         system=record.software.system.title,
         bytes=record.image.bytes,
-        probe=None if record.probe is None else ("passed" if record.probe.promotable else "failed"),
+        probe=_probe(entry, record),
         time_to_notebook=_time_to_notebook(record),
         scanned=report is not None,
         contents=contents,
     )
+
+
+def _probe(entry: Entry, record: Record) -> str | None:
+    if record.probe is None or entry.probed:
+        return None if record.probe is None else "passed"
+    return "incomplete" if record.probe.passed else "failed"
 
 
 def _time_to_notebook(record: Record) -> float | None:
