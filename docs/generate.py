@@ -196,7 +196,8 @@ def _kinds(field: Mapping[str, Any]) -> Iterator[str]:
     elif field["type"] == "array":
         yield f"array of {' or '.join(_kinds(field['items']))}s"
     elif field["type"] == "integer" and "minimum" in field:
-        yield f"integer, {field['minimum']} to {field['maximum']}"
+        end = f"to {field['maximum']}" if "maximum" in field else "or more"
+        yield f"integer, {field['minimum']} {end}"
     elif field["type"] == "object":
         yield "tables"
     elif field["type"] != "null":
