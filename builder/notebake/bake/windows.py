@@ -63,12 +63,14 @@ def prepared(
     extract = [word for inside, outside in wanted.items() for word in ("-extract", inside, outside)]
     process.run(["xorriso", "-osirrox", "on", "-indev", virtio, *extract], timeout=120, log=log)
     given = plan.spec.windows
+    isos = paths.cache_folder() / "isos"
+    isos.mkdir(exist_ok=True)
     iso = str(given.iso) if windows_media.is_url(str(given.iso)) else str(folder / str(given.iso))
     values = {
         **windows_packer.variables(plan),
         "iso": iso,
         "iso_checksum": f"sha256:{given.iso_sha256}",
-        "iso_path": str(paths.cache_folder() / "isos" / f"{given.iso_sha256}.iso"),
+        "iso_path": str(isos / f"{given.iso_sha256}.iso"),
         "winrm_password": secret,
         "accelerator": accel.name,
         "cpu_model": accel.cpu,
