@@ -68,10 +68,12 @@ def server(config, notebooks, tls):
             "certfile": str(tls / "cert.pem"),
             "keyfile": str(tls / "key.pem"),
             "ssl_options": {"ciphers": CIPHERS},
-            "tornado_settings": {"xsrf_cookie_kwargs": {"path": "/", "secure": True}},
             "jpserver_extensions": {"notebook": True, "jupyter_lsp": False},
             # As large as an upload may be; by default a file of 10 MB in a widget ends the connection.
-            "tornado_settings": {"websocket_max_message_size": 1 << 29},
+            "tornado_settings": {
+                "websocket_max_message_size": 1 << 29,
+                "xsrf_cookie_kwargs": {"path": "/", "secure": True},
+            },
         },
         # The trash would be outside the root folder, where users cannot see or empty it.
         "FileContentsManager": {"delete_to_trash": False, "always_delete_dir": True},

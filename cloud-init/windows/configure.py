@@ -76,9 +76,9 @@ def service(env):
 
 
 def remove_unused(env):
-    """Remove the environments that the service does not use, except files that are still open."""
-    for path in HOME.glob("env-*"):
-        if path != env:
+    """Remove older environments and provisioning files, except files that are still open."""
+    for path in [*HOME.glob("env-*"), *HOME.glob("guest-*")]:
+        if path not in (env, GUEST):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,10 +1,9 @@
 # First boot: unpack the provisioning files and run setup.ps1. notebake puts one line before this text,
-# $Archive = '...', the files as a tar.gz in base64. Can be repeated.
+# $Archive = '...', the files as a tar.gz in base64. Can be repeated; other files upgrade the machine.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
 $root = Join-Path $env:ProgramFiles 'notebake'
-$guest = Join-Path $root 'guest'
 $new = Join-Path $root 'guest.new'
 if (Test-Path -LiteralPath $new) {
   Remove-Item -LiteralPath $new -Recurse -Force
@@ -16,16 +15,13 @@ $packed = Join-Path $root 'guest.tar.gz'
 if ($LASTEXITCODE -ne 0) { throw "tar.exe: exit code $LASTEXITCODE" }
 Remove-Item -LiteralPath $packed -Force
 
-$known = ''
-if (Test-Path -LiteralPath "$guest\digest") {
-  $known = Get-Content -LiteralPath "$guest\digest" -Raw
-}
-if ($known -eq (Get-Content -LiteralPath "$new\digest" -Raw)) {
+# A folder of their own for other files: the service may run in the one it has, so nothing is removed from it. The
+# service moves when setup.ps1 configures it.
+$digest = Get-Content -LiteralPath "$new\digest" -Raw
+$guest = Join-Path $root "guest-$($digest.Substring(0, 12))"
+if (Test-Path -LiteralPath $guest) {
   Remove-Item -LiteralPath $new -Recurse -Force
 } else {
-  if (Test-Path -LiteralPath $guest) {
-    Remove-Item -LiteralPath $guest -Recurse -Force
-  }
   Move-Item -LiteralPath $new -Destination $guest
 }
 & "$env:SystemRoot\System32\WindowsPowerShell\v1.0\powershell.exe" -NoProfile -ExecutionPolicy Bypass -File "$guest\setup.ps1"

@@ -14,7 +14,8 @@ STATE = Path(os.environ["PROGRAMDATA"]) / "notebake"
 DATA = STATE / "data"
 TLS = DATA / "tls"
 TOKEN = DATA / "token"
-# Holds the fingerprint of the certificate; written when certificate and token are in place.
+# Holds the certificate's fingerprint and the id of the server's process; written when certificate and token
+# are in place. A file that an earlier boot left names no process, so setup.ps1 does not print it.
 READY = DATA / "ready"
 CONFIG = STATE / "config"
 LOG = STATE / "logs" / "notebook.log"

@@ -1,20 +1,23 @@
 """The service: make certificate and token, then run the same server as on Linux.
 
 The service's account only needs permission to write its data folder. The certificate is made while
-the server imports Jupyter, and checked again every hour.
+the server imports Jupyter, and checked again every five minutes: addresses change.
 """
 
 import datetime
+import ipaddress
 import json
 import os
 import secrets
 import socket
 import threading
+import time
 
 from access import MODIFY, only_service
 from paths import CONFIG, DATA, GUEST, READY, TLS, TOKEN
 
-CHECK_SECONDS = 3600
+CHECK_SECONDS = 300
+ADDRESS_SECONDS = 120
 
 
 def protect(path):
@@ -34,11 +37,31 @@ def own_certificate(config):
     return certificate.fingerprint(chain)
 
 
+def addresses():
+    """Return the addresses by which others reach this machine, sorted: no loopback and link-local ones."""
+    try:
+        found = {entry[4][0].split("%")[0] for entry in socket.getaddrinfo(socket.gethostname(), None)}
+    except socket.gaierror:
+        return []
+    useful = [
+        item for item in map(ipaddress.ip_address, found) if not (item.is_loopback or item.is_link_local)
+    ]
+    return sorted(map(str, useful))
+
+
+def wait_for_address(stop):
+    """Wait until the machine has an address or `stop` is set: two minutes at most, as it may never get one.
+
+    Windows starts services before DHCP answers. A certificate without the address would be replaced soon.
+    """
+    until = time.monotonic() + ADDRESS_SECONDS
+    while not addresses() and time.monotonic() < until and not stop.wait(1):
+        pass
+
+
 def names(config):
     """Return every name and address of this machine."""
-    host = socket.gethostname()
-    addresses = {entry[4][0].split("%")[0] for entry in socket.getaddrinfo(host, None)}
-    return [host, *config["names"], *sorted(addresses), "localhost", "127.0.0.1", "::1"]
+    return [socket.gethostname(), *config["names"], *addresses(), "localhost", "127.0.0.1", "::1"]
 
 
 def identity(config):
@@ -58,12 +81,13 @@ def identity(config):
         if reason:
             print(f"made a new certificate: {reason}", flush=True)
     new = READY.with_suffix(".new")
-    new.write_text(fingerprint)
+    new.write_text(f"{fingerprint}\n{os.getpid()}\n")
     new.replace(READY)
 
 
 def keep_identity(config, stop):
-    """Run `identity` now and every hour until the event `stop` is set; after an error every 10 seconds."""
+    """Run `identity` until the event `stop` is set: every five minutes, after an error every 10 seconds."""
+    wait_for_address(stop)
     while True:
         try:
             identity(config)

@@ -25,10 +25,12 @@ from notebake.render import windows_packer
 def test_packer_starts_the_machine_and_gives_up_after_its_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for driver in ("viostor", "NetKVM"):
+    for driver in ("viostor", "NetKVM", "vioscsi", "vioserial", "Balloon", "viorng"):
         folder = tmp_path / "virtio" / driver / "2k25/amd64"
         folder.mkdir(parents=True)
         (folder / f"{driver}.inf").write_text(driver)
+    (tmp_path / "virtio/guest-agent").mkdir()
+    (tmp_path / "virtio/guest-agent/qemu-ga-x86_64.msi").write_text("agent")
     xorriso = ["xorriso", "-as", "mkisofs", "-quiet", "-J", "-R"]
     process.run([*xorriso, "-o", tmp_path / "virtio.iso", tmp_path / "virtio"], timeout=60)
     (tmp_path / "windows.iso").write_bytes(bytes(1 << 20))

@@ -160,14 +160,7 @@ def test_the_size_of_a_python_package_includes_its_bytecode(
 
 
 # Written by hand after report.ps1, as PowerShell would write it.
-_WINDOWS = """{"system": {"id": "windows", "version": "10.0.26100", "title": "Windows Server 2025",
- "packages": "generic"},
- "python": "3.13.5", "os_packages": {"windows": "10.0.26100.2894", "Python 3.13.5 (64-bit)": "3.13.5150.0",
- "KB5044284": "Security Update"}, "os_sizes": {"Python 3.13.5 (64-bit)": 62914560},
- "python_packages": {"numpy": "2.3.1"}, "python_sizes": {"numpy": 31000000},
- "units": {"notebake": "automatic"}, "ports": ["tcp 0.0.0.0 9999"],
- "users": {"Administrator": "500 disabled"}, "setuid": {},
- "firewall": ["Allow Any TCP 9999: notebake"]}"""
+_WINDOWS = (Path(__file__).parents[1] / "data/windows-software.json").read_text()
 
 
 def test_the_inventory_of_windows_is_read_and_compared(tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ _AUTOMATIC = {
     "_", "args", "error", "erroractionpreference", "false", "input", "lastexitcode", "null",
     "progresspreference", "pscommandpath", "psscriptroot", "true",
 }  # fmt: skip
+# The environment of every process of Windows.
+_ENVIRONMENT = {"computername", "programdata", "programfiles", "systemroot"}
+# What does not work, or ends the connection, in the session of a remote log-in.
+_NEEDS_SYSTEM = re.compile(r"Microsoft\.Update\.Session|\bSysprep\.exe\b|EC2Launch\.exe|GCESysprep", re.I)
+_LISTENER = re.compile(r"WSMan:\\localhost\\Listener", re.I)
 _SCOPES = ("env", "global", "local", "private", "script", "using", "variable", "function")
 _PARSER = Parser(Language(tree_sitter_powershell.language()))
 _ASSIGNABLE = {"variable", "member_access", "element_access"}
@@ -175,10 +180,92 @@ def _blocks(root: Node) -> Iterator[tuple[Node, str, str]]:
             yield node, "assignment-in-condition", _text(condition)
 
 
-def lint(text: str, *, known: frozenset[str] = frozenset(), part: bool = False) -> list[Problem]:
+def _environment(root: Node, given: frozenset[str]) -> Iterator[tuple[Node, str, str]]:
+    """Variables of the environment that are read and that nobody has set before."""
+    known = {name.lower() for name in given} | _ENVIRONMENT
+    places = set()
+    for left in _all(root, "left_assignment_expression"):
+        target = next(_all(left, "variable"), None)
+        if target is not None and _variable(target).startswith("env:"):
+            places.add(target.id)
+    for node in _all(root, "variable"):
+        name = _variable(node)
+        if node.id in places:
+            known.add(name.removeprefix("env:"))
+        elif name.startswith("env:") and name.removeprefix("env:") not in known:
+            yield node, "unset-environment", _text(node)
+    for match in re.finditer(r"GetEnvironmentVariable\(['\"](\w+)", _text(root)):
+        if match[1].lower() not in known:
+            yield root, "unset-environment", match[1]
+
+
+def _session(root: Node, system: bool) -> Iterator[tuple[Node, str, str]]:
+    """What only SYSTEM may do, in a script that the session of a remote log-in runs."""
+    if system:
+        return
+    for node in _all(root, "verbatim_string_characters", "expandable_string_literal", "command_name"):
+        if _NEEDS_SYSTEM.search(_text(node)):
+            yield node, "needs-system", _text(node)
+    for node in _all(root, "pipeline"):
+        # winrm.ps1 replaces the listener before anybody is logged in through it.
+        if (
+            _LISTENER.search(_text(node))
+            and "Remove-Item" in _text(node)
+            and "New-WSManInstance" not in _text(root)
+        ):
+            yield node, "needs-system", _text(node)
+
+
+def _swallowed(root: Node) -> Iterator[tuple[Node, str, str]]:
+    """Commands that change something and whose failure nobody would see. To ask is allowed to fail."""
+    for command in _all(root, "command"):
+        asks = _name(command).lower().startswith(("get-", "test-"))
+        silent = re.search(r"-ErrorAction:?\s+'?(SilentlyContinue|Ignore)", _text(command), re.I)
+        if silent and not asks:
+            yield command, "swallowed-failure", _text(command)
+    for assignment in _all(root, "assignment_expression"):
+        if re.match(
+            r"\$ErrorActionPreference\s*=\s*'?(SilentlyContinue|Ignore|Continue)", _text(assignment), re.I
+        ):
+            yield assignment, "swallowed-failure", _text(assignment)
+
+
+def _parameters(root: Node) -> Iterator[tuple[Node, str, str]]:
+    """Assignments to a parameter with a type: PowerShell converts the value, and ignores case in names."""
+    typed = {
+        (_function(node), _variable(next(_all(node, "variable"))))
+        for node in _all(root, "script_parameter")
+        if next(_all(node, "type_literal"), None) is not None
+    }
+    for left in _all(root, "left_assignment_expression"):
+        target = next(_all(left, "variable"), None)
+        if (
+            target is not None
+            and _text(target) == _text(left).strip()
+            and (_function(left), _variable(target)) in typed
+        ):
+            yield left, "assignment-to-parameter", _text(left)
+
+
+def _function(node: Node | None) -> int | None:
+    """Return which function a node is in; None: in no function."""
+    while node is not None and node.type != "function_statement":
+        node = node.parent
+    return None if node is None else node.id
+
+
+def lint(
+    text: str,
+    *,
+    known: frozenset[str] = frozenset(),
+    part: bool = False,
+    environment: frozenset[str] = frozenset(),
+    system: bool = False,
+) -> list[Problem]:
     """Return the problems of a script, by line.
 
-    `known`: variables that are set before it. `part`: the script is part of a command line.
+    `known`: variables that are set before it. `part`: the script is part of a command line. `environment`:
+    what its caller sets. `system`: it runs as SYSTEM, not in the session of a remote log-in.
     """
     root = _PARSER.parse(text.encode()).root_node
     problems: list[Problem] = []
@@ -193,7 +280,16 @@ def lint(text: str, *, known: frozenset[str] = frozenset(), part: bool = False) 
         for required in ("Set-StrictMode -Version Latest", "$ErrorActionPreference = 'Stop'"):
             if required not in head[:2]:
                 problems.append(Problem(1, "not-strict", required))
-    rules = (_commands(root), _variables(root, known), _strings(root), _blocks(root))
+    rules = (
+        _commands(root),
+        _variables(root, known),
+        _strings(root),
+        _blocks(root),
+        _environment(root, environment),
+        _session(root, system),
+        _swallowed(root),
+        _parameters(root),
+    )
     problems += [
         Problem(node.start_point.row + 1, rule, text)
         for broken_rules in rules

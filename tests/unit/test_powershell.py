@@ -17,6 +17,8 @@ from notebake.plan.plan import Plan
 from notebake.record.software import Software, System
 from notebake.render import windows
 
+# What a task of SYSTEM runs, or a script that was started so.
+AS_SYSTEM = {"setup.ps1", "seal.ps1", "sysprep.ps1", "close.ps1", "updates.ps1", "finish.ps1"}
 SCRIPTS = sorted(path for name in ("images", "cloud-init") for path in paths.data_folder(name).rglob("*.ps1"))
 HEAD = "Set-StrictMode -Version Latest\n$ErrorActionPreference = 'Stop'\n"
 
@@ -24,7 +26,19 @@ HEAD = "Set-StrictMode -Version Latest\n$ErrorActionPreference = 'Stop'\n"
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_the_scripts_pass(path: Path) -> None:
     known = frozenset({"Archive"}) if path.name == "first-boot.ps1" else frozenset[str]()
-    assert lint(path.read_text("utf-8"), known=known) == []
+    given = environment(path)
+    assert lint(path.read_text("utf-8"), known=known, environment=given, system=path.name in AS_SYSTEM) == []
+
+
+def environment(path: Path) -> frozenset[str]:
+    """Return the environment variables that Packer's template gives to a script."""
+    template = (paths.data_folder("images") / "_shared/windows/windows.pkr.hcl").read_text()
+    steps = template.split("  provisioner ")
+    lines = "".join(step for step in steps if f"scripts/{path.name}" in step)
+    found = set(re.findall(r'environment_vars += \["(\w+)=', lines))
+    # finish.ps1 sets it for those that it runs.
+    found |= {"NOTEBAKE_BUILDER"} if path.name in AS_SYSTEM else set()
+    return frozenset(found | {"PACKER_HTTP_ADDR"} if found else found)
 
 
 def test_all_scripts_are_found() -> None:
@@ -86,6 +100,37 @@ BROKEN = {
     "empty catch": ("try { Write-Output 1 } catch { }", "empty-catch"),
     "error stream into output": ("Write-Output 1 2>&1", "redirection"),
     "assignment in a condition": ("$x = 1\nif ($x = 2) { Write-Output $x }", "assignment-in-condition"),
+    "the update agent in Packer's session": (
+        "$x = New-Object -ComObject 'Microsoft.Update.Session'\nWrite-Output $x", "needs-system",
+    ),
+    "sysprep in Packer's session": (
+        "& C:\\Windows\\System32\\Sysprep\\Sysprep.exe /generalize\nif ($LASTEXITCODE -ne 0) { throw 'x' }",
+        "needs-system",
+    ),
+    "sysprep by a variable": ("$program = 'C:\\Windows\\Sysprep.exe'\nWrite-Output $program", "needs-system"),
+    "the listener closed in Packer's session": (
+        "Get-ChildItem -Path 'WSMan:\\localhost\\Listener' | Remove-Item -Recurse", "needs-system",
+    ),
+    "a variable of the environment that nobody sets": (
+        "Write-Output $env:NOTEBAKE_WHEELHOUSE", "unset-environment",
+    ),
+    "one of another step": ("if ($env:PACKER_HTTP_ADDR) { Write-Output 1 }", "unset-environment"),
+    "one in a string": ('Write-Output "http://$env:PACKER_HTTP_ADDR"', "unset-environment"),
+    "one read before it is set": ("Write-Output $env:MINE\n$env:MINE = 'x'", "unset-environment"),
+    "one by its name": (
+        "$x = [Environment]::GetEnvironmentVariable('MINE')\nWrite-Output $x", "unset-environment",
+    ),
+    "a failure that is swallowed": (
+        "Remove-Item -LiteralPath x -ErrorAction SilentlyContinue", "swallowed-failure",
+    ),
+    "a failure that is ignored": ("Stop-Service -Name x -ErrorAction Ignore", "swallowed-failure"),
+    "failures that are swallowed from here on": (
+        "$ErrorActionPreference = 'SilentlyContinue'", "swallowed-failure",
+    ),
+    "another type in a parameter": (
+        "function Get-X([switch] $Watch) {\n  $watch = 5\n  return $watch\n}\nGet-X",
+        "assignment-to-parameter",
+    ),
     "a dash from a word processor": ("Write-Output 1 \N{EN DASH}Verbose", "not-ascii"),
 }  # fmt: skip
 
@@ -133,6 +178,6 @@ def test_the_inventory_script_finds_the_environment_of_set_up() -> None:
     report, install = (scripts / "report.ps1").read_text(), (scripts / "install.ps1").read_text()
     set_up = (paths.data_folder("cloud-init") / "windows/setup.ps1").read_text()
     # setup.ps1 is in a folder below it.
-    (root,) = re.findall(r"Join-Path \$env:ProgramFiles '(.*)\\guest'", install)
+    (root,) = re.findall(r"Join-Path \$env:ProgramFiles '(.*)'", install)
     (prefix,) = re.findall(r'Join-Path \$root "(.*?)\$\(', set_up)
     assert f"(Join-Path $env:ProgramFiles '{root}') -Directory -Filter '{prefix}*'" in report

@@ -15,7 +15,7 @@ from tests.rendering import packer_files
 
 from notebake import paths
 from notebake.bake.windows import password
-from notebake.plan import targets
+from notebake.plan import spec, targets
 from notebake.plan.plan import Plan
 from notebake.provision import files
 from notebake.render import windows_packer
@@ -48,7 +48,8 @@ KNOWN = {
         ImageInstall/OSImage/InstallFrom/MetaData ImageInstall/OSImage/InstallFrom/MetaData/Key
         ImageInstall/OSImage/InstallFrom/MetaData/Value ImageInstall/OSImage/InstallTo
         ImageInstall/OSImage/InstallTo/DiskID ImageInstall/OSImage/InstallTo/PartitionID
-        UserData UserData/AcceptEula""",
+        UserData UserData/AcceptEula UserData/ProductKey UserData/ProductKey/Key
+        UserData/ProductKey/WillShowUI""",
     ("specialize", "Microsoft-Windows-Shell-Setup"): "ComputerName TimeZone",
     ("specialize", "Microsoft-Windows-Deployment"): """
         RunSynchronous RunSynchronous/RunSynchronousCommand RunSynchronous/RunSynchronousCommand/Order
@@ -60,7 +61,7 @@ KNOWN = {
         UserAccounts UserAccounts/AdministratorPassword UserAccounts/AdministratorPassword/Value
         UserAccounts/AdministratorPassword/PlainText AutoLogon AutoLogon/Username AutoLogon/Enabled
         AutoLogon/LogonCount AutoLogon/Password AutoLogon/Password/Value AutoLogon/Password/PlainText
-        OOBE OOBE/HideEULAPage OOBE/ProtectYourPC OOBE/SkipMachineOOBE
+        OOBE OOBE/HideEULAPage OOBE/HideLocalAccountScreen OOBE/ProtectYourPC
         FirstLogonCommands FirstLogonCommands/SynchronousCommand FirstLogonCommands/SynchronousCommand/Order
         FirstLogonCommands/SynchronousCommand/CommandLine""",
 }
@@ -139,7 +140,7 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
         and base.drivers == f"2k{name[-2:]}"
     )
     values = [element.text for element in root.iter(f"{N}Value")]
-    assert values == [base.image, None, None], "no password is rendered"
+    assert values == [f"{base.image} SERVERSTANDARD", None, None], "no password is rendered"
     # Files on the CD are searched on all drive letters: D: may be Setup's CD.
     assert set(re.findall(r"%d:\\([\w.]+)", text)) == {"winrm.ps1"} and "answer/winrm.ps1" in rendered
     # Windows is installed on the partition that becomes C:.
@@ -153,14 +154,17 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
     sources = "".join(rendered[f"{name}.pkr.hcl"].decode() for name in windows_packer.SOURCES)
     for path in re.findall(r"\$\{path\.root\}/([\w./-]+)", template + sources):
         assert path in rendered, path
-    (download,) = re.findall(r'direction += "download"\n +source += "C:/Windows/Temp/([\w.]+)"', template)
+    (download,) = re.findall(
+        r'direction += "download"\n +source += "C:/Windows/Temp/notebake/([\w.]+)"', template
+    )
+    scripts = {path: data.decode() for path, data in rendered.items() if path.endswith(".ps1")}
     for named in re.findall(
-        r"C:\\Windows\\Temp\\([\w-]+\.(?:json|xml))",
-        "".join(data.decode() for path, data in rendered.items() if path.endswith(".ps1")),
+        r"(?:\$folder|C:\\Windows\\Temp\\notebake)\\([\w-]+\.(?:json|xml|tar\.gz))", "".join(scripts.values())
     ):
         assert named in rendered or named == download, named
-    assert f"\\{download}'" in rendered["scripts/report.ps1"].decode()
-    assert f"'{download}'" in rendered["scripts/seal.ps1"].decode(), "the inventory is not removed"
+    assert f"\\{download}'" in scripts["scripts/report.ps1"]
+    (folder,) = re.findall(r"Remove-Item -LiteralPath '(.+)' -Recurse", scripts["scripts/close.ps1"])
+    assert folder == r"C:\Windows\Temp\notebake", "the build's folder is not removed"
 
 
 @given(
@@ -170,7 +174,7 @@ def test_everything_that_the_answer_files_name_exists(name: str, make_plan: Call
 )
 def test_any_password_is_escaped_in_xml(value: str) -> None:
     plan = Plan(
-        spec=None,
+        spec=spec.Spec(),
         target=targets.get("windows-2025"),
         lock=None,
         sources=None,
@@ -199,3 +203,54 @@ def test_packers_archive_has_the_lock_and_the_programs(make_plan: Callable[..., 
     names = {file.path for file in files.build(make_plan(target="windows-2025")).files}
     programs = {"setup.ps1", "configure.py", "service.py", "certificate.py", "serve.py"}
     assert programs | {"requirements.txt"} <= names
+
+
+def test_setup_asks_for_no_product_key_and_takes_one(make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(target="windows-2025")
+    where = f".//{N}UserData/{N}ProductKey"
+    plain = ElementTree.fromstring(windows_packer.answer(plan, "x")).find(where)
+    assert plain is not None and [(child.tag, child.text) for child in plain] == [
+        (f"{N}WillShowUI", "OnError")
+    ]
+    text = windows_packer.answer(plan, "x", "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE")
+    assert ElementTree.fromstring(text).findtext(f"{where}/{N}Key") == "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE"
+    assert problems(text) == []
+
+
+def test_the_key_is_in_no_rendered_file(make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan('[windows]\nproduct_key = "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE"', target="windows-2025")
+    assert not [file.path for file in packer_files(plan) if b"BBBBB" in file.data]
+
+
+@pytest.mark.parametrize(
+    ("edition", "image", "cloud"),
+    [("standard", "SERVERSTANDARD", "Full"), ("standard-core", "SERVERSTANDARDCORE", "Core"),
+     ("datacenter", "SERVERDATACENTER", "Full"), ("datacenter-core", "SERVERDATACENTERCORE", "Core")],
+)  # fmt: skip
+def test_the_editions(edition: str, image: str, cloud: str, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(f'[windows]\nedition = "{edition}"', target="windows-2025")
+    assert f"<Value>Windows Server 2025 {image}</Value>" in windows_packer.answer(plan, "x").decode()
+    values = windows_packer.variables(plan)
+    assert values["aws_source_ami_name"] == f"Windows_Server-2025-English-{cloud}-Base-*"
+    assert (
+        ("core" in values["azure_sku"]) == ("core" in values["gcp_source_image_family"]) == (cloud == "Core")
+    )
+
+
+def test_clones_have_the_clock_in_utc() -> None:
+    """Setup's own answer file sets it, but sysprep resets it."""
+    for path in FILES.values():
+        root = ElementTree.parse(path).getroot()
+        (zone,) = root.iterfind(f"./{N}settings[@pass='specialize']/{N}component/{N}TimeZone")
+        assert zone.text == "UTC"
+    for name in ("cloudbase-init.conf", "cloudbase-init-unattend.conf"):
+        assert "real_time_clock_utc = true" in (SHARED / name).read_text()
+
+
+def test_packer_presses_a_key_for_as_long_as_it_may_be_asked_for() -> None:
+    for name in ("qemu", "hyperv-iso"):
+        assert "for second in range(40)" in (SHARED / f"{name}.pkr.hcl").read_text()
+
+
+def test_sysprep_is_not_told_that_clones_have_the_same_hypervisor() -> None:
+    assert "/mode:vm" not in (SHARED / "scripts/sysprep.ps1").read_text()

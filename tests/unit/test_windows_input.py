@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import builtins
-import hashlib
 import io
 import json
 import re
@@ -13,51 +12,27 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
-import pycdlib
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.certificates import NOW
 from tests.conftest import Run
-from tests.rendering import user_data
+from tests.rendering import packer_files, user_data
+from tests.windows_media import wim, windows_iso
 
 from notebake.bake import windows_iso as iso
 from notebake.doctor import windows as windows_doctor
 from notebake.errors import SpecError
-from notebake.plan import plan, spec, targets, windows
+from notebake.plan import plan, spec, spec_windows, targets, windows
 from notebake.plan.plan import Plan
 from notebake.provision import files
 from notebake.render import output
 from notebake.render.user_data import sizes
 
 IMAGES = ["Windows Server 2025 SERVERSTANDARDCORE", "Windows Server 2025 SERVERSTANDARD"]
-
-
-def wim(images: list[str]) -> bytes:
-    """Return a WIM that has only a header and its XML."""
-    rows = "".join(f'<IMAGE INDEX="{n}"><NAME>{name}</NAME></IMAGE>' for n, name in enumerate(images, 1))
-    text = f"<WIM>{rows}</WIM>".encode("utf-16")
-    header = bytearray(208)
-    header[:8] = b"MSWIM\0\0\0"
-    header[72:96] = (
-        len(text).to_bytes(7, "little")
-        + b"\2"
-        + (208).to_bytes(8, "little")
-        + len(text).to_bytes(8, "little")
-    )
-    return bytes(header) + text
-
-
-def windows_iso(path: Path, content: bytes, name: str = "install.wim") -> str:
-    """Write a UDF volume like Microsoft's, with /sources/`name`; return its SHA-256."""
-    volume = pycdlib.PyCdlib()
-    volume.new(interchange_level=3, udf="2.60")
-    volume.add_directory("/SOURCES", udf_path="/sources")
-    volume.add_fp(io.BytesIO(content), len(content), "/SOURCES/INSTALL.WIM;1", udf_path=f"/sources/{name}")
-    volume.write(str(path))
-    volume.close()
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_the_images_of_an_iso_are_read(tmp_path: Path) -> None:
@@ -111,14 +86,14 @@ def test_a_missing_iso_is_reported(run: Run, tmp_path: Path) -> None:
 
 def test_doctor_checks_the_isos_of_a_spec(tmp_path: Path) -> None:
     sha256 = windows_iso(tmp_path / "w.iso", wim(IMAGES))
-    given = spec.Windows(iso="w.iso", iso_sha256=sha256)
+    given = spec_windows.Windows(iso="w.iso", iso_sha256=sha256)
     rows = {row.what: row for row in windows_doctor.examine(given, tmp_path)}
     assert rows["Windows ISO"].ok
     assert not rows["virtio-win ISO"].ok and "not set" in rows["virtio-win ISO"].detail
     (tmp_path / "w.iso").write_bytes(b"")
     rows = {row.what: row for row in windows_doctor.examine(given, tmp_path)}
     assert not rows["Windows ISO"].ok and "SHA-256" in rows["Windows ISO"].detail
-    assert windows_doctor.examine(spec.Windows(), tmp_path) == []
+    assert windows_doctor.examine(spec_windows.Windows(), tmp_path) == []
 
 
 @pytest.mark.parametrize("user", ["administrator", "guest", "con", "lpt1", "a" * 21, "system"])
@@ -178,7 +153,74 @@ def test_the_same_plan_gives_the_same_bytes_within_every_limit(
     assert first == second
     for size, limit in sizes(user_data(make_plan(target=target))).values():
         assert size <= limit
-    assert len(next(file.data for file in first if file.path == "aws/user-data")) < 15_000
+    assert len(next(file.data for file in first if file.path == "aws/user-data")) < 16_000
+
+
+def test_an_image_and_its_user_data_have_the_same_digest(make_plan: Callable[..., Plan]) -> None:
+    """Else a clone that is given its own user-data would set itself up again."""
+    made = make_plan(target="windows-2025")
+    (packed,) = [file.data for file in packer_files(made) if file.path == "guest.tar.gz"]
+    script = user_data(made).clouds["gcp"].decode()
+    carried = base64.b64decode(re.match(r"\$Archive = '([^']+)'", script)[1])  # type: ignore[index]
+    digests, names = [], []
+    for archive in (packed, carried):
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            names.append(tar.getnames())
+            digests.append(tar.extractfile("digest").read())  # type: ignore[union-attr]
+    assert "requirements.txt" in names[0] and "names.txt" in names[1]
+    assert digests[0] == digests[1]
+
+
+def test_an_administrators_password_and_keys_are_in_meta_data_only(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notebake.toml").write_text("[windows]\nrdp = true\n")
+    (tmp_path / "id.pub").write_text("ssh-ed25519 AAAA me\n")
+    asked = ["--admin-password-stdin", "--ssh-key", "id.pub"]
+    code, out, _ = run("render", "windows-2025", *asked, stdin="Secret: 'x'\n")
+    assert code == 0 and "Secret" not in out
+    meta = yaml.safe_load((tmp_path / "rendered/windows-2025/meta-data").read_text())
+    assert (meta["admin_pass"], meta["public-keys"]) == ("Secret: 'x'", ["ssh-ed25519 AAAA me"])
+    having = {
+        path.name
+        for path in (tmp_path / "rendered").rglob("*")
+        if path.is_file() and b"Secret" in path.read_bytes()
+    }
+    assert having == {"meta-data", "seed.iso"}
+    for name in having:
+        assert (tmp_path / "rendered/windows-2025" / name).stat().st_mode & 0o077 == 0
+    assert run("render", "windows-2025", "--admin-password-stdin")[0] == 2, "an empty password"
+    assert run("render", "debian-13", "--admin-password-stdin", stdin="x\n")[0] == 2
+
+
+@pytest.mark.parametrize("builder", ["qemu", "hyperv-iso"])
+def test_a_build_by_hand_has_its_password_twice(run: Run, tmp_path: Path, builder: str) -> None:
+    """In the answer file and in Packer's variable: with an empty one nobody could log in."""
+    (tmp_path / "notebake.toml").write_text("")
+    asked = ["--builder", builder, "--build-password-stdin"]
+    assert run("render", "windows-2025", *asked, stdin="aA1-&<x\n")[0] == 0
+    folder = tmp_path / "rendered/windows-2025/packer"
+    root = ElementTree.parse(folder / "answer/Autounattend.xml").getroot()
+    assert [element.text for element in root.iterfind(".//{*}Value")][1:] == ["aA1-&<x", "aA1-&<x"]
+    assert json.loads((folder / "password.pkrvars.json").read_text()) == {"winrm_password": "aA1-&<x"}
+    assert (folder / "password.pkrvars.json").stat().st_mode & 0o077 == 0
+    assert {path.name for path in folder.glob("*.pkr.hcl")} == {"windows.pkr.hcl", f"{builder}.pkr.hcl"}
+    assert [path.stem for path in (folder / "plugins").iterdir()] == [f"{builder}.pkr"]
+
+
+def test_render_says_how_to_read_fingerprint_and_token(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notebake.toml").write_text("")
+    _, out, _ = run("render", "windows-2025", "--cloud", "aws")
+    assert "get-console-output --latest" in out and "gcloud" not in out
+    _, out, _ = run("render", "windows-2025")
+    assert all(
+        word in out for word in ("get-serial-port-output", "az vm run-command", "openstack console log")
+    )
+
+
+@pytest.mark.parametrize("key", ["AAAAA-BBBBB", "AAAAABBBBBCCCCCDDDDDEEEEE", "AAAAA-BBBBB-CCCCC-DDDDD-EEE!E"])
+def test_a_product_key_that_is_none_is_refused_and_not_printed(run: Run, tmp_path: Path, key: str) -> None:
+    (tmp_path / "notebake.toml").write_text(f'[windows]\nproduct_key = "{key}"\n')
+    code, _, err = run("render", "windows-2025")
+    assert code == 2 and "windows.product_key: not a product key" in err and key not in err
 
 
 HOSTILE = st.one_of(
@@ -188,6 +230,8 @@ HOSTILE = st.one_of(
 )  # fmt: skip
 
 
+# Each example packs the archive as small as it can be, which takes a while.
+@settings(max_examples=20)
 @given(folder=HOSTILE, endpoint=HOSTILE, notebook=HOSTILE)
 def test_hostile_fields_stay_data_in_powershell_and_json(folder: str, endpoint: str, notebook: str) -> None:
     """Fields are only in the archive, which is base64 in quotes; the rest of the script never changes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,8 @@ class Windows:
     def __init__(self, root: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[list[str]] = []
         self.codes: dict[str, int] = {}
-        self.home, self.folder = root / "Program Files/notebake", root / "Program Files/notebake/guest"
+        self.before_call: Callable[[list[str]], object] = lambda argv: None
+        self.home, self.folder = root / "Program Files/notebake", root / "Program Files/notebake/guest-0123"
         for file in files.build(plan).files:
             path = self.folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +57,7 @@ class Windows:
 
     def run(self, argv: list[str], **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
         self.calls.append([str(word) for word in argv])
+        self.before_call(self.calls[-1])
         code = self.codes.get(" ".join(map(str, argv[:2])), 0)
         return subprocess.CompletedProcess(argv, code, b"output\n")
 
@@ -107,12 +110,27 @@ def test_set_up_removes_the_environments_of_older_locks(machine: Callable[..., W
     assert list(box.home.glob("env-*")) == [box.env]
 
 
+def test_an_upgrade_leaves_the_folder_that_the_service_runs_in(machine: Callable[..., Windows]) -> None:
+    """The service moves to the new folder with NSSM's settings; only then is the old one removed."""
+    box = machine()
+    old = box.home / "guest-4567"
+    old.mkdir()
+    (old / "service.py").write_text("")
+    seen = []
+    box.before_call = lambda argv: seen.append((argv[:3], old.exists()))
+    box.configure.main(box.env)
+    moves = [n for n, (argv, _) in enumerate(seen) if argv[1:] == ["set", "notebake"]]
+    assert moves and all(there for _, there in seen[: moves[-1] + 1]) and not old.exists()
+    settings = {call[3]: call[4:] for call in box.calls if call[1:3] == ["set", "notebake"]}
+    assert settings["AppDirectory"] == [str(box.folder)]
+
+
 def test_only_administrators_and_the_service_have_access(machine: Callable[..., Windows]) -> None:
     box = machine()
     box.configure.main(box.env)
     admins = ["*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F"]
     assert box.rights() == {
-        "guest": [*admins, r"NT SERVICE\notebake:(OI)(CI)RX"],
+        "guest-0123": [*admins, r"NT SERVICE\notebake:(OI)(CI)RX"],
         "config": [*admins, r"NT SERVICE\notebake:(OI)(CI)RX"],
         "logs": [*admins, r"NT SERVICE\notebake:(OI)(CI)M"],
         "data": [*admins, r"NT SERVICE\notebake:(OI)(CI)M"],
@@ -158,8 +176,9 @@ def test_the_services_first_start_makes_certificate_and_token(machine: Callable[
     new = x509.load_pem_x509_certificate((box.paths.TLS / "cert.pem").read_bytes())
     san = new.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {"lab.example", "localhost"} <= set(san.get_values_for_type(x509.DNSName))
-    fingerprint = box.paths.READY.read_text()
+    fingerprint, process = box.paths.READY.read_text().splitlines()
     assert len(fingerprint.split(":")) == 32
+    assert int(process) == os.getpid(), "a file of an earlier boot cannot be told from one of this boot"
     token = box.paths.TOKEN.read_text()
     assert len(token) == 48
     # Key and token get their permissions before their final names.
@@ -169,7 +188,11 @@ def test_the_services_first_start_makes_certificate_and_token(machine: Callable[
     ]  # fmt: skip
     box.calls.clear()
     box.service.identity(config)
-    assert (box.paths.READY.read_text(), box.paths.TOKEN.read_text(), box.calls) == (fingerprint, token, [])
+    assert (box.paths.READY.read_text().split("\n")[0], box.paths.TOKEN.read_text(), box.calls) == (
+        fingerprint,
+        token,
+        [],
+    )
 
 
 def test_a_failed_certificate_is_reported_and_retried(
@@ -188,8 +211,50 @@ def test_a_failed_certificate_is_reported_and_retried(
             return len(tries) == 2
 
     monkeypatch.setattr(box.service, "identity", identity)
+    monkeypatch.setattr(box.service, "addresses", lambda: ["10.0.0.5"])
     box.service.keep_identity({}, Stop())
     assert len(tries) == 2 and "certificate failed: no" in capsys.readouterr().out
+
+
+def test_the_certificate_waits_for_an_address(
+    machine: Callable[..., Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before DHCP answers Windows has a link-local address, which is none to put into a certificate."""
+    box = machine()
+    config = json.loads((box.folder / "config.json").read_text())
+    box.paths.TLS.mkdir(parents=True)
+    before = ["fe80::1%4", "169.254.7.7", "127.0.0.1", "::1"]
+    answers = iter([before, before, [*before, "10.0.0.5"]])
+    seen = []
+
+    def getaddrinfo(*_: object) -> list[tuple[object, ...]]:
+        seen[:] = next(answers, [*before, "10.0.0.5"])
+        return [(0, 0, 0, "", (address, 0)) for address in seen]
+
+    class Stop(threading.Event):
+        pauses = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.pauses += 1
+            return timeout != 1
+
+    stop = Stop()
+    monkeypatch.setattr(box.service.socket, "getaddrinfo", getaddrinfo)
+    box.service.keep_identity(config, stop)
+    assert stop.pauses == 3, "two pauses before the address, one after the certificate"
+    made = x509.load_pem_x509_certificate((box.paths.TLS / "cert.pem").read_bytes())
+    san = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = {str(address) for address in san.get_values_for_type(x509.IPAddress)}
+    assert addresses == {"10.0.0.5", "127.0.0.1", "::1"}
+
+
+def test_a_machine_without_an_address_gets_a_certificate_too(
+    machine: Callable[..., Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = machine()
+    monkeypatch.setattr(box.service, "addresses", lambda: [])
+    monkeypatch.setattr(box.service, "ADDRESS_SECONDS", 0)
+    box.service.wait_for_address(threading.Event())
 
 
 def test_jupyter_writes_only_in_the_services_folder(machine: Callable[..., Windows]) -> None:

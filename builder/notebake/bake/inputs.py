@@ -74,6 +74,8 @@ def inputs(plan: Plan, payload: Payload, sources: Sequence[Release] = ()) -> dic
     found["base"] = base.base_id(plan)
     if plan.target.is_windows:
         found["iso"] = f"{plan.spec.windows.iso_sha256}"
+        if plan.spec.windows.product_key:
+            found["product_key"] = hashlib.sha256(plan.spec.windows.product_key.encode()).hexdigest()
     found |= {f"tool/{name}": number for name, number in tool_versions(plan).items()}
     return dict(sorted(found.items()))
 

@@ -9,15 +9,18 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-from notebake import process, scratch
+from notebake import paths, process, scratch
 from notebake.accelerator import Accelerator
 from notebake.bake import windows_media
 from notebake.files import RenderedFile, write_folder, write_whole
 from notebake.plan.plan import Plan
 from notebake.render import windows_packer
 
-# virtio-win's folders of the drivers for the disk and the network card of the template.
+# virtio-win's folders of the drivers that Setup needs: for the disk and the network card of the template.
 _DRIVERS = ("viostor", "NetKVM")
+# Those that drivers.ps1 installs, for clones on other virtual hardware. Setup of 2025 rejects vioscsi.
+_STAGED = ("vioscsi", "vioserial", "Balloon", "viorng")
+_AGENT = "qemu-ga-x86_64.msi"
 
 
 def password() -> str:
@@ -44,21 +47,29 @@ def prepared(
     base, secret = windows_packer.base(plan), password()
     virtio = windows_media.check_drivers(plan.spec.windows, folder)
     answer = work / "answer"
-    made = [RenderedFile(path="Autounattend.xml", data=windows_packer.answer(plan, secret), mode=0o600)]
+    made = [
+        RenderedFile(
+            path="Autounattend.xml",
+            data=windows_packer.answer(plan, secret, plan.spec.windows.product_key),
+            mode=0o600,
+        )
+    ]
     script = next(item for item in template if item.path == "answer/winrm.ps1")
     write_folder(answer, [*made, RenderedFile(path="winrm.ps1", data=script.data)])
-    for name in _DRIVERS:
-        process.run(
-            ["xorriso", "-osirrox", "on", "-indev", virtio, "-extract", f"/{name}/{base.drivers}/amd64",
-             answer / "drivers" / name],
-            timeout=120, log=log,
-        )  # fmt: skip
+    wanted = {f"/{name}/{base.drivers}/amd64": answer / "drivers" / name for name in _DRIVERS}
+    wanted |= {f"/{name}/{base.drivers}/amd64": answer / "staged" / name for name in _STAGED}
+    wanted[f"/guest-agent/{_AGENT}"] = answer / "staged" / _AGENT
+    extract = [word for inside, outside in wanted.items() for word in ("-extract", inside, outside)]
+    process.run(["xorriso", "-osirrox", "on", "-indev", virtio, *extract], timeout=120, log=log)
     given = plan.spec.windows
+    isos = paths.cache_folder() / "isos"
+    isos.mkdir(exist_ok=True)
     iso = str(given.iso) if windows_media.is_url(str(given.iso)) else str(folder / str(given.iso))
     values = {
         **windows_packer.variables(plan),
         "iso": iso,
         "iso_checksum": f"sha256:{given.iso_sha256}",
+        "iso_path": str(isos / f"{given.iso_sha256}.iso"),
         "winrm_password": secret,
         "accelerator": accel.name,
         "cpu_model": accel.cpu,

@@ -8,7 +8,7 @@ from notebake import documents, paths, process
 from notebake.bake import windows_iso
 from notebake.errors import MissingTool, SpecError
 from notebake.files import sha256
-from notebake.plan.spec import Windows
+from notebake.plan.spec_windows import Windows
 from notebake.plan.targets import WindowsMedia
 
 FIRMWARE = Path("/usr/share/ovmf/OVMF.fd")
@@ -35,7 +35,7 @@ def check_medium(given: Windows, base: WindowsMedia, folder: Path) -> None:
         return
     path = folder / given.iso
     _check_digest("windows.iso", path, given.iso_sha256)
-    windows_iso.check_image(path, base.image)
+    windows_iso.check_image(path, base.image_name(given.edition))
 
 
 def check_drivers(given: Windows, folder: Path) -> Path:

@@ -82,4 +82,6 @@ def command(
         return
     image = baked.record.image
     state = "baked" if baked.created else "up to date, nothing to do"
+    if plan.target.is_windows:
+        screen.echo("a clone prints its certificate's fingerprint and its token on the serial console (COM1)")
     screen.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")

@@ -45,17 +45,24 @@ def new(*, from_stdin: bool, weak: bool, hint: str) -> str:
 
     Raises SpecError, with `hint` where there is none, and for a weak one unless `weak`.
     """
-    from notebake.errors import SpecError
     from notebake.plan import password as passwords
 
     if not from_stdin:
         password = ask("Password (empty: each machine generates a token)", hint=hint, twice=True)
     else:
-        password = line("--password-stdin")
-        if not password:
-            raise SpecError("--password-stdin: the password is empty", hint)
+        password = read("--password-stdin", hint=hint)
     if password and not weak:
         passwords.check(password)
+    return password
+
+
+def read(option: str, *, hint: str) -> str:
+    """Return the next line of standard input, a password. Raises SpecError with `hint` if it is empty."""
+    from notebake.errors import SpecError
+
+    password = line(option)
+    if not password:
+        raise SpecError(f"{option}: the password is empty", hint)
     return password
 
 

@@ -9,7 +9,7 @@ from notebake.bake import windows_media
 from notebake.doctor.examine import Finding
 from notebake.errors import NotebakeError, SpecError
 from notebake.plan import targets
-from notebake.plan.spec import Windows
+from notebake.plan.spec_windows import Windows
 from notebake.plan.targets import WindowsMedia
 
 

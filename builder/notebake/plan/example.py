@@ -66,6 +66,7 @@ names = []
 # iso = "windows-server-2025-eval.iso"
 # iso_sha256 = "..."
 # virtio_win = "virtio-win-0.1.271.iso"
+# edition = "standard"
 
 # Machines in AWS (`notebake launch --on aws`). Credentials are boto3's, never here.
 # [aws]

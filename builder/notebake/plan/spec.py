@@ -13,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from notebake import documents, files, urls
+from notebake import documents, files
 from notebake.documents import DocumentError
 from notebake.errors import SpecError
 from notebake.plan import targets
@@ -22,6 +22,7 @@ from notebake.plan.spec_clouds import Aws
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
+from notebake.plan.spec_windows import Windows
 from notebake.validation import StrictModel
 
 FILE_NAME = "notebake.toml"
@@ -71,28 +72,6 @@ class Admin(StrictModel):
     name: UserName | None = Field(
         None, description="The administrator; without it, the distribution's own: debian, ubuntu, opensuse."
     )
-
-
-class Windows(StrictModel):
-    """Installation media that `notebake bake` needs for a Windows target and may not download itself."""
-
-    iso: str | None = Field(None, description="Microsoft's installation or evaluation ISO: a file or a URL.")
-    iso_sha256: str | None = Field(None, description="SHA-256 (hex) of the ISO.")
-    virtio_win: str | None = Field(None, description="The virtio-win driver ISO, release 0.1.271 (a file).")
-
-    @field_validator("iso")
-    @classmethod
-    def _iso(cls, value: str | None) -> str | None:
-        if value is not None and "://" in value:
-            urls.parse(value, query=True)  # Microsoft's own has one
-        return value
-
-    @field_validator("iso_sha256")
-    @classmethod
-    def _digest(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-            raise ValueError("not a SHA-256 (64 hex digits)")
-        return value.lower() if value else value
 
 
 class Spec(StrictModel):

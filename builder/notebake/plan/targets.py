@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from notebake import documents, paths
 from notebake.documents import DocumentError
 from notebake.errors import SpecError
+from notebake.plan.spec_windows import EDITIONS
 from notebake.validation import StrictModel, first_problem
 
 FILE_NAME = "target.toml"
@@ -148,7 +149,7 @@ class WindowsMedia(StrictModel):
     """A base image that Windows Setup installs from Microsoft's ISO.
 
     The spec names the ISO: Microsoft's terms and download page leave no URL to pin a digest for. `image`:
-    NAME of the image to install from the ISO's install.wim. `drivers`: folder of the release in the
+    the release in the NAMEs of the images in the ISO's install.wim. `drivers`: folder of the release in the
     virtio-win ISO.
     """
 
@@ -156,6 +157,10 @@ class WindowsMedia(StrictModel):
     image: str
     drivers: str = Field(pattern=r"^2k\d{2}$")
     tpm: bool = False
+
+    def image_name(self, edition: str) -> str:
+        """Return the NAME of the image to install for an edition of the spec."""
+        return f"{self.image} {EDITIONS[edition]}"
 
 
 class Ami(StrictModel):

@@ -29,6 +29,8 @@ def config(plan: Plan) -> dict[str, Any]:
         "wheels_sha256": wheels_sha256(plan.lock),
         "updates": update_policy(plan.spec.updates),
         "metadata": plan.spec.notebook.metadata,
+        "ssh": plan.spec.windows.ssh,
+        "rdp": plan.spec.windows.rdp,
     }
 
 

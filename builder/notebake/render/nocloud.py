@@ -8,10 +8,20 @@ from notebake import templates
 from notebake.provision.files import Payload
 
 
-def meta_data(*, instance_id: str, hostname: str | None = None, public_keys: tuple[str, ...] = ()) -> bytes:
-    """Return NoCloud meta-data (YAML)."""
+def meta_data(
+    *,
+    instance_id: str,
+    hostname: str | None = None,
+    public_keys: tuple[str, ...] = (),
+    admin_pass: str | None = None,
+) -> bytes:
+    """Return NoCloud meta-data (YAML). `admin_pass`: a secret, the user's password on Windows."""
     return templates.render(
-        "meta-data.yaml.j2", instance_id=instance_id, hostname=hostname, public_keys=list(public_keys)
+        "meta-data.yaml.j2",
+        instance_id=instance_id,
+        hostname=hostname,
+        public_keys=list(public_keys),
+        admin_pass=admin_pass,
     )
 
 

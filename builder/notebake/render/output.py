@@ -64,17 +64,29 @@ def _plugins(sources: Sequence[str]) -> tuple[RenderedFile, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How an administrator logs in to a machine, by meta-data. `password` is a secret, for Windows only."""
+
+    public_keys: tuple[str, ...] = ()
+    password: str | None = None
+
+
 def render(
     plan: Plan,
     *,
     clouds: tuple[str, ...] = tuple(LIMITS),
     hostname: str | None = None,
     include_url: str | None = None,
+    access: Access = Access(),
+    builder: str = "qemu",
+    build_password: str | None = None,
 ) -> Output:
-    """Return everything `notebake render` writes; `hostname` goes into the meta-data.
+    """Return everything `notebake render` writes; `hostname` and `access` go into the meta-data.
 
-    With `include_url` the user-data fetches the provisioning files from there. Raises SpecError over the size
-    limit of one of `clouds`, or for a host name the target refuses.
+    With `include_url` the user-data fetches the provisioning files from there. `builder`: the Packer builder
+    of the template. `build_password`: a secret, for a Windows that Packer installs. Raises SpecError over the
+    size limit of one of `clouds`, or for a host name the target refuses.
     """
     name = hostname or plan.target.name.replace(".", "-")
     if plan.target.is_windows:
@@ -86,17 +98,26 @@ def render(
         included = include.include(plan, payload, include_url)
         made = include.user_data(plan, payload, included)
     check_size(plan.target.name, made, clouds)
-    meta = nocloud.meta_data(instance_id=nocloud.instance_id(payload, name), hostname=hostname)
+    meta = nocloud.meta_data(
+        instance_id=nocloud.instance_id(payload, name),
+        hostname=hostname,
+        public_keys=access.public_keys,
+        admin_pass=access.password,
+    )
+    mode = 0o600 if access.password else 0o644
+    template = list(packer_files(plan, payload, sources=[builder]))
+    if build_password is not None:
+        template = [item for item in template if item.path != "answer/Autounattend.xml"]
+        template += windows_packer.build_password(plan, build_password)
     return Output(
         files=(
             *made.files,
             *_hosted(included),
-            RenderedFile(path="meta-data", data=meta),
-            RenderedFile(path="seed.iso", data=seed.iso({"user-data": made.seed, "meta-data": meta})),
-            *(
-                RenderedFile(path=f"packer/{item.path}", data=item.data, mode=item.mode)
-                for item in packer_files(plan, payload, sources=windows_packer.SOURCES)
+            RenderedFile(path="meta-data", data=meta, mode=mode),
+            RenderedFile(
+                path="seed.iso", data=seed.iso({"user-data": made.seed, "meta-data": meta}), mode=mode
             ),
+            *(RenderedFile(path=f"packer/{item.path}", data=item.data, mode=item.mode) for item in template),
         ),
         user_data=made,
         included=included,

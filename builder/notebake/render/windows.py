@@ -11,6 +11,7 @@ Each is the same script, cloud-init/windows/first-boot.ps1, after one line with 
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 
 from notebake import paths
@@ -29,6 +30,14 @@ PATHS = {
     "openstack": "user-data",
     "gcp": "gcp/windows-startup-script-ps1",
 }
+# How a person reads the token and the certificate's fingerprint of a machine, by cloud.
+CONSOLES = {
+    "aws": "aws ec2 get-console-output --latest --output text --instance-id INSTANCE",
+    "azure": "az vm run-command invoke --command-id RunPowerShellScript --resource-group GROUP --name NAME "
+    "--scripts 'Get-Content C:\\ProgramData\\notebake\\data\\ready, C:\\ProgramData\\notebake\\data\\token'",
+    "gcp": "gcloud compute instances get-serial-port-output NAME",
+    "openstack": "openstack console log show NAME",
+}
 _AZURE_COMMAND = (
     "powershell.exe -NoProfile -ExecutionPolicy Bypass -Command "
     "\"$ErrorActionPreference = 'Stop'; "
@@ -37,17 +46,21 @@ _AZURE_COMMAND = (
 )
 
 
-def script(payload: Payload) -> str:
-    """Return the first boot's script with the payload; ASCII, which PowerShell 5.1 reads alike everywhere."""
+def script(archive: bytes) -> str:
+    """Return the first boot's script with the archive; ASCII, which PowerShell 5.1 reads alike everywhere."""
     text = (paths.data_folder("cloud-init") / "windows" / FIRST_BOOT).read_text("ascii")
-    archive = base64.b64encode(payload.archive()).decode()
-    return f"$Archive = '{archive}'\n" + without_comments(text, python=False)
+    # Here, not above: most commands render nothing. It makes the stream shorter, for EC2's limit.
+    from zopfli import gzip as zopfli
+
+    packed = base64.b64encode(zopfli.compress(gzip.decompress(archive))).decode()
+    return f"$Archive = '{packed}'\n" + without_comments(text, python=False)
 
 
 def user_data(payload: Payload) -> UserData:
     """Return the user-data in each cloud's form, and the settings of Azure's extension that runs it."""
-    carried = Payload(files=user_data_files(payload.files))
-    text = script(carried)
+    # With the digest of the whole payload: a golden image that has it keeps its files.
+    carried = user_data_files(payload.files)
+    text = script(payload.archive(carried))
     clouds = {
         "aws": f"<powershell>\n{text}</powershell>\n".encode(),
         "azure": text.encode(),
@@ -60,7 +73,7 @@ def user_data(payload: Payload) -> UserData:
         clouds=clouds,
         files=(*written.values(), extension),
         seed=clouds["openstack"],
-        parts=carried.files,
+        parts=carried,
     )
 
 

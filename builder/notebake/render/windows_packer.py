@@ -36,28 +36,54 @@ def _shared() -> dict[str, bytes]:
     }
 
 
-def answer(plan: Plan, password: str) -> bytes:
-    """Return Autounattend.xml for the target's image with the build's password; values enter as XML text."""
+def answer(plan: Plan, password: str, product_key: str | None = None) -> bytes:
+    """Return Autounattend.xml for the spec's edition with the build's password; values enter as XML text.
+
+    Without a product key, Setup is told to ask for none: an evaluation ISO has its own.
+    """
     ElementTree.register_namespace("", _NAMESPACE)
     ElementTree.register_namespace("wcm", _STATE)
     root = ElementTree.fromstring(_shared()["answer/Autounattend.xml"])
-    values = {"MetaData": base(plan).image, "AdministratorPassword": password, "Password": password}
+    values = {
+        "MetaData": base(plan).image_name(plan.spec.windows.edition),
+        "AdministratorPassword": password,
+        "Password": password,
+    }
     for element, value in values.items():
         (found,) = root.iterfind(f".//{{{_NAMESPACE}}}{element}/{{{_NAMESPACE}}}Value")
         found.text = value
+    if product_key:
+        (parent,) = root.iterfind(f".//{{{_NAMESPACE}}}ProductKey")
+        key = ElementTree.Element(f"{{{_NAMESPACE}}}Key")
+        key.text = product_key
+        parent.insert(0, key)
     text: bytes = ElementTree.tostring(root, "utf-8")
     return b'<?xml version="1.0" encoding="utf-8"?>\n' + text + b"\n"
+
+
+def build_password(plan: Plan, password: str) -> list[RenderedFile]:
+    """Return the files with the password of a build by hand: the answer file, and Packer's variable."""
+    text = json.dumps({"winrm_password": password}) + "\n"
+    return [
+        RenderedFile(
+            path="answer/Autounattend.xml",
+            data=answer(plan, password, plan.spec.windows.product_key),
+            mode=0o600,
+        ),
+        RenderedFile(path="password.pkrvars.json", data=text.encode(), mode=0o600),
+    ]
 
 
 def variables(plan: Plan) -> dict[str, str]:
     """Return the values for the template that do not depend on the host."""
     year = plan.target.name.removeprefix("windows-")
+    core = plan.spec.windows.edition.endswith("-core")
     return {
         "target": plan.target.name,
         "image_name": f"notebake-{plan.target.name}",
-        "azure_sku": f"{year}-datacenter-g2",
-        "aws_source_ami_name": f"Windows_Server-{year}-English-Full-Base-*",
-        "gcp_source_image_family": f"windows-{year}",
+        "azure_sku": f"{year}-datacenter-{'core-' if core else ''}g2",
+        "aws_source_ami_name": f"Windows_Server-{year}-English-{'Core' if core else 'Full'}-Base-*",
+        "gcp_source_image_family": f"windows-{year}{'-core' if core else ''}",
     }
 
 

@@ -15,6 +15,9 @@ source "amazon-ebs" "image" {
   ami_name      = var.image_name
   instance_type = "m6i.large"
 
+  # The last step shuts the machine down, as SYSTEM.
+  disable_stop_instance = true
+
   source_ami_filter {
     filters = {
       name                = var.aws_source_ami_name

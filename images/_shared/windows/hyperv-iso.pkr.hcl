@@ -16,13 +16,15 @@ source "hyperv-iso" "image" {
   cd_files         = ["${var.answer_directory}/*"]
   cd_label         = "NOTEBAKE"
   boot_wait        = "2s"
-  boot_command     = ["a<wait1>a<wait1>a<wait1>a<wait1>a"]
+  boot_command     = [for second in range(40) : "a<wait1>"]
+  http_directory   = var.wheelhouse
   communicator     = "winrm"
   winrm_username   = var.winrm_username
   winrm_password   = var.winrm_password
   winrm_use_ssl    = true
   winrm_insecure   = true
   winrm_timeout    = var.winrm_timeout
-  shutdown_command = "powershell.exe -NoProfile -ExecutionPolicy Bypass -File C:/Windows/Temp/notebake-close.ps1"
-  shutdown_timeout = "15m"
+  # Only starts a task of SYSTEM, which seals, runs sysprep and shuts down: after sysprep nobody can log in.
+  shutdown_command = "powershell.exe -NoProfile -ExecutionPolicy Bypass -File C:/Windows/Temp/notebake/finish.ps1 -Builder hyperv-iso"
+  shutdown_timeout = var.shutdown_timeout
 }

@@ -34,12 +34,28 @@ variable "console_log" {
   default = "console.log"
 }
 
+# Where Packer keeps the ISO if it downloads it. Empty: in its own cache.
+variable "iso_path" {
+  type    = string
+  default = ""
+}
+
 locals {
-  # Any -device here replaces Packer's own, so the network card is listed again.
+  # What Windows knows of Hyper-V and uses to be faster; QEMU has it with KVM only.
+  cpu = var.accelerator == "kvm" ? "${var.cpu_model},hv_relaxed,hv_vapic,hv_spinlocks=0x1fff,hv_time" : var.cpu_model
+
+  # Windows makes a driver ready for booting only for a device that it has seen: a clone may have its disk on
+  # virtio-scsi. Any -device here replaces Packer's own, so the network card is listed again.
+  devices = [
+    ["-device", "virtio-net,netdev=user.0"],
+    ["-device", "virtio-scsi-pci"],
+    ["-device", "virtio-serial-pci"],
+    ["-device", "virtio-balloon-pci"],
+    ["-device", "virtio-rng-pci"],
+  ]
   tpm = var.tpm_socket == "" ? [] : [
     ["-chardev", "socket,id=tpm,path=${var.tpm_socket}"],
     ["-tpmdev", "emulator,id=tpm0,chardev=tpm"],
-    ["-device", "virtio-net,netdev=user.0"],
     ["-device", "tpm-crb,tpmdev=tpm0"],
   ]
 }
@@ -47,6 +63,7 @@ locals {
 source "qemu" "image" {
   iso_url          = var.iso
   iso_checksum     = var.iso_checksum
+  iso_target_path  = var.iso_path
   format           = "qcow2"
   disk_size        = var.disk_size
   disk_interface   = "virtio"
@@ -65,17 +82,20 @@ source "qemu" "image" {
   qemuargs = concat([
     ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:5986"],
     ["-display", "none"],
-    ["-cpu", var.cpu_model],
+    ["-cpu", local.cpu],
     ["-bios", var.firmware],
     ["-serial", "file:${var.console_log}"],
-  ], local.tpm)
+  ], local.devices, local.tpm)
+
+  # The wheels, for the machine.
+  http_directory = var.wheelhouse
 
   cd_files = ["${var.answer_directory}/*"]
   cd_label = "NOTEBAKE"
 
-  # Answer "Press any key to boot from CD", for as long as it may appear.
+  # Answer "Press any key to boot from CD", which a slow host shows late.
   boot_wait    = "2s"
-  boot_command = ["<enter><wait1><enter><wait1><enter><wait1><enter><wait1><enter><wait1><enter>"]
+  boot_command = [for second in range(40) : "<enter><wait1>"]
 
   communicator     = "winrm"
   winrm_username   = var.winrm_username
@@ -83,6 +103,7 @@ source "qemu" "image" {
   winrm_use_ssl    = true
   winrm_insecure   = true
   winrm_timeout    = var.winrm_timeout
-  shutdown_command = "powershell.exe -NoProfile -ExecutionPolicy Bypass -File C:/Windows/Temp/notebake-close.ps1"
-  shutdown_timeout = "15m"
+  # Only starts a task of SYSTEM, which seals, runs sysprep and shuts down: after sysprep nobody can log in.
+  shutdown_command = "powershell.exe -NoProfile -ExecutionPolicy Bypass -File C:/Windows/Temp/notebake/finish.ps1 -Builder qemu"
+  shutdown_timeout = var.shutdown_timeout
 }

@@ -18,6 +18,8 @@ variable "winrm_username" {
   default = "Administrator"
 }
 
+# For machines that Windows Setup installs: the password in the answer file. `notebake bake` makes one, and
+# `notebake render --build-password-stdin` writes one for a build by hand. Clouds make their own.
 variable "winrm_password" {
   type      = string
   default   = ""
@@ -74,6 +76,17 @@ variable "memory_mib" {
   default = 4096
 }
 
+# Sysprep's own limit (settings.json), the seal and the shutdown.
+variable "shutdown_timeout" {
+  type    = string
+  default = "45m"
+}
+
+locals {
+  # updates.ps1 writes the file when Windows has to restart.
+  restart_if_needed = "cmd.exe /c if exist C:\\Windows\\Temp\\notebake\\restart shutdown.exe /r /f /t 5"
+}
+
 build {
   sources = [
     "source.qemu.image",
@@ -83,6 +96,7 @@ build {
     "source.googlecompute.image",
   ]
 
+  # close.ps1 removes this folder at the end.
   provisioner "file" {
     sources = [
       "${path.root}/guest.tar.gz",
@@ -91,13 +105,12 @@ build {
       "${path.root}/cloudbase-init-unattend.conf",
       "${path.root}/sysprep.xml",
       "${path.root}/sysprep-failures.json",
+      "${path.root}/scripts/finish.ps1",
+      "${path.root}/scripts/seal.ps1",
+      "${path.root}/scripts/sysprep.ps1",
+      "${path.root}/scripts/close.ps1",
     ]
-    destination = "C:/Windows/Temp/"
-  }
-
-  provisioner "file" {
-    source      = "${path.root}/scripts/close.ps1"
-    destination = "C:/Windows/Temp/notebake-close.ps1"
+    destination = "C:/Windows/Temp/notebake/"
   }
 
   provisioner "powershell" {
@@ -106,14 +119,49 @@ build {
     timeout          = "1h"
   }
 
+  # An update may bring others. One that restarts Windows by itself cuts Packer's connection: the step is tried again.
   provisioner "powershell" {
-    environment_vars = ["NOTEBAKE_UPDATES=${var.updates ? "yes" : ""}"]
-    script           = "${path.root}/scripts/updates.ps1"
-    timeout          = "4h"
+    environment_vars    = ["NOTEBAKE_UPDATES=${var.updates ? "yes" : "no"}"]
+    script              = "${path.root}/scripts/updates.ps1"
+    timeout             = "4h"
+    start_retry_timeout = "30m"
+    max_retries         = 2
+  }
+
+  provisioner "windows-restart" {
+    restart_command = local.restart_if_needed
+    restart_timeout = "1h"
+  }
+
+  provisioner "powershell" {
+    environment_vars    = ["NOTEBAKE_UPDATES=${var.updates ? "yes" : "no"}"]
+    script              = "${path.root}/scripts/updates.ps1"
+    timeout             = "4h"
+    start_retry_timeout = "30m"
+    max_retries         = 2
+  }
+
+  provisioner "windows-restart" {
+    restart_command = local.restart_if_needed
+    restart_timeout = "1h"
+  }
+
+  provisioner "powershell" {
+    environment_vars    = ["NOTEBAKE_UPDATES=${var.updates ? "yes" : "no"}"]
+    script              = "${path.root}/scripts/updates.ps1"
+    timeout             = "4h"
+    start_retry_timeout = "30m"
+    max_retries         = 2
   }
 
   provisioner "windows-restart" {
     restart_timeout = "1h"
+  }
+
+  provisioner "powershell" {
+    only    = ["qemu.image"]
+    script  = "${path.root}/scripts/drivers.ps1"
+    timeout = "30m"
   }
 
   # In clouds the cloud's own agent runs user-data.
@@ -124,19 +172,34 @@ build {
   }
 
   provisioner "powershell" {
+    script  = "${path.root}/scripts/clean.ps1"
+    timeout = "2h"
+  }
+
+  provisioner "powershell" {
     script  = "${path.root}/scripts/report.ps1"
     timeout = "30m"
   }
 
   provisioner "file" {
     direction   = "download"
-    source      = "C:/Windows/Temp/software.json"
+    source      = "C:/Windows/Temp/notebake/software.json"
     destination = var.software_report
   }
 
+  # Packer stops these machines itself. Their build's account is no built-in Administrator: it can still log in.
   provisioner "powershell" {
+    only             = ["azure-arm.image", "googlecompute.image"]
     environment_vars = ["NOTEBAKE_BUILDER=${source.type}"]
     scripts          = ["${path.root}/scripts/seal.ps1", "${path.root}/scripts/sysprep.ps1"]
     timeout          = "1h"
+    skip_clean       = true
+  }
+
+  # What shutdown_command does elsewhere: this builder has none.
+  provisioner "powershell" {
+    only       = ["amazon-ebs.image"]
+    inline     = ["C:/Windows/Temp/notebake/finish.ps1 -Builder ${source.type}"]
+    skip_clean = true
   }
 }

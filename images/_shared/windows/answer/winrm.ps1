@@ -1,10 +1,12 @@
-# Open WinRM over HTTPS for Packer. close.ps1 and sysprep.ps1 close it again.
+# Open WinRM over HTTPS for Packer. close.ps1 closes it again.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
-# Windows refuses to set up WinRM on a network whose category is unknown.
-Get-NetConnectionProfile | Set-NetConnectionProfile -NetworkCategory Private
-$certificate = New-SelfSignedCertificate -DnsName $env:COMPUTERNAME -CertStoreLocation 'Cert:\LocalMachine\My'
+$request = @{
+  DnsName = $env:COMPUTERNAME; FriendlyName = 'notebake-winrm'; CertStoreLocation = 'Cert:\LocalMachine\My'
+}
+$certificate = New-SelfSignedCertificate @request
+# The category of a network that is still being identified does not matter: the firewall has a rule of its own.
 Enable-PSRemoting -Force -SkipNetworkProfileCheck
 Get-ChildItem -Path 'WSMan:\localhost\Listener' | Remove-Item -Recurse -Force
 $listener = @{

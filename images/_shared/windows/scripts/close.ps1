@@ -1,10 +1,12 @@
-# Shutdown command: close WinRM, disable the build's account, shut down.
+# Close the build's way in: WinRM, its firewall rule and its account. Nothing of the build stays.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
 Get-NetFirewallRule -Name 'notebake-winrm' -ErrorAction SilentlyContinue | Remove-NetFirewallRule
-Set-Service -Name 'WinRM' -StartupType Disabled
+Set-Item -Path 'WSMan:\localhost\Service\Auth\Basic' -Value $false
 Get-ChildItem -Path 'WSMan:\localhost\Listener' | Remove-Item -Recurse -Force
+Get-ChildItem -Path 'Cert:\LocalMachine\My' | Where-Object { $_.FriendlyName -eq 'notebake-winrm' } | Remove-Item
+Set-Service -Name 'WinRM' -StartupType Disabled
 Disable-LocalUser -Name 'Administrator'
-& "$env:SystemRoot\System32\shutdown.exe" /s /t 5 /f
-if ($LASTEXITCODE -ne 0) { throw "shutdown.exe: exit code $LASTEXITCODE" }
+Unregister-ScheduledTask -TaskName 'notebake-finish' -Confirm:$false
+Remove-Item -LiteralPath 'C:\Windows\Temp\notebake' -Recurse -Force

@@ -107,4 +107,4 @@ $report = [ordered]@{
   firewall        = @(Get-Rule)
 }
 # Set-Content would write a byte order mark.
-[IO.File]::WriteAllText('C:\Windows\Temp\software.json', (ConvertTo-Json -InputObject $report -Depth 4))
+[IO.File]::WriteAllText('C:\Windows\Temp\notebake\software.json', (ConvertTo-Json -InputObject $report -Depth 4))

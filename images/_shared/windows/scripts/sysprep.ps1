@@ -2,8 +2,9 @@
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
-$settings = Get-Content -LiteralPath 'C:\Windows\Temp\settings.json' -Raw | ConvertFrom-Json
-$failures = Get-Content -LiteralPath 'C:\Windows\Temp\sysprep-failures.json' -Raw | ConvertFrom-Json
+$folder = 'C:\Windows\Temp\notebake'
+$settings = Get-Content -LiteralPath "$folder\settings.json" -Raw | ConvertFrom-Json
+$failures = Get-Content -LiteralPath "$folder\sysprep-failures.json" -Raw | ConvertFrom-Json
 $panther = 'C:\Windows\System32\Sysprep\Panther'
 $stateKey = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State'
 $expected = 'IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE'
@@ -24,9 +25,19 @@ function Get-Explanation([string] $Reason) {
   return ($lines -join "`n")
 }
 
+# An app of a user that is not provisioned for all of them stops sysprep. Apps of Windows itself (SignatureKind System)
+# and frameworks do not.
+# https://learn.microsoft.com/troubleshoot/windows-client/setup-upgrade-and-drivers/sysprep-fails-remove-or-update-store-apps
+$provisioned = @(Get-AppxProvisionedPackage -Online | Select-Object -ExpandProperty 'DisplayName')
+foreach ($app in Get-AppxPackage -AllUsers) {
+  if ($app.Name -in $provisioned -or $app.IsFramework -or $app.SignatureKind -eq 'System') { continue }
+  Write-Output "notebake: removes the app $($app.PackageFullName)"
+  Remove-AppxPackage -Package $app.PackageFullName -AllUsers
+}
+
 # A cloud's own agent runs sysprep, so that it also resets itself and runs user-data again in a clone.
 $program = 'C:\Windows\System32\Sysprep\Sysprep.exe'
-$options = @('/generalize', '/oobe', '/quit', '/quiet', '/mode:vm')
+$options = @('/generalize', '/oobe', '/quit', '/quiet')
 switch ($env:NOTEBAKE_BUILDER) {
   'amazon-ebs' {
     $program = "$env:ProgramFiles\Amazon\EC2Launch\EC2Launch.exe"
@@ -39,7 +50,7 @@ switch ($env:NOTEBAKE_BUILDER) {
     $options = @('/c', 'GCESysprep -NoShutdown')
   }
   'azure-arm' { Write-Output 'notebake: Azure makes the answer file of each clone' }
-  default { $options += '/unattend:C:\Windows\Temp\sysprep.xml' }
+  default { $options += "/unattend:$folder\sysprep.xml" }
 }
 $run = Start-Process -FilePath $program -ArgumentList $options -PassThru
 if (-not $run.WaitForExit($settings.sysprep_minutes * 60 * 1000)) {
@@ -48,5 +59,7 @@ if (-not $run.WaitForExit($settings.sysprep_minutes * 60 * 1000)) {
 }
 $reached = (Get-ItemProperty -LiteralPath $stateKey -Name 'ImageState').ImageState
 if ($reached -ne $expected) { throw (Get-Explanation "the image's state is $reached, expected $expected") }
-# Clones must not listen for Packer.
-Set-Service -Name 'WinRM' -StartupType Disabled
+# Elsewhere close.ps1 does it. Google's agent clears the folder itself.
+if ($env:NOTEBAKE_BUILDER -in 'azure-arm', 'googlecompute' -and (Test-Path -LiteralPath $folder)) {
+  Remove-Item -LiteralPath $folder -Recurse -Force
+}
