@@ -53,13 +53,14 @@ man: setup ## Build the man pages into build/man
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b man docs build/man
 
 test-unit: setup ## Unit tests (20 seconds)
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit --numprocesses 2
 
 test-packages: $(BIN)/notebake
 	@$(DOCTOR) --for test
 
+# By file: what the fixtures of a file make is made once.
 test-integration: setup test-packages ## Tests with real tools (6 minutes)
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration --numprocesses 2 --dist loadfile
 
 packers: setup test-packages ## Build a Packer newer than Debian's for the tests, from source, and print its folder
 	@$(BIN)/python -m tests.packers
@@ -68,11 +69,9 @@ packers: setup test-packages ## Build a Packer newer than Debian's for the tests
 machines: setup ## Make the test root file systems shaped like Ubuntu and openSUSE
 	$(BIN)/python -m tests.e2e.shapes
 
-# 35 minutes on two cores without KVM. Writes test-report/machines.html. test_faults.py has many short boots,
-# which mostly wait: two run at the same time.
+# On two cores without KVM: one process emulates, the other one runs containers. tests/e2e/conftest.py has the groups.
 test-e2e: setup test-packages ## Tests on real machines (35 minutes)
-	$(BIN)/pytest tests/e2e --ignore tests/e2e/test_faults.py
-	$(BIN)/pytest tests/e2e/test_faults.py --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup
 
 # Not part of `make test`: it needs npm and Go. Each workflow runs as it is written, in a Debian 13 of its own, from a
 # checkout to a promoted version, and once more in a week without changes.

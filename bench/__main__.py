@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 from rich.text import Text
 
-from bench import bakes, boots, host, images, quick, rows
+from bench import bakes, boots, containers, host, images, quick, rows
 from bench import context as contexts
 from bench.context import Context
 from bench.rows import Benchmark, Outcome
 from notebake import terminal
 from notebake.errors import NotebakeError
-from notebake.machines.machine import Platform
 from notebake.progress import Steps
 
 # Quick ones first; the bake before the benchmarks that use its image.
@@ -33,6 +32,11 @@ BENCHES: tuple[tuple[Benchmark, Callable[[Context], Outcome]], ...] = (
     (boots.GOLDEN, boots.golden),
     (boots.FIRST_BOOT, boots.first_boot),
     (boots.MEMORY, boots.memory),
+    (containers.GOLDEN, containers.golden),
+    (containers.TWENTY, containers.twenty),
+    (containers.MEMORY, containers.memory),
+    (containers.IMPORT, containers.imported_once),
+    (containers.FIRST_BOOT, containers.first_boot),
 )
 NAMES = tuple(benchmark.name for benchmark, _ in BENCHES)
 
@@ -53,14 +57,7 @@ NAMES = tuple(benchmark.name for benchmark, _ in BENCHES)
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Golden image (with its record) for the golden boot; baked if not given.",
 )
-@click.option(
-    "--platform",
-    type=click.Choice(["qemu", "nspawn"]),
-    default="qemu",
-    show_default=True,
-    help="nspawn is a quick trial of the boots; its results are not saved.",
-)
-def main(only: tuple[str, ...], runs: int, image: Path | None, platform: str) -> None:
+def main(only: tuple[str, ...], runs: int, image: Path | None) -> None:
     """Run the benchmarks and write bench/results.md and bench/results.json."""
     console = terminal.console()
     chosen = [(benchmark, run) for benchmark, run in BENCHES if not only or benchmark.name in only]
@@ -69,16 +66,15 @@ def main(only: tuple[str, ...], runs: int, image: Path | None, platform: str) ->
     facts = host.facts()
     measured: list[dict[str, Any]] = []
     steps = Steps()
-    with contexts.create(platform=cast(Platform, platform), runs=runs, given=image, steps=steps) as context:
+    with contexts.create(runs=runs, given=image, steps=steps) as context:
         try:
             for benchmark, run in chosen:
                 console.print(Text.assemble("\n", (benchmark.name, "bold"), f": {benchmark.what}"))
                 row = rows.row(benchmark, _measure(run, context), facts)
                 measured.append(row)
                 console.print(rows.table([row]))
-                if platform == "qemu":
-                    # Now, not at the end: a run that is stopped keeps its results.
-                    rows.save([row], NAMES)
+                # Now, not at the end: a run that is stopped keeps its results.
+                rows.save([row], NAMES)
         finally:
             if len(measured) > 1:
                 console.print(rows.table(measured))

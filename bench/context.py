@@ -20,7 +20,6 @@ from notebake.bake import bake
 from notebake.bases import base as bases
 from notebake.errors import NotebakeError
 from notebake.machines import lifecycle
-from notebake.machines.machine import Platform
 from notebake.plan import plan, targets
 from notebake.plan import spec as specs
 from notebake.plan.plan import Plan
@@ -36,7 +35,6 @@ class Context:
 
     folder: Path
     plan: Plan
-    platform: Platform
     runs: int
     given: Path | None
     steps: Steps
@@ -64,7 +62,7 @@ class Context:
 
 
 @contextlib.contextmanager
-def create(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -> Iterator[Context]:
+def create(*, runs: int, given: Path | None, steps: Steps) -> Iterator[Context]:
     """Yield a context; then stop its machines and delete its folder. SIGTERM ends it as Ctrl-C does."""
     before = os.environ.get("XDG_STATE_HOME")
     handler = signal.signal(signal.SIGTERM, _terminate)
@@ -76,9 +74,7 @@ def create(*, platform: Platform, runs: int, given: Path | None, steps: Steps) -
             spec = specs.parse(SPEC, source=specs.FILE_NAME)
             its_plan = plan.make(spec, targets.get(TARGET), folder, now=datetime.now(UTC))
             try:
-                yield Context(
-                    folder=folder, plan=its_plan, platform=platform, runs=runs, given=given, steps=steps
-                )
+                yield Context(folder=folder, plan=its_plan, runs=runs, given=given, steps=steps)
             finally:
                 for machine in lifecycle.machines():
                     with contextlib.suppress(NotebakeError):

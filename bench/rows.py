@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parent
 class Benchmark:
     """What is measured, and its target: a maximum, or True if the answer must be yes.
 
-    `unit` is `""` for a ratio, else `" s"`.
+    `unit` is `""` for a ratio, else `" s"` or `" MiB"`.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""Measure when a machine's sshd and its notebook first answer, counted from the start of its process.
+"""Measure when a machine's sshd and its notebook first answer, counted from the start of QEMU's process.
+
+A container's are counted from the launch, in which Incus makes it.
 
 `lifecycle.start` tries one port after the other, and a try may take seconds: QEMU's user network accepts a
 connection long before the guest answers. Here both ports are tried at the same time, with a new connection
@@ -31,7 +33,7 @@ _ANSWERS = frozenset({200, 301, 302, 401, 403})
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """Seconds from the start of the machine's process."""
+    """Seconds from the start of the machine's process, or from a container's launch."""
 
     sshd: float
     notebook: float
@@ -44,12 +46,14 @@ class Watcher:
         self._name = name
         self._stop = threading.Event()
         self._seconds: dict[str, float] = {}
+        self._begun = 0.0
         self._threads = [
             threading.Thread(target=self._watch, args=("sshd", _ssh), daemon=True),
             threading.Thread(target=self._watch, args=("notebook", _notebook), daemon=True),
         ]
 
     def __enter__(self) -> Watcher:
+        self._begun = time.clock_gettime(time.CLOCK_BOOTTIME)
         for thread in self._threads:
             thread.start()
         return self
@@ -71,8 +75,9 @@ class Watcher:
         machine = self._machine()
         if machine is None:
             return
-        # Field 22 of /proc/PID/stat: clock ticks since the host's boot.
-        started = machine.process.started / os.sysconf("SC_CLK_TCK")
+        started = self._begun
+        if machine.process is not None:  # field 22 of /proc/PID/stat: clock ticks since the host's boot
+            started = machine.process.started / os.sysconf("SC_CLK_TCK")
 
         def attempt() -> None:
             with contextlib.suppress(OSError, http.client.HTTPException):

@@ -5,10 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+import pytest
+from tests.certificates import issue
+from tests.loopback import Quiet, serving
 
 from notebake.catalog import add, refresh, verify
 from notebake.catalog import head as heads
@@ -98,6 +106,29 @@ def probe(
     return ProbeReport.model_validate(fields | more)
 
 
+@contextmanager
+def served(folder: Path, scratch: Path) -> Iterator[str]:
+    """Serve a catalog's folder over HTTPS, by a plain web server; yield its address.
+
+    Programs that are started in the block trust its certificate. `scratch`: a folder for that.
+    """
+    pair = issue("127.0.0.1", names=("127.0.0.1",), now=datetime.now(UTC))
+    (scratch / "server.pem").write_bytes(pair.key_pem + pair.pem)
+    (scratch / "trusted.pem").write_bytes(pair.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(scratch / "server.pem")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(partial(_Files, directory=str(folder)), context) as url,
+    ):
+        patch.setenv("SSL_CERT_FILE", str(scratch / "trusted.pem"))
+        yield url
+
+
+class _Files(Quiet, SimpleHTTPRequestHandler):
+    """The files of a folder."""
+
+
 def put(catalog: Catalog, folder: Path, number: int, signer: Signer, **more: Any) -> str:
     """Add image `number`, made `number` weeks after START; return its TARGET@VERSION.
 
@@ -107,7 +138,8 @@ def put(catalog: Catalog, folder: Path, number: int, signer: Signer, **more: Any
     report = more.get("probe", probe())
     if report is not None:
         report = report.model_copy(update={"image": record.load(image).image.sha256})
-    added = add.add(catalog, image, signer=signer, now=now, probe=report, gate=more.get("gate"))
+    settings = {name: more[name] for name in ("gate", "container") if name in more}
+    added = add.add(catalog, image, signer=signer, now=now, probe=report, **settings)
     head = catalog.head()
     if head is not None and head.number == 1:
         refresh.refresh(catalog, signer=signer, now=now, valid=timedelta(days=36500))

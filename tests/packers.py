@@ -11,6 +11,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 from notebake import paths, process
 from notebake.bake import packer_plugins
 from notebake.errors import MissingTool
@@ -29,7 +31,10 @@ def build() -> Path:
     if kept.exists():
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".new-") as name:
+    # It takes minutes: of two test processes, the second one waits.
+    with FileLock(kept.parent / "lock"), tempfile.TemporaryDirectory(dir=kept.parent, prefix=".new-") as name:
+        if kept.exists():
+            return kept
         folder = Path(name) / "built"
         path = folder / "plugins" / plugin.source / f"packer-plugin-qemu_v{version}_x5.0_linux_amd64"
         path.parent.mkdir(parents=True)

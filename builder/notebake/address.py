@@ -6,14 +6,13 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from notebake import urls
 from notebake.errors import SpecError
 
 DEFAULT_PORT = 9999
 HTTPS_PORT = 443
 
 _FORM = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<host>[^\[\]:]*))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 
 
 def _invalid(text: str, problem: str) -> SpecError:
@@ -61,13 +60,10 @@ class Address:
                 raise _invalid(text, "not an IPv6 address in the brackets") from None
         else:
             host = match["host"].lower()
-            if not _NAME.fullmatch(host):
-                raise _invalid(text, "not a host name or address")
-            if re.fullmatch(r"[0-9.]+", host):
-                try:
-                    ipaddress.IPv4Address(host)
-                except ValueError:
-                    raise _invalid(text, "not an IPv4 address") from None
+            try:
+                urls.check_host(host)
+            except ValueError as error:
+                raise _invalid(text, str(error)) from None
         return cls(host=host, port=port)
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,23 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         raise unwritable(path, error) from None
 
 
+def rewrite(path: Path, data: bytes) -> None:
+    """Replace the contents of an existing file atomically, also behind a link. Raises CommandFailed.
+
+    Its owner, if this user may give files away, and its mode stay.
+    """
+    path = path.resolve()
+    try:
+        status = path.stat()
+        with beside(path, data, status.st_mode & 0o7777) as temporary:
+            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                with suppress(PermissionError):
+                    os.chown(temporary, status.st_uid, status.st_gid)
+            temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
 def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
     """Replace the contents of `folder` by `files`. Raises CommandFailed.
 
@@ -89,6 +107,26 @@ def write_folder(folder: Path, files: Iterable[RenderedFile]) -> None:
             raise
     except OSError as error:
         raise unwritable(folder, error) from None
+
+
+def rename_once(folder: Path, destination: Path) -> None:
+    """Rename a folder that is complete, unless another process made the same meanwhile. Raises OSError."""
+    try:
+        folder.rename(destination)
+    except OSError:
+        if not destination.is_dir():
+            raise
+
+
+def read(path: Path, *, limit: int) -> bytes:
+    """Return a file's bytes. Raises OSError, also for more than `limit` bytes and a name with NUL."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path).replace("\0", "\\0"))
+    with open(path, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
 
 
 def sha256(path: Path) -> str:

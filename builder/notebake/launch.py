@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from notebake.bases import base
-from notebake.errors import NotebakeError, SpecError
+from notebake.errors import MissingTool, NotebakeError, SpecError
 from notebake.files import sha256
-from notebake.machines import incus_client, incus_create, lifecycle, many, reserve
-from notebake.machines.machine import Machine
+from notebake.machines import aws_place, incus_client, incus_create, lifecycle, many, reserve
+from notebake.machines.machine import Machine, Platform
 from notebake.machines.request import Request
 from notebake.machines.reserve import Prepared
 from notebake.machines.wait import Watch
@@ -25,6 +27,7 @@ from notebake.progress import Steps
 from notebake.provision import files
 from notebake.record import record
 from notebake.render import nocloud, output
+from notebake.render.user_data import with_hostname
 
 # Where identity.py on the machine waits for the key of the user's own certificate.
 OWN_KEY = "/var/lib/notebake/own/key.pem"
@@ -53,6 +56,22 @@ class Source:
     own_key: bytes | None = None
 
 
+def choose_platform(plan: Plan | None, steps: Steps) -> Platform:
+    """Return `incus` if it can run containers for this user, else `qemu`, and show why.
+
+    `plan`: that of a machine with user-data only, None for a golden image.
+    """
+    try:
+        incus_client.describe(server({}).remote)
+        # A base that is made on this host is a container's root filesystem already.
+        if os.geteuid() != 0 and (plan is None or not isinstance(plan.target.base, targets.Mmdebstrap)):
+            raise MissingTool("Incus: only root can make a container of a disk", "use sudo")
+    except NotebakeError as error:
+        steps.note(f"runs on QEMU. {error.message}; a container starts in seconds: {error.hint}")
+        return "qemu"
+    return "incus"
+
+
 def from_plan(
     made: Plan,
     platform: str,
@@ -76,7 +95,7 @@ def from_plan(
         path = Path(log.name)
     # Incus makes a container of a published disk too.
     container = platform == "incus" and not vm and isinstance(made.target.base, targets.Mmdebstrap)
-    if platform == "nspawn" or container:
+    if container:
         disk, root = None, base.root(made, steps, path, oldest)
     else:
         disk, root = base.disk(made, steps, path, oldest), None
@@ -153,9 +172,11 @@ def launch_machine(
 
     `settings` go into Request; `watch` does the waiting. Raises what lifecycle.launch raises.
     """
-    taken: set[str] = set()
+    taken: Collection[str] = ()
     if name is None and settings["platform"] == "incus":
         taken = incus_create.names(server(settings))
+    elif name is None and settings["platform"] == "aws":
+        taken = settings["place"].names
     return _launch(source, reserve.prepare(source.target, name, taken), settings, steps, watch)
 
 
@@ -174,11 +195,13 @@ def launch_many(
             prepared[one.name] = one
         if settings["platform"] == "incus":
             incus_create.check_names(prepared, server(settings))
+        elif settings["platform"] == "aws":
+            aws_place.check_names(prepared, settings["place"])
         return many.each(
             list(prepared),
             lambda name, steps, watch: _launch(source, prepared[name], settings, steps, watch),
             title="launch",
-            limit=many.at_once(settings["memory_mib"]),
+            limit=many.IN_CLOUDS if settings["platform"] == "aws" else many.at_once(settings["memory_mib"]),
             steps=steps,
         )
     finally:
@@ -189,8 +212,11 @@ def launch_many(
 def _launch(
     source: Source, prepared: Prepared, settings: dict[str, Any], steps: Steps, watch: type[Watch]
 ) -> Machine:
+    user_data = source.user_data
+    if settings["platform"] == "aws":
+        user_data = with_hostname(user_data, prepared.name)
     seed = {
-        "user-data": source.user_data,
+        "user-data": user_data,
         "meta-data": nocloud.meta_data(
             instance_id=f"{prepared.name}-{source.identity}",
             hostname=prepared.name,

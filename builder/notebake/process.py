@@ -1,6 +1,6 @@
 """Run programs: argv lists, an explicit environment, a timeout. No other module does.
 
-`run` waits for a program. `spawn` leaves one running (QEMU, systemd-nspawn) in its own session. Its output
+`run` waits for a program. `spawn` leaves one running (QEMU) in its own session. Its output
 goes to a file, because a full pipe would block the machine.
 """
 

@@ -14,10 +14,11 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 
+from notebake import screen
+
 # No line breaks in a file or a pipe: a broken value could not be searched for.
 _UNLIMITED = 100_000  # columns
-# C0 except newline, DEL and C1: they could clear the screen or set the window title.
-_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(f"[\t{screen.UNSAFE}]")  # a tab would move the columns
 
 
 class _Console(Console):

@@ -14,10 +14,9 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+import fonts
 from machine import run, write
 from paths import CA_BUNDLE, GUEST, HOME
-
-SYSTEM_CA = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/ca-bundle.pem")
 
 
 def download(url):
@@ -67,8 +66,10 @@ def expand(lock):
     packed = lock.with_name("hashes")
     if packed.exists():
         data = base64.b64decode(packed.read_bytes())
-        hashes = (data[at : at + 32].hex() for at in range(0, len(data), 32))
-        write(lock, re.sub("sha256:(?![0-9a-f])", lambda match: match[0] + next(hashes), lock.read_text()))
+        # Without what a power loss left of an earlier call.
+        pins = [line.split()[0] for line in lock.read_text().splitlines()]
+        lines = [f"{pin} --hash=sha256:{data[at * 32 :][:32].hex()}\n" for at, pin in enumerate(pins)]
+        write(lock, "".join(lines))
         packed.unlink()
 
 
@@ -78,10 +79,6 @@ def environment(config, bake):
     expand(lock)
     env = HOME / f"env-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if not (env / "complete").exists():
-        extra = GUEST / "ca.pem"
-        if extra.exists():
-            system = next((Path(path).read_bytes() for path in SYSTEM_CA if Path(path).exists()), b"")
-            write(CA_BUNDLE, system + extra.read_bytes())
         uv = fetch_uv(config)
         cache = HOME / "cache"
         for leftover in (env, cache):
@@ -128,23 +125,23 @@ def remove_unused():
             shutil.rmtree(path)
 
 
-def fonts(config):
-    """Make matplotlib's font cache now, so that the first plot does not wait for it."""
+def font_list(config):
+    """Make matplotlib's list of fonts now, so that the first plot does not wait for it."""
     account = pwd.getpwnam(config["user"])
-    folder = HOME / "matplotlib"
-    folder.mkdir(exist_ok=True)
-    made = list(folder.iterdir())
-    for path in (folder, *made):
+    fonts.FOLDER.mkdir(exist_ok=True)
+    fonts.forget(Path(account.pw_dir))
+    for path in (fonts.FOLDER, *fonts.FOLDER.iterdir()):
         os.chown(path, account.pw_uid, account.pw_gid)
+    made = any(fonts.FOLDER.glob("fontlist*"))
     if not made and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
         ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         program = [str(HOME / "env/bin/python"), "-c", "import matplotlib.font_manager"]
-        run("setpriv", *ids, *program, MPLCONFIGDIR=str(folder))
+        run("setpriv", *ids, *program, MPLCONFIGDIR=str(fonts.FOLDER))
 
 
 def warm(config):
     """Make what an image has from its bake, and a first boot does not wait for: font cache and bytecode."""
-    fonts(config)
+    font_list(config)
     # No check: it exits with 1 if a package has a file that is not for this Python version.
     argv = [str(HOME / "env/bin/python"), "-m", "compileall", "-q", str(HOME / "env/lib")]
     subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)

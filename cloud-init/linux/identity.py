@@ -11,7 +11,6 @@ import pwd
 import secrets
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +18,6 @@ import certificate
 from machine import say
 from paths import GUEST, READY, STATE, TOKEN
 
-OWN_KEY = STATE / "own/key.pem"  # the user copies it there
 ADDRESS_WAIT_SECONDS = 30
 
 
@@ -61,21 +59,6 @@ def give_to(user):
     return lambda path: os.chown(path, account.pw_uid, account.pw_gid)
 
 
-def own_certificate(config):
-    """Store the user's own certificate and key as they are. SystemExit if the key is missing or wrong."""
-    chain = (GUEST / "own.pem").read_bytes()
-    try:
-        key = OWN_KEY.read_bytes()
-    except FileNotFoundError:
-        sys.exit(f"own certificate: no key yet: copy it to {OWN_KEY}")
-    if not certificate.matches(key, chain):
-        sys.exit(f"own certificate: {OWN_KEY} does not match it")
-    tls = STATE / "tls"
-    if not (tls / "cert.pem").exists() or (tls / "cert.pem").read_bytes() != chain:
-        certificate.store(tls, key, chain, give_to(config["user"]))
-    return certificate.fingerprint(chain), None
-
-
 def token(config):
     """Without a password: make a token of 192 bits once (mode 0600), and print it."""
     if config["password"] or TOKEN.exists():
@@ -97,7 +80,9 @@ def main():
     try:
         token(config)
         if config["own_certificate"]:
-            fingerprint, reason = own_certificate(config)
+            import own_certificate
+
+            fingerprint, reason = own_certificate.ensure(give_to(config["user"])), None
         else:
             now = datetime.datetime.now(datetime.UTC)
             fingerprint, reason = certificate.ensure(

@@ -6,17 +6,19 @@ config.json in this folder. A step that a power loss cut off is repeated at the 
 written last, after a sync.
 """
 
+import importlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
 
-from environment import environment, fonts, remove_unused, warm
+from environment import environment, font_list, remove_unused, warm
+from firewall import firewall
 from jupyter_files import profile
 from machine import run, say, write
 from paths import GUEST, HOME, STATE
-from system import firewall, labels, programs, sources, trust, upgrade, user
+from system import programs, sources, upgrade, user
 
 UNITS = Path("/etc/systemd/system")
 DONE = GUEST / "complete"
@@ -52,6 +54,12 @@ def services(config, bake):
     remove_unused()
 
 
+def optional(name, config):
+    """Run the step of a module that only machines have which need it."""
+    if (GUEST / f"{name}.py").exists():
+        importlib.import_module(name).step(config)
+
+
 def own(config, when):
     """Return the steps of the spec's own software to do `when`."""
     if not config["own"]:
@@ -75,19 +83,20 @@ def main():
     steps = {
         # Until set-up is done: updates would hold the package manager's lock.
         "timers": lambda: run("systemctl", "stop", *config["timers"]) if config["timers"] else None,
-        "trust": lambda: trust(config),
+        "trust": lambda: optional("trust", config),
         "sources": lambda: sources(config),
-        "upgrade": lambda: upgrade(config),
+        "upgrade": upgrade,
         **own(config, "first"),
         "programs": lambda: programs(config),
-        "firewall": lambda: firewall(config),
+        "firewall": lambda: firewall(config["port"]),
         "user": lambda: user(config),
         **own(config, "before"),
         "environment": lambda: environment(config, bake),
         "profile": lambda: profile(config),
-        "fonts": lambda: fonts(config) if bake else None,
+        "preload": lambda: optional("preload", config),
+        "fonts": lambda: font_list(config) if bake else None,
         **own(config, "after"),
-        "labels": lambda: labels(config),
+        "labels": lambda: optional("selinux", config),
         "services": lambda: services(config, bake),
     }
     for name, step in steps.items():

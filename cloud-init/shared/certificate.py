@@ -36,19 +36,6 @@ def make(names, now):
     key = ec.generate_private_key(ec.SECP256R1())
     common = next((name for name in names if len(name) <= 64), "notebake")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-    usage = dict.fromkeys(
-        (
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "key_cert_sign",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ),
-        False,
-    )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -60,7 +47,8 @@ def make(names, now):
         .not_valid_after(now - datetime.timedelta(hours=1) + LIFETIME)
         .add_extension(x509.SubjectAlternativeName(general_names(names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
+        # digital_signature and no other
+        .add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())

@@ -17,6 +17,7 @@ from tests.e2e import families, shapes
 from tests.e2e.families import Family, Sealed
 from tests.e2e.shapes.package_server import PackageServer
 from tests.e2e.stages import Stages
+from tests.incus import Incus, daemon
 
 from notebake import launch, paths, process
 from notebake.bake import bake, chroot
@@ -33,9 +34,26 @@ from notebake.probe.subject import Subject
 from notebake.progress import Steps
 from notebake.record import record
 
-# The host's mirrors: on a network that has its own, the machines need them too.
+QEMU = ("test_bake.py", "test_environment.py", "test_qemu_machines.py", "test_windows_machine.py")
 PASSWORD = "correct horse"
+# The host's mirrors: on a network that has its own, the machines need them too.
 SPEC = f'mirrors = "host"\n[notebook]\npassword = "{HASH}"\n'
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for `--dist loadgroup`: one process runs all that share what is slow to make.
+
+    QEMU and the golden image are in one group, so that no two processes emulate a processor at the same time.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.is_relative_to(Path(__file__).parent):
+            if item.path.name in QEMU or {"baked", "base_disk"}.intersection(item.fixturenames):
+                item.add_marker(pytest.mark.xdist_group("qemu"))
+            elif "golden" in item.fixturenames:
+                item.add_marker(pytest.mark.xdist_group(f"golden-{item.callspec.params['family']}"))
+            elif "places" in item.fixturenames:
+                item.add_marker(pytest.mark.xdist_group("places"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +66,13 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for machine in still_running:
             lifecycle.delete(machine.name)
         assert not still_running, "a test left machines running"
+
+
+@pytest.fixture(scope="session")
+def incus(state: None) -> Iterator[Incus]:
+    """The daemon of Incus that runs containers. Each test process has its own."""
+    with daemon() as incus:
+        yield incus
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +152,8 @@ def start(
     def begin(
         platform: str, *, golden: bool = False, from_plan: Plan | None = None, **settings: Any
     ) -> Machine:
+        if platform == "incus":
+            request.getfixturevalue("incus")
         if golden:
             source = launch.from_image(request.getfixturevalue("baked").image, tmp_path / "none")
         else:
@@ -146,7 +173,7 @@ def subject_of(machine: Machine) -> Subject:
     """Return a launched machine as the probe's subject, with the password of these tests."""
     return launched.subject(
         machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None,
-        timeout_scale=1.0 if machine.platform == "nspawn" else 3.0,
+        timeout_scale=1.0 if machine.platform == "incus" else 3.0,
         ask=lambda: pytest.fail("asked for a password"),
     )  # fmt: skip
 
@@ -183,7 +210,7 @@ def package_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package
 
 @pytest.fixture(scope="session")
 def family_of(
-    package_server: PackageServer, steps: Steps, tmp_path_factory: pytest.TempPathFactory
+    package_server: PackageServer, incus: Incus, steps: Steps, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Family]:
     """Return a function that returns the family of a shape by its name."""
 
@@ -192,7 +219,7 @@ def family_of(
         folder = tmp_path_factory.mktemp(name)
         shape = shapes.make(name, steps, folder / "log")
         package_server.serve(shape)
-        return Family(made=shape, package_server=package_server, folder=folder, steps=steps)
+        return Family(made=shape, package_server=package_server, incus=incus, folder=folder, steps=steps)
 
     return find
 

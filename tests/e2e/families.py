@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,14 +12,14 @@ from typing import Any
 import pytest
 import tenacity
 from tests.e2e import shapes
-from tests.e2e.shapes.package_server import ADDRESS, PackageServer
+from tests.e2e.shapes.package_server import PackageServer
+from tests.incus import CLOSED, Incus
 from tests.rendering import packer_files, user_data
 
 from notebake import launch, process
 from notebake.errors import NotReady
 from notebake.launch import Source
-from notebake.machines import lifecycle, reserve, wait
-from notebake.machines import network as networks
+from notebake.machines import console, lifecycle, platforms, reserve, rootfs, wait
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
 from notebake.plan.plan import Plan
@@ -30,7 +29,7 @@ from notebake.provision import files
 from notebake.record import software
 from notebake.render import nocloud
 
-LIMIT = 150.0
+LIMIT = 600.0  # for a busy host
 BOOT = "cat /proc/sys/kernel/random/boot_id"
 
 FIREWALL = {
@@ -82,10 +81,11 @@ class OnlySsh(wait.Watch):
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One shape, ready to be launched, and the server that it installs from."""
+    """One shape, ready to be launched, the server that it installs from, and the daemon that runs it."""
 
     made: shapes.Made
     package_server: PackageServer
+    incus: Incus
     folder: Path
     steps: Steps
 
@@ -113,27 +113,23 @@ def launch_one(
     *,
     name: str | None = None,
     closed: bool = True,
-    alone: bool = False,
+    offline: bool = False,
     watch: type[wait.Watch] = wait.Watch,
 ) -> Machine:
     """Return a machine that serves its notebook.
 
-    `closed`: it reaches nothing but the package server; `alone`: it reaches nothing.
+    `closed`: it reaches nothing but the package server; `offline`: its network card is connected to nothing.
     """
-    settings: dict[str, Any] = {"platform": "nspawn", "limit": LIMIT, "offline": closed}
-    with pytest.MonkeyPatch.context() as patch:
-        if closed and not alone:
-            patch.setattr(networks, "config", _with_package_server)
-        return launch.launch_machine(source, name=name, steps=steps, settings=settings, watch=watch)
+    settings: dict[str, Any] = {
+        "platform": "incus", "limit": LIMIT, "offline": offline, "memory_mib": 2048,
+        "profiles": (CLOSED,) if closed else (),
+    }  # fmt: skip
+    return launch.launch_machine(source, name=name, steps=steps, settings=settings, watch=watch)
 
 
-_config = networks.config
-
-
-def _with_package_server(network: Any, *, offline: bool) -> bytes:
-    config = json.loads(_config(network, offline=offline))
-    config["ethernets"][networks.INTERFACE]["routes"] = [{"to": f"{ADDRESS}/32", "via": network.host}]
-    return json.dumps(config).encode()
+def cut_power(machine: Machine) -> None:
+    """Stop the machine as a power cut does: nothing in it can finish."""
+    platforms.end(machine)
 
 
 def failing_launch(source: Source, steps: Steps, *, name: str) -> str:
@@ -200,6 +196,12 @@ def check_metadata(machine: Machine, look: Callable[..., Report], firewall: str)
     root_shell(machine, "ip address delete 169.254.169.254/32 dev lo")
 
 
+def console_log(machine: Machine) -> str:
+    """Return all that the machine's console printed until now."""
+    platforms.look(machine)
+    return console.read(machine.console)
+
+
 def firewall_is_on(family: Family, machine: Machine) -> bool:
     """Return whether the family's firewall reports that it is on and allows ssh and the notebook's port."""
     command, expected = FIREWALL[family.name]
@@ -208,16 +210,17 @@ def firewall_is_on(family: Family, machine: Machine) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """A baked and sealed tree, and its software inventory."""
+    """A baked and sealed tree, the tar of it that clones are made of, and its software inventory."""
 
     family: Family
     plan: Plan
     tree: Path
+    root: Path
     software: software.Software
 
     def source(self) -> Source:
         """Return what a clone is launched from."""
-        return shapes.source(self.plan, self.tree, b"#cloud-config\n{}\n", "golden")
+        return shapes.source(self.plan, self.root, b"#cloud-config\n{}\n", "golden")
 
 
 def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
@@ -225,12 +228,10 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
     prepared = reserve.prepare(family.name)
     seed = nocloud.build_seed(prepared.public_key)
     request = Request(
-        name=prepared.name, target=family.name, platform="nspawn", seed=seed, user="notebake-build",
-        root=family.made.root, offline=True, limit=LIMIT,
+        name=prepared.name, target=family.name, platform="incus", seed=seed, user="notebake-build",
+        root=family.made.root, profiles=(CLOSED,), limit=LIMIT,
     )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "config", _with_package_server)
-        machine = lifecycle.launch(request, steps=family.steps, watch=OnlySsh)
+    machine = lifecycle.launch(request, steps=family.steps, watch=OnlySsh)
     files = {file.path: file.data for file in packer_files(plan)}
     with stopped_afterwards(machine):
         _upload(machine, "guest.tar.gz", files["guest.tar.gz"])
@@ -244,9 +245,14 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
             _upload(machine, "finish.sh", files["scripts/finish.sh"])
             _script(machine, "seal.sh", files)
             process.run(machine.ssh.argv("sudo sh /run/notebake-seal/finish.sh"), timeout=LIMIT, check=False)
-            assert machine.process and machine.process.wait(60), "the sealed machine did not power off"
-        shapes.move(machine.folder / "root", destination)
-    return Sealed(family=family, plan=plan, tree=destination, software=software.load(inventory))
+            tenacity.Retrying(
+                wait=tenacity.wait_fixed(0.2), stop=tenacity.stop_after_delay(LIMIT),
+                retry=tenacity.retry_if_result(lambda running: running),
+            )(platforms.look, machine)  # fmt: skip
+        family.incus.move_root(machine.name, destination)
+    root = destination.with_name("root.tar.zst")
+    rootfs.pack(destination, root)
+    return Sealed(family=family, plan=plan, tree=destination, root=root, software=software.load(inventory))
 
 
 def _upload(machine: Machine, name: str, data: bytes) -> None:

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,24 +20,24 @@ from tests import packers
 from tests.e2e.conftest import OLD_VERSION, SPEC
 
 from notebake.bake import bake, inputs
-from notebake.bases import releases
+from notebake.bases import base, releases
 from notebake.errors import CommandFailed
-from notebake.files import RenderedFile, sha256
-from notebake.machines.rootfs import root_from_image
+from notebake.files import sha256
+from notebake.machines.rootfs import root_of
+from notebake.plan import plan, spec
 from notebake.plan.plan import Plan
 from notebake.progress import Steps
 from notebake.provision import files
 from notebake.provision.files import Payload
 from notebake.record import record
-from notebake.render import output
 
 
 @pytest.fixture(scope="module")
 def tree(baked: bake.Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root file system of the image, which has not been booted since the bake."""
-    folder = tmp_path_factory.mktemp("image") / "root"
-    root_from_image(baked.image, folder)
-    yield folder
+    folder = tmp_path_factory.mktemp("image")
+    with root_of(baked.image, folder) as root:
+        yield root
     shutil.rmtree(folder)
 
 
@@ -91,8 +92,9 @@ def test_the_image_is_sealed(tree: Path) -> None:
         "etc/ssh/ssh_host_*", "var/lib/notebake/*", "var/lib/cloud/instance*", "var/lib/systemd/random-seed",
         "home/*/.ssh", "home/*/.*_history", "home/*/.cache", "root/.ssh", "root/.*_history", "root/.cache",
         "home/notebake-build", "etc/sudoers.d/*cloud*", "var/lib/apt/lists/*_Packages",
+        "etc/cloud/cloud-init.disabled", "etc/hostname", "etc/resolv.conf.*", "root/.config",
         "var/cache/apt/archives/*.deb", "opt/notebake/cache", "opt/notebake/uv*", "tmp/*", "tmp/.*",
-        "var/tmp/*", "etc/systemd/network/*cloud-init*", "home/*/.local/share/jupyter/runtime/*",
+        "var/tmp/*", "etc/systemd/network/*", "home/*/.local/share/jupyter/runtime/*",
     ):  # fmt: skip
         assert any_of(pattern) == [], pattern
     logs = [path for path in (tree / "var/log").rglob("*") if path.is_file() and path.stat().st_size]
@@ -109,47 +111,84 @@ def test_the_image_is_sealed(tree: Path) -> None:
     assert (tree / "opt/notebake/guest/complete").exists()
 
 
-def test_a_newer_packer_bakes_the_same_image_with_an_external_plugin(
-    baked: bake.Baked, the_plan: Plan, newer_packer: Path, steps: Steps, tmp_path: Path
-) -> None:
+def test_a_newer_packer_with_an_external_plugin_sets_up_the_same_machine_for_a_script(
+    baked: bake.Baked, the_plan: Plan, old_root: Path, newer_packer: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A script of the spec may need a running system: then the machine runs set-up, not the host."""
+    (tmp_path / "own.sh").write_text("[ -d /run/systemd/system ]\n")
+    text = f'{SPEC}[[image.run]]\nscript = "own.sh"\n'
+    own = plan.make(spec.parse(text, source="spec"), the_plan.target, tmp_path, now=datetime.now(UTC))
+    monkeypatch.setattr(base, "root", lambda *_, **__: old_root)
+    watching = Watching()
     now = datetime.now(UTC)
     made = bake.bake(
-        the_plan, output=tmp_path, accel="auto", plugins=newer_packer, steps=steps, now=now
-    ).record
-    assert made.tools["packer"] == packers.PACKER
-    assert made.software.os_packages == baked.record.software.os_packages
-    assert made.software.python_packages == baked.record.software.python_packages
+        own, output=tmp_path / "baked", accel="auto", plugins=newer_packer, steps=watching, now=now
+    )
+    assert watching.listening == LOOPBACK
+    assert made.record.tools["packer"] == packers.PACKER
+    # apt's timers, which are masked until the machine boots again, and those of systemd's generators.
+    ours, theirs = (image.record.software.model_copy(update={"units": {}}) for image in (baked, made))
+    assert theirs == ours
+    differing = made.record.software.units.items() ^ baked.record.software.units.items()
+    assert {name for name, _ in differing} <= {
+        "apt-daily.timer", "apt-daily-upgrade.timer", "cloud-init.target", "systemd-remount-fs.service"
+    }  # fmt: skip
 
 
-@pytest.fixture
-def install_script(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    """Return a function that replaces the install script in the real template."""
+class Watching(Steps):
+    """Keeps the addresses on which Packer and its machine listen, when the machine can be logged in to."""
 
-    def use(script: bytes) -> None:
-        real = output.packer_files
+    listening: set[str]
 
-        def fake(plan: Plan, payload: Payload) -> tuple[RenderedFile, ...]:
-            return tuple(
-                replace(file, data=script) if file.path == "scripts/install.sh" else file
-                for file in real(plan, payload)
-            )
+    def begin(self, title: str) -> None:
+        super().begin(title)
+        if title == "install the notebook":
+            self.listening = listening(os.getpid())
 
-        monkeypatch.setattr(output, "packer_files", fake)
 
-    return use
+def listening(parent: int) -> set[str]:
+    """Return the addresses, as the kernel writes them, on which Packer and QEMU below `parent` listen."""
+    parents, names = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            head, _, rest = path.read_text().rpartition(") ")
+            pid, _, names[int(path.parent.name)] = head.partition(" (")
+            parents[int(pid)] = int(rest.split()[1])
+    below = {parent}
+    while more := {pid for pid, of in parents.items() if of in below} - below:
+        below |= more
+    sockets = set()
+    for pid in below:
+        if names.get(pid, "").startswith(("packer", "qemu-system")):
+            with suppress(OSError):
+                sockets |= {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    tables = (Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+LOOPBACK = {"0100007F"}
 
 
 def test_a_failed_bake_names_its_step_log_and_console_and_leaves_no_image(
-    install_script: Callable[[bytes], None], the_plan: Plan, steps: Steps, tmp_path: Path
+    the_plan: Plan, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install_script(b"#!/bin/sh\necho this step is broken >&2\nexit 42\n")
+    """The host does not start the firewall. The machine does, and its failure ends the bake."""
+    real = files.build(the_plan)
+    broken = tuple(
+        replace(file, data=b"no rule\n") if file.path == "firewall.nft" else file for file in real.files
+    )
+    monkeypatch.setattr(files, "build", lambda plan: Payload(files=broken))
     with pytest.raises(CommandFailed, match="failed at: install the notebook") as caught:
         bake.bake(the_plan, output=tmp_path, accel="auto", steps=steps, now=datetime.now(UTC))
-    assert "this step is broken" in caught.value.message
-    # sshd may answer before the login prompt appears: only cloud-init's output is certain.
-    assert "cloud-init[" in caught.value.message.split("--- the machine's console ---")[1]
+    assert "failed in the machine that is baked: nftables.service" in caught.value.message
     console = tmp_path / "debian-13.console.log"
-    assert str(console) in str(caught.value.hint) and b"cloud-init[" in console.read_bytes()
+    assert str(console) in str(caught.value.hint)
+    printed = console.read_text("utf-8", "replace")
+    assert "nftables.service" in printed
+    tail = caught.value.message.split("--- the machine's console ---\n")[1]
+    assert tail.splitlines()[-1] in printed
     assert str(tmp_path / "debian-13.log") in str(caught.value.hint)
     assert {path.name for path in tmp_path.iterdir()} == {"debian-13.log", "debian-13.console.log"}
 

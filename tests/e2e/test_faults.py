@@ -18,11 +18,10 @@ from tests.e2e.families import Family, Sealed, launch_one, root_shell, stopped_a
 
 from notebake.errors import CommandFailed
 from notebake.machines import console as consoles
-from notebake.machines import lifecycle, nspawn, wait
+from notebake.machines import incus as engine
+from notebake.machines import incus_create, lifecycle, wait
 from notebake.machines import machine as record
-from notebake.machines import network as networks
 from notebake.machines.machine import Machine
-from notebake.machines.request import Request
 from notebake.probe.report import Report
 from notebake.render import nocloud
 
@@ -33,12 +32,6 @@ MOMENTS = (
     "Reached target", "login:", "setup programs", "setup firewall", "setup user", "setup environment",
     "setup profile", "setup services", "setup trust", "certificate SHA256", HELD,
 )  # fmt: skip
-
-
-def golden_opensuse(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test of openSUSE's golden image: one process runs all of them, so that it is baked once."""
-    grouped = pytest.mark.xdist_group("golden")(test)
-    return pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)(grouped)
 
 
 class CutError(Exception):
@@ -62,9 +55,9 @@ def test_the_next_boot_finishes_a_first_boot_that_lost_power(
         launch_one(family.by_user_data(family.plan(more=more)), family.steps, name=name, watch=Cutting)
     machine = record.load(name)
     with stopped_afterwards(machine):
-        assert machine.process and machine.process.kill()
+        families.cut_power(machine)
         if moment == "setup services":  # what a power loss leaves before DONE is written: units are enabled
-            (machine.folder / "root/opt/notebake/guest/complete").unlink(missing_ok=True)
+            family.incus.remove(machine.name, "/opt/notebake/guest/complete")
         machine = lifecycle.start(machine.name, steps=family.steps, limit=families.LIMIT)
         token = lifecycle.token(machine)
         checks = ["tls", "fingerprint", "login", "plot", "port_closed"]
@@ -73,7 +66,7 @@ def test_the_next_boot_finishes_a_first_boot_that_lost_power(
         report = look(machine, *checks, password=None, token=token)
         assert report.passed, report.to_json()
         # The certificate is made and the server starts when set-up is complete, once.
-        log = consoles.read(machine.console)
+        log = families.console_log(machine)
         assert log.count("notebake: ready") == 1
         served = min(log.index("certificate SHA256"), log.index("notebake: ready"))
         assert log.rfind("notebake: setup") < served
@@ -115,7 +108,7 @@ def test_set_up_waits_for_the_package_managers_lock(ubuntu: Family) -> None:
         "[Unit]\nDefaultDependencies=no\nBefore=cloud-init-local.service\n"
         f'[Service]\nType=exec\nExecStart=/usr/bin/python3 -c "{hold}"\n'
     )
-    with added_unit("holder.service", unit, "sysinit.target"):
+    with added_unit(ubuntu, "holder.service", unit, "sysinit.target"):
         machine = launch_one(ubuntu.by_user_data(ubuntu.plan()), ubuntu.steps)
     with stopped_afterwards(machine):
         units = "--unit holder --unit notebake-setup"
@@ -142,30 +135,29 @@ def test_set_up_reports_a_full_disk_and_continues_when_there_is_space(family: Fa
                 root_shell(self.machine, "mount -o remount,size=2G /opt/notebake")
                 self.enlarged = True
 
-    with added_unit("opt-notebake.mount", mount, "local-fs.target"):
+    with added_unit(family, "opt-notebake.mount", mount, "local-fs.target"):
         machine = launch_one(family.by_user_data(family.plan()), family.steps, watch=Enlarging)
     with stopped_afterwards(machine):
-        assert "failed at environment" in consoles.read(machine.console)
+        assert "failed at environment" in families.console_log(machine)
 
 
 @contextlib.contextmanager
-def added_unit(name: str, text: str, target: str) -> Iterator[None]:
-    """Add a unit that `target` wants to machines that are launched in the block."""
-    plant = nspawn.plant
+def added_unit(family: Family, name: str, text: str, target: str) -> Iterator[None]:
+    """Add a unit that `target` wants to machines that are launched in the block, before they boot."""
+    boot = engine.boot
 
-    def plant_unit(request: Request, root: Path, network: record.Network) -> None:
-        plant(request, root, network)
-        units = root / "etc/systemd/system"
-        (units / name).write_text(text)
-        (units / f"{target}.wants").mkdir(exist_ok=True)
-        (units / f"{target}.wants" / name).symlink_to(f"../{name}")
+    def boot_with_unit(machine: Machine) -> Machine:
+        family.incus.push(machine.name, f"/etc/systemd/system/{name}", text)
+        drop_in = f"[Unit]\nWants={name}\n"
+        family.incus.push(machine.name, f"/etc/systemd/system/{target}.d/{name}.conf", drop_in)
+        return boot(machine)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nspawn, "plant", plant_unit)
+        patch.setattr(engine, "boot", boot_with_unit)
         yield
 
 
-@golden_opensuse
+@pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
 def test_a_golden_image_starts_its_notebook_without_any_network(golden: Sealed) -> None:
     class ReadyOnConsole(wait.Watch):
         def run(self) -> Machine:
@@ -177,10 +169,10 @@ def test_a_golden_image_starts_its_notebook_without_any_network(golden: Sealed) 
                 raise wait.NotYet("not ready")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "config", lambda network, *, offline: b'{"version": 2, "ethernets": {}}\n')
-        machine = launch_one(golden.source(), golden.family.steps, alone=True, watch=ReadyOnConsole)
+        patch.setattr(incus_create, "_ALONE", "{version: 2, ethernets: {}}")
+        machine = launch_one(golden.source(), golden.family.steps, offline=True, watch=ReadyOnConsole)
     with stopped_afterwards(machine):
-        assert consoles.fingerprint(consoles.read(machine.console))
+        assert consoles.fingerprint(families.console_log(machine))
 
 
 EXPIRE = """
@@ -195,7 +187,7 @@ certificate.store(Path("/var/lib/notebake/tls"), key, chain, protect)
 """
 
 
-@golden_opensuse
+@pytest.mark.parametrize("family", ["opensuse-shape"], indirect=True)
 def test_an_expired_certificate_is_replaced_and_a_killed_server_is_restarted(
     golden: Sealed, look: Callable[..., Report]
 ) -> None:
@@ -207,7 +199,7 @@ def test_an_expired_certificate_is_replaced_and_a_killed_server_is_restarted(
         root_shell(machine, "systemctl start notebake-certificate")
         renewed, _ = wait.answer(machine.address)
         assert renewed not in (expired, machine.fingerprint)
-        assert renewed == consoles.fingerprint(consoles.read(machine.console))
+        assert renewed == consoles.fingerprint(families.console_log(machine))
         journal = root_shell(machine, "journalctl --unit notebake-certificate --output cat")
         assert "made a new certificate" in journal
         kill = """

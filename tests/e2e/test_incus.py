@@ -9,13 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import tenacity
 from tests.e2e.conftest import PASSWORD, SPEC
-from tests.incus import Incus
+from tests.incus import Incus, daemon
 
 from notebake import paths, process
 from notebake.bake.bake import Baked
@@ -26,31 +25,18 @@ Notebake = Callable[..., str]
 
 pytestmark = pytest.mark.usefixtures("base_root")
 
-until = tenacity.Retrying(wait=tenacity.wait_fixed(0.1), stop=tenacity.stop_after_delay(60), reraise=True)
+until = tenacity.Retrying(wait=tenacity.wait_fixed(0.1), stop=tenacity.stop_after_delay(300), reraise=True)
 
 
-@contextmanager
-def daemon(number: int) -> Iterator[Incus]:
-    """Start a daemon, which the client uses in the block."""
-    with pytest.MonkeyPatch.context() as patch:
-        incus = Incus(number, patch)
-        try:
-            yield incus
-        finally:
-            incus.close()
-
-
-@pytest.fixture(scope="module")
-def incus() -> Iterator[Incus]:
-    with daemon(0) as incus:
-        yield incus
-
-
-def command(folder: Path, *args: str) -> subprocess.Popen[bytes]:
+def command(folder: Path, *args: str, spec: str = SPEC) -> subprocess.Popen[bytes]:
     """Start `notebake ARGS` in its own session, as in a terminal of its own."""
-    (folder / "notebake.toml").write_text(SPEC)
+    (folder / "notebake.toml").write_text(spec)
     env = process.environment(
-        {name: os.environ[name] for name in ("XDG_STATE_HOME", "INCUS_DIR", "INCUS_CONF")}
+        {
+            name: os.environ[name]
+            for name in ("XDG_STATE_HOME", "INCUS_DIR", "INCUS_CONF", "PYTHONPATH")
+            if name in os.environ
+        }
     )
     return subprocess.Popen(
         [Path(sys.executable).with_name("notebake"), *args], cwd=folder, env=env, start_new_session=True,
@@ -98,7 +84,8 @@ LAUNCH = ("launch", "debian-13", "--platform", "incus")
 
 
 def test_user_data_only_and_every_command(incus: Incus, notebake: Notebake) -> None:
-    notebake(*LAUNCH, "--name", "one", "--memory", "900", "--cpus", "1")
+    # Incus is where machines run if it can be used.
+    notebake("launch", "debian-13", "--name", "one", "--memory", "900", "--cpus", "1")
     (machine,) = lifecycle.machines()
     assert machine.address.host == "127.0.0.1"
     assert incus.query("/instances/one/state")["memory"]["total"] == 900 << 20
@@ -166,7 +153,7 @@ def test_a_class_from_a_golden_image_survives_the_daemon(
 @pytest.fixture
 def cluster() -> Iterator[Incus]:
     """A cluster of one member, reached over HTTPS as by another host's client: the remote `lab`."""
-    with daemon(1) as incus:
+    with daemon() as incus:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         incus.client("config", "set", f"core.https_address=127.0.0.1:{port}")
@@ -301,6 +288,7 @@ def test_a_daemon_that_does_not_run_or_refuses_this_user(
 
 
 MOMENTS = {
+    "importing": lambda incus: any((incus.folder / "images").iterdir()),
     "created": lambda incus: "cut" in incus.instances(),
     "booting": lambda incus: incus.instances().get("cut") == "Running",
 }
@@ -311,6 +299,9 @@ MOMENTS = {
 def test_a_launch_that_is_cut_leaves_nothing(
     incus: Incus, notebake: Notebake, tmp_path: Path, moment: str, how: signal.Signals
 ) -> None:
+    if moment == "importing":
+        for image in incus.query("/images", "recursion=1") or ():
+            incus.client("image", "delete", image["fingerprint"])
     launch = command(tmp_path, *LAUNCH, "--name", "cut")
     until(lambda: reached(MOMENTS[moment](incus)))
     launch.send_signal(how)

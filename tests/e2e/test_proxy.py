@@ -65,11 +65,12 @@ def behind(proxy: str, folder: Path, more: str) -> Plan:
     return plan.make(spec.parse(text, source="x"), targets.get("debian-13"), folder, now=datetime.now(UTC))
 
 
+@pytest.mark.usefixtures("incus")
 def test_a_machine_behind_a_proxy_alone_comes_up(
     proxy: str, look: Callable[..., Report], steps: Steps, tmp_path: Path
 ) -> None:
     made = behind(proxy, tmp_path, "proxy_for_users = true")
-    machine = launch_one(launch.from_plan(made, "nspawn", tmp_path, steps), steps)
+    machine = launch_one(launch.from_plan(made, "incus", tmp_path, steps), steps)
     with stopped_afterwards(machine):
         report = look(machine, "login", "plot", "cloud_init", "updates", offline=False)
         assert report.passed, report.to_json()
@@ -80,9 +81,10 @@ def test_a_machine_behind_a_proxy_alone_comes_up(
     assert "deb.debian.org" in log
 
 
+@pytest.mark.usefixtures("incus")
 @pytest.mark.parametrize("proxy", ['Filter "/dev/null"\nFilterDefaultDeny Yes\n'], indirect=True)
 def test_a_proxy_that_refuses_is_named(proxy: str, steps: Steps, tmp_path: Path) -> None:
-    source = launch.from_plan(behind(proxy, tmp_path, ""), "nspawn", tmp_path, steps)
+    source = launch.from_plan(behind(proxy, tmp_path, ""), "incus", tmp_path, steps)
     reason = failing_launch(source, steps, name="refused")
     words = f"setup failed at environment: http.*/uv/: .*403 Filtered.*, through the proxy {proxy}"
     assert re.search(words, reason), reason

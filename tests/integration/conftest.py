@@ -14,7 +14,7 @@ import uv
 from tests.integration.image_server import ImageServer, Signer, image_server
 from tests.integration.jupyter_servers import PASSWORD, TOKEN, JupyterServers, base_python, give
 
-from notebake import process
+from notebake import paths, process
 from notebake.probe.subject import Subject
 
 
@@ -26,12 +26,14 @@ def jupyter() -> Iterator[JupyterServers]:
         root = Path(name)
         root.chmod(0o755)
         (root / "mpl").mkdir()
+        # Of the provisioning programs the server imports those below `linux`.
+        shutil.copytree(paths.data_folder("cloud-init") / "linux", root / "guest")
         env, tool = root / "env", uv.find_uv_bin()
         python = env / "bin/python"
         process.run([tool, "venv", "--quiet", "--no-project", "--python", base_python(), env], timeout=120)
         install: list[str | Path] = [tool, "pip", "install", "--quiet", "--compile-bytecode"]
         install += ["--python", python]
-        process.run([*install, "notebook", "ipykernel", "numpy", "matplotlib"], timeout=600)
+        process.run([*install, "notebook", "ipykernel", "numpy", "matplotlib", "pip"], timeout=600)
         kernel: list[str | Path] = [python, "-m", "ipykernel", "install", "--prefix", env]
         process.run([*kernel, "--name", "nbserver", "--profile", "nbserver"], timeout=60)
         kernels = env / "share/jupyter/kernels"

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jupyter_files
 import jupyter_settings
 from tests import certificates
 from tests.certificates import DAY, Pair
@@ -34,7 +35,18 @@ from notebake.progress import Steps
 
 PASSWORD = "correct horse"
 TOKEN = "0123456789abcdef0123456789abcdef"
-OUTSIDE = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "builtins", "not_root")
+OUTSIDE = (
+    "tls",
+    "fingerprint",
+    "san",
+    "login_refused",
+    "login",
+    "plot",
+    "profile",
+    "builtins",
+    "not_root",
+    "own_packages",
+)
 # Profile (also the name of the kernel) -> configuration file of that profile.
 KERNELS = {
     "nbserver": jupyter_settings.profile({"pylab": "inline"}),
@@ -120,8 +132,18 @@ class JupyterServers:
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     logs: dict[str, Path] = field(default_factory=dict)
 
-    def start(self, name: str, *, auth: dict[str, Any] | None = None) -> Subject:
-        """Start a server and return it as a subject. It may not answer yet: see `ready`."""
+    def start(
+        self,
+        name: str,
+        *,
+        auth: dict[str, Any] | None = None,
+        spec: dict[str, Any] | None = None,
+        cull_interval: int = 300,
+    ) -> Subject:
+        """Start a server and return it as a subject. It may not answer yet: see `ready`.
+
+        `spec`: values of config.json. `cull_interval`: seconds between looks at idle kernels.
+        """
         home = self.root / name
         notebooks = home / "notebooks"
         notebooks.mkdir(parents=True)
@@ -133,13 +155,24 @@ class JupyterServers:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         hashed = {"hashed_password": password_hash(PASSWORD, salt=b"sixteen bytes!!!")}
-        settings = jupyter_settings.server(
-            {"port": port, "profile": "nbserver", "password": None}, notebooks, home
-        )
+        config = {
+            **{"port": port, "profile": "nbserver", "password": None},
+            **{"cull_idle_timeout": 0, "kernel_prefix": []},
+            **(spec or {}),
+        }
+        settings = jupyter_files.server(config, notebooks, home, home)
+        # As on a machine: the kernel runs in the user's layer.
+        kernel = home / "share/kernels/nbserver/kernel.json"
+        kernel.parent.mkdir(parents=True)
+        kernel.write_text(jupyter_files.kernel(config, home, self.python.parents[1]))
         settings["ServerApp"]["ip"] = "127.0.0.1"
+        settings["MappingKernelManager"]["cull_interval"] = cull_interval
         settings["KernelSpecManager"] = {}  # allow all kernels
-        config = settings | ({"PasswordIdentityProvider": hashed} if auth is None else auth)
-        (home / "jupyter_server_config.json").write_text(json.dumps(config))
+        settings |= {"PasswordIdentityProvider": hashed} if auth is None else auth
+        (home / "jupyter_server_config.json").write_text(json.dumps(settings))
+        for path, text in jupyter_settings.page().items():
+            (home / path).parent.mkdir(exist_ok=True)
+            (home / path).write_text(text)
         give(home)
         self.launch(name)
         self.logs[str(port)] = self.root / f"{name}.log"
@@ -159,6 +192,8 @@ class JupyterServers:
         settings = {
             "HOME": str(home),
             "JUPYTER_CONFIG_DIR": str(home),
+            "JUPYTER_PATH": str(home / "share"),
+            "PYTHONPATH": str(self.root / "guest"),
             "MPLCONFIGDIR": str(self.root / "mpl"),
         }
         with open(self.root / f"{name}.log", "wb") as log:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import partial
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from tests import catalogs
-from tests.certificates import issue
-from tests.incus import Incus
-from tests.loopback import Quiet, serving
+from tests.incus import Incus, daemon
 
 from notebake.catalog import promote, signing
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
 from notebake.errors import CommandFailed
-
-
-class Files(Quiet, SimpleHTTPRequestHandler):
-    """The files of a folder."""
 
 
 @pytest.fixture
@@ -44,23 +34,16 @@ def catalog(tmp_path: Path, signer: Signer) -> Catalog:
 
 
 @pytest.fixture
-def url(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(catalog: Catalog, tmp_path: Path) -> Iterator[str]:
     """The catalog's address; the programs of this test trust its certificate."""
-    pair = issue("127.0.0.1", names=("127.0.0.1",), now=datetime.now(UTC))
-    (tmp_path / "server.pem").write_bytes(pair.key_pem + pair.pem)
-    (tmp_path / "trusted.pem").write_bytes(pair.pem)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
-    with serving(partial(Files, directory=str(tmp_path / "catalog")), context) as address:
+    with catalogs.served(tmp_path / "catalog", tmp_path) as address:
         yield address
 
 
 @pytest.fixture
-def incus(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Incus]:
-    daemon = Incus(0, monkeypatch)
-    yield daemon
-    daemon.close()
+def incus(url: str) -> Iterator[Incus]:
+    with daemon() as incus:
+        yield incus
 
 
 def test_incus_lists_and_copies_the_images_of_a_catalog(

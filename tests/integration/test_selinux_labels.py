@@ -16,10 +16,11 @@ STAND_IN = '#!/bin/sh\necho "$(basename "$0") $*" >>"{log}"\nexit {code}\n'
 @pytest.fixture
 def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Return a function that runs the step with stand-ins (program=exit code) and returns their calls."""
-    monkeypatch.syspath_prepend(str(paths.data_folder("cloud-init") / "linux"))
-    for name in ("machine", "paths", "system"):
+    for folder in ("zypper", "linux"):
+        monkeypatch.syspath_prepend(str(paths.data_folder("cloud-init") / folder))
+    for name in ("machine", "paths", "selinux"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    import system
+    import selinux
 
     def run(**codes: int) -> list[str]:
         log = tmp_path / "log"
@@ -27,7 +28,7 @@ def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
             (tmp_path / name).write_text(STAND_IN.format(log=log, code=code))
             (tmp_path / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-        system.labels({"port": 9999})
+        selinux.step({"port": 9999})
         return log.read_text().splitlines() if log.exists() else []
 
     return run

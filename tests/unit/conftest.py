@@ -13,6 +13,8 @@ from notebake.bases import releases
 from notebake.catalog import signing
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
+from notebake.errors import MissingTool
+from notebake.machines import incus_client
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +25,16 @@ def no_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", refuse)
     # The content id has the versions of programs, which are started to print them.
     monkeypatch.setattr(inputs, "tool_versions", lambda plan: {"mke2fs": "1.0", "qemu-img": "1.0"})
+
+
+@pytest.fixture(autouse=True)
+def no_incus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch asks whether Incus can be used: here it cannot."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise MissingTool("incus: this program is not installed", "run `notebake doctor`")
+
+    monkeypatch.setattr(incus_client, "run", refuse)
 
 
 @pytest.fixture(autouse=True)

@@ -69,7 +69,7 @@ def test_render_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
         (["launch", "debian-13", "--image", "x.qcow2"], 2, "--image"),
         (["launch", "--image", "x.qcow2"], 2, "no such image"),
         (["launch", "debian-13", "--port", "70000"], 2, "70000"),
-        (["launch", "ubuntu-24.04", "--platform", "nspawn"], 2, "--platform qemu"),
+        (["launch", "ubuntu-24.04", "--platform", "qemu", "--vm"], 2, "leave out --platform"),
         (["logs", "nobody-1"], 2, "nobody-1"),
         (["ssh", "nobody-1"], 2, "nobody-1"),
         (["stop", "nobody-1"], 2, "nobody-1"),

@@ -14,8 +14,10 @@ import pytest
 from tests.conftest import Run
 
 from notebake import launch
+from notebake.cli import handout
 from notebake.errors import CommandFailed, NotReady
-from notebake.machines import lifecycle, machine, pids
+from notebake.machines import incus_client, lifecycle, machine, pids
+from notebake.machines.incus_client import Server
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
 from notebake.process import Completed
@@ -160,6 +162,40 @@ def launching(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(launch, "from_plan", lambda *args, **more: source)
     monkeypatch.setattr(lifecycle, "launch", start)
     return run
+
+
+@pytest.mark.parametrize(
+    ("usable", "root", "args", "platform", "note"),
+    [
+        (True, True, ["debian-13"], "incus", ""),
+        (True, False, ["debian-13"], "incus", ""),
+        (True, False, ["ubuntu-24.04"], "qemu", "only root can make a container of a disk"),
+        (False, True, ["debian-13"], "qemu", "its daemon does not run"),
+        (False, True, ["debian-13", "--project", "class"], "incus", ""),
+        (True, True, ["debian-13", "--platform", "qemu"], "qemu", ""),
+        (True, True, ["debian-13", "--accel", "tcg"], "qemu", ""),
+    ],
+)
+def test_a_machine_runs_on_incus_where_it_can_be_used(
+    usable: bool, root: bool, args: list[str], platform: str, note: str,
+    launching: Run, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def describe(remote: str) -> str:
+        if not usable:
+            raise CommandFailed("Incus: its daemon does not run", "start it")
+        return "6.0"
+
+    server = Server(remote="lab", project="default", host=None, clustered=False, machines=False)
+    monkeypatch.setattr(launch, "server", lambda settings: server)
+    monkeypatch.setattr(incus_client, "describe", describe)
+    monkeypatch.setattr("os.geteuid", lambda: 0 if root else 1000)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        launch, "launch_machine", lambda source, *, settings, **more: asked.append(settings["platform"])
+    )
+    monkeypatch.setattr(handout, "deliver", lambda machines, **how: None)
+    _, _, err = launching("launch", *args)
+    assert asked == [platform] and note in err and ("runs on QEMU" in err) == bool(note), err
 
 
 def test_many_are_handed_out_as_a_table(launching: Run) -> None:

@@ -161,8 +161,20 @@ def test_what_a_host_cannot_do_is_said_and_is_no_fault_of_it() -> None:
     rows = {item.what: item for item in found}
     assert rows["mmdebstrap"].ok and rows["mmdebstrap"].detail.startswith("not on macOS: bake ubuntu-24.04")
     assert not rows["mmdebstrap"].possible and rows["packer"].possible
-    assert rows["systemd-nspawn"].ok and rows["systemd-nspawn"].detail == "not on macOS: launch on QEMU"
+    assert rows["incus"].ok and rows["incus"].detail.startswith("not on macOS: launch on QEMU")
     assert not rows["packer"].ok and "developer.hashicorp.com" in rows["packer"].detail
+
+
+@pytest.mark.parametrize(("instances", "says"), [("128", True), ("1024", False)])
+def test_a_host_on_which_only_a_dozen_containers_start_is_told(
+    instances: str, says: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "limit").write_text(f"{instances}\n")
+    monkeypatch.setattr("notebake.doctor.examine._INOTIFY", tmp_path / "limit")
+    monkeypatch.setattr(process, "has", lambda tool: tool == "incus")
+    monkeypatch.setattr("notebake.machines.incus_client.describe", lambda: "6.0, containers")
+    (row,) = [item for item in examine(["launch"], None, tmp_path) if item.what == "Incus' daemon"]
+    assert row.ok and ("sysctl fs.inotify.max_user_instances=1024" in row.detail) == says
 
 
 def test_nothing_missing_runs_nothing() -> None:
@@ -253,9 +265,7 @@ def test_a_job_is_narrow_and_its_fix_is_a_command(run: Run, on: Callable[..., No
     found = json.loads(out)
     purposes = {need.purpose for need in all_needs([job])}
     assert code == 3 and found["host"] == "Ubuntu 24.04"
-    assert {row["needed_for"] for row in found["findings"]} - {
-        "the debian-13 base, launch on nspawn"
-    } <= purposes
+    assert {row["needed_for"] for row in found["findings"]} - {"the debian-13 base"} <= purposes
     assert found["fix"].startswith("apt-get update -q && env DEBIAN_FRONTEND=noninteractive apt-get install")
     assert "bookworm" not in found["fix"] and "packer" not in found["fix"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests import catalogs
 
-from notebake.catalog import incus_image, promote, simplestreams
+from notebake.catalog import add, incus_image, promote, simplestreams
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
 from notebake.files import sha256
@@ -45,6 +45,34 @@ def test_an_image_is_a_metadata_tar_and_the_disk(catalog: Catalog, tmp_path: Pat
         described = json.loads(file.read())
     assert described["architecture"] == "x86_64" and described["properties"]["version"] == "1.0.0"
     assert metadata == incus_image.metadata("debian-13", "1.0.0", entry.created)
+
+
+def test_a_container_form_is_the_same_metadata_and_a_squashfs(
+    catalog: Catalog, tmp_path: Path, signer: Signer
+) -> None:
+    squashfs = tmp_path / "root.squashfs"
+    squashfs.write_bytes(b"squashfs" * 50)
+    catalogs.put(catalog, tmp_path / "baked", 1, signer)
+    again = tmp_path / "baked/1/debian-13.qcow2"
+    now = catalogs.START + 2 * catalogs.WEEK
+    for _ in range(2):  # the second time the container form is there
+        add.add(catalog, again, signer=signer, now=now, probe=catalogs.probe(again), container=squashfs)
+    plain, entry = catalog.entries()
+    assert plain.container_fingerprint is None and entry.container in entry.files
+    ((_, version),) = images(catalog)[entry.version]["versions"].items()
+    root = version["items"]["root.squashfs"]
+    metadata = catalog.storage.read(f"{entry.folder}/{entry.metadata}")
+    combined = hashlib.sha256(metadata + squashfs.read_bytes()).hexdigest()
+    assert root["ftype"] == "squashfs" and catalog.storage.read(root["path"]) == squashfs.read_bytes()
+    for kind in ("incus.tar.xz", "lxd.tar.xz"):
+        assert version["items"][kind]["combined_squashfs_sha256"] == combined
+    assert catalogs.problems(catalog, signer.verifier) == []
+    path = tmp_path / "catalog/entries/debian-13" / f"{entry.version}.json"
+    path.write_text(path.read_text().replace(combined, "0" * 64))
+    head = catalog.head()
+    assert head is not None
+    catalogs.sign(catalog, signer, entries={**head.entries, entry.name: sha256(path)})
+    assert "another fingerprint for Incus" in catalogs.problems(catalog, signer.verifier)[0]
 
 
 def test_the_keys_of_versions_are_ordered_as_text(catalog: Catalog, tmp_path: Path, signer: Signer) -> None:

@@ -1,4 +1,4 @@
-"""The parts of a launch that start no program: console, machine records, pids, ports, subnets, arguments."""
+"""The parts of a launch that start no program: console, machine records, pids, ports, arguments."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import pytest
 
 from notebake.accelerator import Accelerator
 from notebake.address import Address
-from notebake.errors import CommandFailed, MissingTool, NotReady, SpecError
+from notebake.errors import CommandFailed, NotReady, SpecError
 from notebake.machines import (
     console,
     incus,
     incus_publish,
     lifecycle,
     machine,
-    nspawn,
     pids,
     platforms,
     ports,
@@ -29,9 +28,8 @@ from notebake.machines import (
     rootfs,
     wait,
 )
-from notebake.machines import network as networks
 from notebake.machines.incus_client import Server
-from notebake.machines.machine import Machine, Network
+from notebake.machines.machine import Machine
 from notebake.machines.request import Request
 from notebake.progress import Steps
 from notebake.ssh import Ssh
@@ -51,30 +49,21 @@ def a_machine(name: str = "one", **changes: object) -> Machine:
     assert me is not None
     values: dict[str, object] = {
         "name": name,
-        "platform": "nspawn",
+        "platform": "qemu",
         "target": "debian-13",
         "source": "user-data",
         "sha256": None,
         "process": me,
-        "address": Address(host="10.213.0.2", port=443),
+        "address": Address(host="192.0.2.2", port=443),
         "notebook_port": 9999,
-        "canary": Address(host="10.213.0.2", port=8765),
+        "canary": Address(host="192.0.2.2", port=8765),
         "canary_inside": 8765,
         "ssh": Ssh(
-            host="10.213.0.2", port=22, user="u", key=folder / machine.KEY, known_hosts=folder / "known_hosts"
+            host="192.0.2.2", port=22, user="u", key=folder / machine.KEY, known_hosts=folder / "known_hosts"
         ),
         "console": folder / "console.log",
         "fingerprint": FIRST,
         "created": "2026-11-25T03:00:00+00:00",
-        "network": Network(
-            netns="n",
-            veth="v",
-            table="t",
-            cgroups=(Path("/c"),),
-            host="10.213.0.1",
-            guest="10.213.0.2",
-            forwarding=("eth0",),
-        ),
     }
     return Machine(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -114,8 +103,7 @@ def test_a_machine_record_is_loaded_unchanged_and_only_its_owner_may_read_it() -
     assert machine.load("one") == saved
     assert path.stat().st_mode & 0o777 == 0o600
     assert machine.every() == [saved]
-    machine.save(a_machine("two", network=None))
-    assert machine.load("two").network is None
+    machine.save(a_machine("two"))
     machine.delete("one")
     machine.delete("one")
     assert [listed.name for listed in machine.every()] == ["two"]
@@ -257,37 +245,6 @@ def test_a_start_that_fails_keeps_the_machine_and_marks_it_unless_it_was_deleted
     assert lifecycle.machines() == [] and not machine.folder("one").exists()
 
 
-def test_a_new_subnet_overlaps_no_other() -> None:
-    assert networks.free([]) == ("10.213.0.1", "10.213.0.2")
-    assert networks.free(["10.213.0.0/30", "10.213.0.4"]) == ("10.213.0.9", "10.213.0.10")
-    assert networks.free(["10.213.0.1/30"])[0] == "10.213.0.5", "a stopped machine's, as its record has it"
-    assert networks.free(["10.0.0.0/8"]) == ("172.29.0.1", "172.29.0.2")
-    with pytest.raises(CommandFailed, match="no free"):
-        networks.free(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])
-
-
-def test_an_offline_machine_has_no_outgoing_network() -> None:
-    network = a_machine().network
-    assert network is not None
-    assert "masquerade" in networks.rules(network, public=443, inside=9999, offline=False)
-    assert "masquerade" not in networks.rules(network, public=443, inside=9999, offline=True)
-    assert "dnat" not in networks.rules(network, public=9999, inside=9999, offline=True)
-    host0 = json.loads(networks.config(network, offline=True))["ethernets"]["host0"]
-    assert host0 == {"addresses": ["10.213.0.2/30"], "dhcp4": False}
-
-
-@pytest.mark.parametrize(("whole_host", "left"), [("1", "1"), ("0", "0")])
-def test_forwarding_is_left_on_when_another_engine_needs_it(
-    whole_host: str, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(networks, "_SYSCTL", tmp_path)
-    (tmp_path / "conf/eth0").mkdir(parents=True)
-    (tmp_path / "conf/eth0/forwarding").write_text("1")
-    (tmp_path / "ip_forward").write_text(f"{whole_host}\n")
-    networks.stop_forwarding(["eth0", "removed0"])
-    assert (tmp_path / "conf/eth0/forwarding").read_text() == left
-
-
 def test_qemu_listens_on_loopback_only_and_commas_in_paths_are_escaped(tmp_path: Path) -> None:
     request = Request(
         name="one", target="debian-13", platform="qemu", seed={}, user="u", offline=True, memory_mib=1024
@@ -343,27 +300,8 @@ def test_the_root_partition_is_the_largest_linux_one() -> None:
         rootfs.partition(empty, Path("x.qcow2"))
 
 
-def test_nspawn_needs_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    request = Request(name="one", target="t", platform="nspawn", seed={}, user="u", root=tmp_path)
-    with pytest.raises(MissingTool, match="needs root"):
-        nspawn.unpack(request, tmp_path)
-
-
-def test_the_seed_never_follows_a_symlink_out_of_the_root(tmp_path: Path) -> None:
-    (tmp_path / "root/var").mkdir(parents=True)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "root/var/lib").symlink_to(tmp_path / "out")
-    request = Request(name="one", target="t", platform="nspawn", seed={"user-data": b""}, user="u")
-    network = a_machine().network
-    assert network is not None
-    with pytest.raises(CommandFailed, match="symlink"):
-        nspawn.plant(request, tmp_path / "root", network)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def test_the_url_omits_port_443() -> None:
-    assert a_machine().url == "https://10.213.0.2/"
+    assert a_machine().url == "https://192.0.2.2/"
     assert a_machine(address=Address(host="127.0.0.1", port=8443)).url == "https://127.0.0.1:8443/"
 
 

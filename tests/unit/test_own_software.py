@@ -79,7 +79,7 @@ def test_packages_have_a_name_for_each_family(
         ('[[image.run]]\nscript = "missing.sh"', r"image.run: .*missing.sh: no such file"),
         ('[[image.run]]\nscript = "setup"', "image.run: .*setup: cannot be read"),
         ('[[image.run]]\nscript = ""', "image.run.0.script"),
-        ('[[image.run]]\nscript = "own\\u0000"', "image.run: .*cannot be read"),
+        ('[[image.run]]\nscript = "own\\u0000"', "image.run.script: a text with a control character"),
         ('[[image.run]]\nwhen = "after"', "image.run.0.script"),
         (SCRIPT + 'when = "during"', "image.run.0.when"),
         (SCRIPT + SCRIPT, "script .setup/own.sh. is listed twice"),

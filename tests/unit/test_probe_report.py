@@ -150,6 +150,7 @@ def test_a_fault_is_reported_once_and_dependent_checks_refer_to_it(monkeypatch: 
         "profile",
         "builtins",
         "not_root",
+        "own_packages",
         "metadata",
     }
     assert all(detail.startswith("needs tls: ") for detail in details.values())
@@ -168,6 +169,7 @@ def test_checks_that_cannot_run_are_skipped_with_a_reason(monkeypatch: pytest.Mo
         "profile",
         "builtins",
         "not_root",
+        "own_packages",
         "metadata",
         "cloud_init",
         "port_closed",

@@ -24,6 +24,7 @@ from notebake.plan import plan, spec, targets
 from notebake.plan.plan import Plan
 from notebake.provision import files
 from notebake.render import linux, output
+from notebake.render import user_data as render_user_data
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LINUX = ("debian-13", "ubuntu-24.04", "ubuntu-26.04", "opensuse-leap-16.0")
@@ -116,7 +117,7 @@ def test_too_large_user_data_names_the_cloud_and_the_largest_part(
     import random
 
     noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8000))
-    (tmp_path / "big.ipynb").write_text(json.dumps({"cells": [noise]}))
+    (tmp_path / "big.ipynb").write_text(json.dumps({"nbformat": 4, "cells": [noise]}))
     large = make_plan('[notebook]\npreload = ["big.ipynb"]')
     with pytest.raises(
         SpecError, match=r"the limit of aws is 16,384; the largest part is notebooks/big\.ipynb"
@@ -127,7 +128,7 @@ def test_too_large_user_data_names_the_cloud_and_the_largest_part(
 
 def test_comments_are_removed_and_code_is_kept() -> None:
     root = paths.data_folder("cloud-init")
-    for path in [*root.glob("linux/*.py"), *root.glob("shared/*.py")]:
+    for path in root.glob("*/*.py"):
         text = path.read_text()
         short = files.without_comments(text, python=True)
         kept = ast.parse(text)
@@ -141,8 +142,8 @@ def test_comments_are_removed_and_code_is_kept() -> None:
                 body.pop(0)
         assert ast.dump(ast.parse(short)) == ast.dump(kept), path
         assert '"""' not in short
-    text = 'x = """\n# not a comment\n"""\n# a comment\n'
-    assert files.without_comments(text, python=True) == 'x = """\n# not a comment\n"""\n'
+    text = 'if y:\n    x = """\n# not a comment\n    """\n    # a comment\n'
+    assert files.without_comments(text, python=True) == 'if y:\n x = """\n# not a comment\n    """\n'
 
 
 def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:
@@ -222,3 +223,24 @@ def test_hostile_fields_come_out_as_data(folder: str, endpoint: str, notebook: s
     }
     assert command[2] == yaml.safe_load(user_data(base).clouds["gcp"])["bootcmd"][0][2]
     assert json.loads(linux.packer_variables(hostile_plan)) == json.loads(linux.packer_variables(base))
+
+
+def test_the_public_port_leads_to_the_notebook(make_plan: Callable[..., Plan]) -> None:
+    """In a cloud nothing else does. The unit is not there when both are the same port."""
+
+    def unit(text: str) -> bytes | None:
+        found = {item.path: item.data for item in files.build(make_plan(text)).files}
+        return found.get("units/notebake-endpoint.service")
+
+    redirect = b"tcp dport 8443 redirect to :8888;"
+    assert redirect in (unit("[notebook]\nport = 8888\n[endpoint]\npublic_port = 8443\n") or b"")
+    assert unit("[endpoint]\npublic_port = 9999\n") is None
+
+
+def test_a_name_is_added_to_user_data_as_text_or_gzipped() -> None:
+    text = b"#cloud-config\nuser: {name: a}\n"
+    named = {"user": {"name": "a"}, "hostname": "one"}
+    assert yaml.safe_load(render_user_data.with_hostname(text, "one")) == named
+    assert (
+        yaml.safe_load(gzip.decompress(render_user_data.with_hostname(gzip.compress(text), "one"))) == named
+    )

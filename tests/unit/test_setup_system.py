@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+
+from notebake import paths
 
 
 def test_packages_are_installed_again_when_their_installation_was_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The program is there already, and the rest of its package is not."""
+    monkeypatch.syspath_prepend(str(paths.data_folder("cloud-init") / "zypper"))
+    for name in ("packages", "system"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import packages
     import system
 
     tool, ran = tmp_path / "bin/tool", []
@@ -23,9 +30,9 @@ def test_packages_are_installed_again_when_their_installation_was_cut_off(
             raise SystemExit("the power is cut")
 
     monkeypatch.setattr(system, "STATE", tmp_path)
-    monkeypatch.setattr(system, "run", manager)
+    monkeypatch.setattr(packages, "run", manager)
     monkeypatch.setenv("PATH", str(tool.parent))
-    config = {"family": "zypper", "programs": {"tool": "tool-package"}, "os_packages": []}
+    config = {"programs": {"tool": "tool-package"}, "os_packages": []}
     with pytest.raises(SystemExit):
         system.programs(config)
     system.programs(config)

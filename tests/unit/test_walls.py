@@ -26,7 +26,7 @@ DOORS = {
 }
 # Ground modules know no stage.
 GROUND = ("errors", "files", "paths", "process", "progress", "seed", "ssh", "templates", "terminal",
-          "validation", "address", "webpage")  # fmt: skip
+          "validation", "address", "webpage", "documents", "screen", "urls", "incus_metadata")  # fmt: skip
 STAGES = (*WALLS, "bases", "bake", "launch", "ci", "cli", "doctor")
 
 

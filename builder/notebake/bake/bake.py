@@ -137,12 +137,13 @@ def _packer_linux(
 ) -> str:
     """Run Packer on a machine from the base image; return the base image's SHA-256 (hex)."""
     base = plan.target.base
+    key = ssh.new_key(work / "key")
     if isinstance(base, Mmdebstrap):
         root = bases.root(plan, steps, log, oldest)
         digest = sha256(root)
         start = disk.make(
-            plan, base, payload, root=root, identity=digest, wheelhouse=wheelhouse, folder=work, steps=steps,
-            log=log,
+            plan, base, payload, root=root, identity=digest, wheelhouse=wheelhouse, key=key, folder=work,
+            steps=steps, log=log,
         )  # fmt: skip
         variables = _variables(work, chosen, start, "none")
     else:
@@ -150,7 +151,7 @@ def _packer_linux(
         digest = sha256(start)
         variables = _variables(work, chosen, start, f"sha256:{digest}")
         variables["wheelhouse"] = str(wheelhouse)
-    seed = nocloud.build_seed(ssh.new_key(work / "key"))
+    seed = nocloud.build_seed(key)
     write_folder(work / "seed", [RenderedFile(path=path, data=data) for path, data in seed.items()])
     _packer(plan, work, variables, work / "packer/variables.pkrvars.json", plugins, log, steps)
     return digest

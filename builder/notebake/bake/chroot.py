@@ -1,7 +1,7 @@
 """Run a program in a root filesystem on the host, apart from the host's own system.
 
 Mounts and processes are in namespaces of their own: nothing stays mounted or running, whatever happens. The
-network is the host's.
+network is the host's, or none.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _SETTINGS = {
     "HOME": "/root",
     "LC_ALL": "C.UTF-8",
     "TZ": "UTC0",
+    # No systemd runs there: systemctl enables units, and starts none.
+    "SYSTEMD_OFFLINE": "1",
 }
 
 
@@ -60,17 +62,23 @@ def proxies() -> dict[str, str]:
 
 
 def run(
-    tree: Path, argv: Sequence[str], *, settings: Mapping[str, str], timeout: float, log: Path | None
+    tree: Path,
+    argv: Sequence[str],
+    *,
+    settings: Mapping[str, str],
+    timeout: float,
+    log: Path | None,
+    network: bool = True,
 ) -> None:
     """Run the program `argv` of the root filesystem in the folder `tree`, as root; its output goes to `log`.
 
-    Its environment is `settings` and a few fixed variables, nothing of the host's. Requires root. Raises
-    MissingTool or CommandFailed.
+    Its environment is `settings` and a few fixed variables, nothing of the host's. Without `network` it
+    reaches no other host, and not this one. Requires root. Raises MissingTool or CommandFailed.
     """
     environment = [f"{name}={value}" for name, value in (_SETTINGS | dict(settings)).items()]
     process.run(
         [
-            *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child", *([] if network else ["--net"])),
             *("sh", "-euc", _ENTER, "sh", tree),
             *("/usr/bin/env", "-i", *environment),
             *("sh", "-euc", _INSIDE, "sh", *argv),

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from notebake import paths, process
 from notebake.bake import chroot
-from notebake.bases import base
-from notebake.files import write_folder
-from notebake.machines import rootfs
+from notebake.bases import base, mmdebstrap
+from notebake.files import rename_once, write_folder
 from notebake.plan.plan import Plan
 from notebake.provision.files import Payload
 
@@ -51,7 +50,7 @@ def folder(plan: Plan, payload: Payload) -> Path:
     """Return the cache folder of the environment of `plan`, named by its inputs: lock, base, build code."""
     total = hashlib.sha256(base.base_id(plan).encode() + Path(__file__).read_bytes())
     for item in payload.files:
-        if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt", "ca.pem"):
+        if item.path in ("environment.py", "machine.py", "paths.py", "requirements.txt"):
             total.update(f"{item.path}\0{len(item.data)}\0".encode() + item.data)
     return paths.cache_folder() / "environments" / f"{plan.target.name}-{total.hexdigest()[:12]}"
 
@@ -68,7 +67,7 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
     cached.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=f".{cached.name}.") as scratch:
         tree, result = Path(scratch, "root"), Path(scratch, "result")
-        rootfs.unpack(root, tree)
+        mmdebstrap.unpack(root, tree, log)
         home = tree / "opt/notebake"
         home.mkdir(parents=True)
         home.chmod(0o755)
@@ -78,12 +77,12 @@ def make(plan: Plan, payload: Payload, root: Path, wheelhouse: Path, log: Path) 
         chroot.run(tree, argv, settings=_SETTINGS, timeout=_SECONDS, log=log)
         _remove_times(home)
         result.mkdir()
-        always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -6")
+        always = ("--numeric-owner", "--sort=name", f"--mtime=@{_MTIME}", "-I", "zstd -T0 -1")
         process.run(
             ["tar", "-C", home, "--exclude=./guest", *always, "-cf", result / ARCHIVE, "."],
             timeout=_SECONDS, log=log,
         )  # fmt: skip
-        result.rename(cached)
+        rename_once(result, cached)
     return cached
 
 

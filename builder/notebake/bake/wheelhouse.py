@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from notebake import process
+from notebake import files, process
 from notebake.errors import CommandFailed
 from notebake.plan.lock import Lock
 from notebake.plan.targets import Target
@@ -65,5 +65,5 @@ def fetch(lock: Lock, target: Target, index: str, folder: Path, log: Path) -> Pa
                 f"cannot download the Python packages\n{error.message}",
                 f"check that the Python index ([mirrors] python) is reachable; the full log is {log}",
             ) from None
-        wheels.rename(folder)
+        files.rename_once(wheels, folder)
     return folder

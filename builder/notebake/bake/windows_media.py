@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from notebake import paths, process
+from notebake import documents, paths, process
 from notebake.bake import windows_iso
 from notebake.errors import MissingTool, SpecError
 from notebake.files import sha256
@@ -41,9 +40,7 @@ def check_medium(given: Windows, base: WindowsMedia, folder: Path) -> None:
 
 def check_drivers(given: Windows, folder: Path) -> Path:
     """Return the path of the virtio-win ISO. Raises SpecError when it is missing or another release."""
-    pin = json.loads((paths.data_folder("images") / "_shared/windows/settings.json").read_text())[
-        "virtio_win"
-    ]
+    pin = documents.load_json(paths.data_folder("images") / "_shared/windows/settings.json")["virtio_win"]
     if given.virtio_win is None:
         raise SpecError(
             "windows.virtio_win: not set: Windows on QEMU needs the virtio-win drivers to see its disk",

@@ -90,7 +90,7 @@ def _mmdebstrap(plan: Plan) -> Mmdebstrap:
     if not isinstance(base, Mmdebstrap):
         raise SpecError(
             f"target {plan.target.name}: its base is a disk image, not a root filesystem made on this host",
-            "use --platform qemu, which boots disk images",
+            "use its disk",
         )
     return base
 
@@ -120,6 +120,7 @@ def root(plan: Plan, steps: Steps, log: Path, oldest: datetime | None = None) ->
                 destination=path,
                 log=log,
                 customize=plan.target.folder / "base",
+                ca_certificates=plan.sources.ca_certificates,
             )
     except (MissingTool, CommandFailed) as error:
         if made is not None:

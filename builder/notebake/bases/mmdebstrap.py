@@ -31,6 +31,7 @@ _BOOT_START = 1 * MIB
 _ROOT_START = 2 * MIB
 _TABLE_END = 1 * MIB  # space for the second copy of the GPT
 
+_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _GRUB_FOLDER = Path("/usr/lib/grub/i386-pc")
 _GRUB_MODULES = ("biosdisk", "part_gpt", "ext2", "probe", "linux")
 
@@ -47,12 +48,14 @@ def make_root(
     destination: Path,
     log: Path,
     customize: Path,
+    ca_certificates: Sequence[str] = (),
 ) -> None:
     """Build a bootable Debian root filesystem as a tar. Requires mmdebstrap and root permission.
 
     `sources`: lines of sources.list; empty is mmdebstrap's default for the suite. `customize`: folder with
     `before-packages.sh` and `after-packages.sh`, each run with the root's path. `destination` ends in
-    `.tar`, or in `.tar.zst` to compress. Two builds from the same mirror state on the same day (UTC) are
+    `.tar`, or in `.tar.zst` to compress. Sources may have a certificate of one of `ca_certificates` (PEM),
+    which are not in the result. Two builds from the same mirror state on the same day (UTC) are
     identical: no timestamp is after midnight of that day. Raises MissingTool or CommandFailed;
     `destination` then does not exist.
     """
@@ -75,6 +78,16 @@ def make_root(
             tar,
             *sources,
         ]
+        if ca_certificates:
+            bundle = folder / "ca.pem"
+            known = _CA_BUNDLE.read_text("utf-8") if _CA_BUNDLE.exists() else ""
+            bundle.write_text(known + "".join(ca_certificates), "utf-8")
+            bundle.chmod(0o644)
+            argv[1:1] = [
+                f'--aptopt=Acquire::https::CAInfo "{bundle}"',
+                # Where mmdebstrap leaves that setting.
+                '--customize-hook=rm "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+            ]
         env = {"SOURCE_DATE_EPOCH": str(midnight), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
         process.run(argv, timeout=1800, env=env, log=log)
         tar.replace(destination)

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from notebake import paths
+from notebake import documents, paths
 from notebake.bases import web
 from notebake.errors import CommandFailed, SpecError
 from notebake.files import write_whole
@@ -96,7 +96,7 @@ def _cache(source: _Source) -> Path:
 def _kept(source: _Source) -> dict[str, Any]:
     """Return the last answer: `release`, `url`, and the headers to ask with; empty if there is none."""
     try:
-        kept = json.loads(_cache(source).read_bytes())
+        kept = documents.load_json(_cache(source))
         return {**kept, "release": Release(**kept["release"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

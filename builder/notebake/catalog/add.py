@@ -41,8 +41,9 @@ def add(
     now: datetime,
     probe: ProbeReport | None,
     gate: Gate | None = None,
+    container: Path | None = None,
 ) -> Added:
-    """Add `image`, with the record beside it, as the next version.
+    """Add `image`, with the record beside it, as the next version, and its container form, a squashfs.
 
     Readers see it only when it is complete: a failure or a killed writer leaves the catalog unchanged.
     Raises RecordError for an image that does not match its record, SpecError for a missing image, CheckFailed
@@ -61,16 +62,18 @@ def add(
     catalog = catalog.signed_by(signer, now)
     head = catalog.newest()
     newest = catalog.entries(record.target, head=head)[-1:] if head else []
-    if newest and _same(newest[0], record):
+    if newest and _same(newest[0], record, container):
         return Added(entry=newest[0], is_new=False)
     folder = f"images/{record.target}/{record.content_id[:12]}-{secrets.token_hex(4)}"
     entry = None
     try:
         catalog.storage.put(image, f"{folder}/{record.target}.qcow2")
+        if container is not None:
+            catalog.storage.put(container, f"{folder}/{record.target}.squashfs")
         for _ in range(_ATTEMPTS):
             head = catalog.newest()
             version = _next(catalog, head, record)
-            entry = _write_small(catalog, image, record, report, folder, version, signer, now)
+            entry = _write_small(catalog, image, container, record, report, folder, version, signer, now)
             if _publish(catalog, head, entry, signer, now):
                 break
         else:
@@ -113,10 +116,11 @@ def _is_listed(catalog: Catalog, entry: Entry) -> bool:
     return head is not None and head.entries.get(entry.name) == entry_file.describe(entry.to_json()).sha256
 
 
-def _same(newest: Entry, record: Record) -> bool:
+def _same(newest: Entry, record: Record, container: Path | None) -> bool:
     disk = newest.files[newest.disk].sha256
     return (newest.content_id, disk) == (record.content_id, record.image.sha256) and (
-        newest.probed or record.probe is None
+        (newest.probed or record.probe is None)
+        and (newest.container_fingerprint is not None or container is None)
     )
 
 
@@ -137,6 +141,7 @@ def _next(catalog: Catalog, head: Head | None, record: Record) -> str:
 def _write_small(
     catalog: Catalog,
     image: Path,
+    container: Path | None,
     record: Record,
     report: Report | None,
     folder: str,
@@ -156,6 +161,9 @@ def _write_small(
         small[f"{target}.vulnerabilities.json"] = report.to_json()
     disk = File(sha256=record.image.sha256, bytes=record.image.bytes)
     files = {f"{target}.qcow2": disk} | {name: entry_file.describe(data) for name, data in small.items()}
+    if container is not None:
+        size = container.stat().st_size
+        files[f"{target}.squashfs"] = File(sha256=sha256(container), bytes=size)
     # The format of sha256sum.
     small[SUMS] = "".join(f"{file.sha256}  {name}\n" for name, file in sorted(files.items())).encode()
     files[SUMS] = entry_file.describe(small[SUMS])
@@ -167,5 +175,7 @@ def _write_small(
     return Entry(
         target=target, version=version, content_id=record.content_id, created=now,
         made_from=record.made_from, probed=probed.problem(record) is None,
-        fingerprint=incus_image.fingerprint(metadata, image), folder=folder, files=files,
+        fingerprint=incus_image.fingerprint(metadata, image),
+        container_fingerprint=container and incus_image.fingerprint(metadata, container),
+        folder=folder, files=files,
     )  # fmt: skip

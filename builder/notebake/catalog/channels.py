@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from notebake.errors import SpecError
-from notebake.validation import Digest, StrictModel, TargetName, Version
+from notebake.validation import Digest, StrictModel, TargetName, Time, Version
 
 STABLE = "stable"
 CANDIDATE = "candidate"
@@ -26,7 +26,7 @@ class Move(StrictModel):
     action: Literal["promote", "rollback"]
     version: Version
     disk: Digest
-    at: AwareDatetime
+    at: Time
 
 
 def history(moves: Iterable[Move], channel: str) -> list[str]:

@@ -11,11 +11,13 @@ import json
 import re
 from typing import Literal
 
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from notebake import validation
+from notebake.documents import DocumentError
 from notebake.errors import RecordError
 from notebake.record.semver import number
-from notebake.validation import Digest, FileName, StrictModel, TargetName, Version, first_problem
+from notebake.validation import Digest, FileName, Size, StrictModel, TargetName, Time, Version
 
 SUMS = "SHA256SUMS"
 PROVENANCE = "provenance.dsse.json"
@@ -26,7 +28,7 @@ class File(StrictModel):
     """Digest and size of a file of an entry."""
 
     sha256: Digest
-    bytes: int = Field(ge=0)
+    bytes: Size
 
 
 def describe(data: bytes) -> File:
@@ -38,17 +40,19 @@ class Entry(StrictModel):
     """One version: the facts that lists show, and its files.
 
     `folder` is relative to the catalog, below the target's folder. `fingerprint` is the image's in Incus and
-    LXD: the SHA-256 of its metadata tar followed by the disk.
+    LXD: the SHA-256 of its metadata tar followed by the disk. `container_fingerprint`: followed by the
+    squashfs instead, its container form (None: it has none).
     """
 
     format: Literal[1] = 1
     target: TargetName
     version: Version
     content_id: str
-    created: AwareDatetime
+    created: Time
     made_from: Literal["bake", "fixture"]
     probed: bool
     fingerprint: Digest
+    container_fingerprint: Digest | None = None
     folder: str = Field(pattern=r"^images/[a-z][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*$")
     files: dict[FileName, File]
 
@@ -72,6 +76,11 @@ class Entry(StrictModel):
     def disk(self) -> str:
         """The file name of the disk."""
         return f"{self.target}.qcow2"
+
+    @property
+    def container(self) -> str:
+        """The file name of the container form, a squashfs, which not every entry has."""
+        return f"{self.target}.squashfs"
 
     @property
     def record(self) -> str:
@@ -104,6 +113,6 @@ def name(path: str) -> str:
 def parse(data: bytes, *, source: str) -> Entry:
     """Parse an entry file. Raises RecordError."""
     try:
-        return Entry.model_validate_json(data)
-    except ValidationError as error:
-        raise RecordError(f"{source}: not an entry of a catalog: {first_problem(error)}") from None
+        return validation.parse(Entry, data)
+    except DocumentError as error:
+        raise RecordError(f"{source}: not an entry of a catalog: {error}") from None

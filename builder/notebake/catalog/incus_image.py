@@ -1,14 +1,13 @@
-"""The metadata tar of an image for Incus and LXD. With it and the disk the catalog is their image server."""
+"""What Incus and LXD know of an image. With it and the disk the catalog is their image server."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import lzma
-import tarfile
 from datetime import datetime
 from pathlib import Path
+
+from notebake import incus_metadata
 
 _CHUNK = 1 << 20
 
@@ -21,24 +20,14 @@ def properties(target: str, version: str) -> dict[str, str]:
 
 def metadata(target: str, version: str, created: datetime) -> bytes:
     """Return the tar (.xz) of the image's metadata: same arguments, same bytes."""
-    described = {
-        "architecture": "x86_64",
-        "creation_date": int(created.timestamp()),
-        "properties": properties(target, version) | {"description": f"{target} {version}, by notebake"},
-    }
-    text = json.dumps(described).encode()  # JSON is YAML
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        entry = tarfile.TarInfo("metadata.yaml")
-        entry.size = len(text)
-        tar.addfile(entry, io.BytesIO(text))
-    return lzma.compress(out.getvalue())
+    described = properties(target, version) | {"description": f"{target} {version}, by notebake"}
+    return lzma.compress(incus_metadata.tar(described, int(created.timestamp())))
 
 
-def fingerprint(metadata: bytes, disk: Path) -> str:
-    """Return the image's fingerprint in Incus and LXD: the SHA-256 of the metadata tar and then the disk."""
+def fingerprint(metadata: bytes, root: Path) -> str:
+    """Return its fingerprint in Incus and LXD: the SHA-256 of the metadata tar, then disk or squashfs."""
     digest = hashlib.sha256(metadata)
-    with open(disk, "rb") as file:
+    with open(root, "rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

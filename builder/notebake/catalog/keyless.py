@@ -7,6 +7,7 @@ the transparency log's proof of the signing time.
 from __future__ import annotations
 
 import functools
+import json
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from sigstore.oidc import IdentityError, IdentityToken, detect_credential
 from sigstore.sign import Signer, SigningContext
 from sigstore.verify import Verifier, policy
 
+from notebake import documents
 from notebake.catalog.signing import SignerName, check_type
 from notebake.errors import CommandFailed, NotebakeError, RecordError, SpecError
 
@@ -36,11 +38,16 @@ def _load(config: Path | None) -> ClientTrustConfig:
         return (
             ClientTrustConfig.production()
             if config is None
-            else ClientTrustConfig.from_json(config.read_text())
+            else ClientTrustConfig.from_json(_json(config.read_bytes()))
         )
     except (OSError, ValueError, Error) as error:
         where = str(config or "sigstore's public services")
         raise CommandFailed(f"{where}: cannot load the trust config: {_first_line(error)}") from None
+
+
+def _json(data: bytes) -> str:
+    """Return a JSON document for sigstore's own parsers. Raises ValueError."""
+    return json.dumps(documents.parse_json(data))
 
 
 def _first_line(error: BaseException) -> str:
@@ -73,7 +80,7 @@ class Identity:
         verifier = Verifier(trusted_root=_trust(self.trust).trusted_root)
         expected = policy.Identity(identity=self.identity, issuer=self.issuer)
         try:
-            payload_type, payload = verifier.verify_dsse(Bundle.from_json(data), expected)
+            payload_type, payload = verifier.verify_dsse(Bundle.from_json(_json(data)), expected)
         except (ValueError, Error) as error:
             raise RecordError(
                 f"{source}: not signed by {self.identity} of {self.issuer}, or changed: {_first_line(error)}"

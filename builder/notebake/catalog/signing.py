@@ -30,6 +30,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from notebake import documents
 from notebake.errors import RecordError, SpecError
 from notebake.files import write_whole
 from notebake.validation import Digest, StrictModel
@@ -96,18 +97,10 @@ def statement(predicate_type: str, predicate: Mapping[str, Any], subjects: Mappi
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
-def parse_json(data: bytes) -> Any:
-    """Return the JSON value in `data`. Raises ValueError, also for one that is nested too deeply."""
-    try:
-        return json.loads(data)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
 def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
     """Parse a statement (JSON) of the type `predicate_type`. Raises RecordError, naming `source`."""
     try:
-        content = parse_json(payload)
+        content = documents.parse_json(payload)
         if (content["_type"], content["predicateType"]) != (_STATEMENT, predicate_type):
             raise ValueError(f"not of the type {predicate_type}")
     except (ValueError, KeyError, TypeError) as error:
@@ -118,7 +111,7 @@ def read(payload: bytes, predicate_type: str, *, source: str) -> dict[str, Any]:
 def unverified(data: bytes, *, source: str) -> bytes:
     """Return the statement in an envelope without verifying its signature. Raises RecordError."""
     try:
-        content = parse_json(data)
+        content = documents.parse_json(data)
         # sigstore puts the envelope into a bundle.
         envelope = content.get("dsseEnvelope", content)
         check_type(envelope["payloadType"], source)
@@ -244,7 +237,7 @@ def any_public_key(path: Path) -> PublicKey:
 
 def _envelope(data: bytes, source: str) -> Envelope:
     try:
-        envelope = Envelope.from_dict(parse_json(data))
+        envelope = Envelope.from_dict(documents.parse_json(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{source}: not an envelope signed by a key: {error}",

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+from notebake import documents
 from notebake.catalog import incus_image
 from notebake.catalog.entry import Entry
 from notebake.errors import RecordError
@@ -25,7 +26,7 @@ PATHS = (PRODUCTS, INCUS, INDEX)
 _CONTENT = "com.notebake:images"
 _INCUS_CONTENT = "com.notebake:incus"
 # simplestreams' own ftypes; clients ignore the other files.
-_FTYPES = {"qcow2": "disk-kvm.img"}
+_FTYPES = {"qcow2": "disk-kvm.img", "squashfs": "squashfs"}
 
 
 def _product(target: str) -> str:
@@ -107,12 +108,13 @@ def _image(entry: Entry, pointers: Mapping[str, str], is_newest: bool) -> dict[s
     ]
     if pointers.get("stable") == entry.version or ("stable" not in pointers and is_newest):
         aliases.insert(0, entry.target)
+    combined = {"combined_disk-kvm-img_sha256": entry.fingerprint}
+    roots = {"disk.qcow2": _item(entry, entry.disk)}
+    if entry.container_fingerprint is not None:
+        combined["combined_squashfs_sha256"] = entry.container_fingerprint
+        roots["root.squashfs"] = _item(entry, entry.container)
     metadata = {
-        f"{kind}.tar.xz": _item(
-            entry,
-            entry.metadata,
-            **{"ftype": f"{kind}.tar.xz", "combined_disk-kvm-img_sha256": entry.fingerprint},
-        )
+        f"{kind}.tar.xz": _item(entry, entry.metadata, ftype=f"{kind}.tar.xz", **combined)
         for kind in ("incus", "lxd")
     }
     found = incus_image.properties(entry.target, entry.version)
@@ -123,7 +125,7 @@ def _image(entry: Entry, pointers: Mapping[str, str], is_newest: bool) -> dict[s
         "release_title": f"{found['release']} notebake {entry.version}",
         # The disk has a boot loader for BIOS only.
         "requirements": {"secureboot": "false"},
-        "versions": {_version(entry): {"items": metadata | {"disk.qcow2": _item(entry, entry.disk)}}},
+        "versions": {_version(entry): {"items": metadata | roots}},
     }
 
 
@@ -139,7 +141,7 @@ def entries(data: bytes, *, source: str) -> list[Entry]:
                         for name, file in version["items"].items()
                     }
                 }
-                for product in json.loads(data)["products"].values()
+                for product in documents.parse_json(data)["products"].values()
                 for version in product["versions"].values()
             ]
             return [Entry.model_validate(entry) for entry in entries]

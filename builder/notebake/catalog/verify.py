@@ -23,9 +23,11 @@ def check(catalog: Catalog, entry: Entry, verifier: Verifier | None) -> None:
     Without `verifier` the digests in its provenance are believed.
     """
     signed = _signed(catalog, entry, verifier)
-    fingerprint = hashlib.sha256(catalog.file(entry, entry.metadata))
+    metadata = catalog.file(entry, entry.metadata)
+    expected = {entry.disk: entry.fingerprint, entry.container: entry.container_fingerprint}
+    fingerprints = {name: hashlib.sha256(metadata) for name in expected if name in signed}
     for name, signed_digest in signed.items():
-        also = [fingerprint] if name == entry.disk else []
+        also = [fingerprints[name]] if name in fingerprints else []
         try:
             digest, size = catalog.storage.digest(f"{entry.folder}/{name}", *also)
         except FileNotFoundError:
@@ -34,7 +36,8 @@ def check(catalog: Catalog, entry: Entry, verifier: Verifier | None) -> None:
             raise RecordError(f"{entry.name}: {name} was changed after signing (SHA-256 mismatch)")
         if entry.files.get(name) != File(sha256=digest, bytes=size):
             raise RecordError(f"{entry.name}: its entry does not match the signed digest of {name}")
-    if entry.fingerprint != fingerprint.hexdigest():
+    found = {name: digest.hexdigest() for name, digest in fingerprints.items()}
+    if any(found.get(name) != fingerprint for name, fingerprint in expected.items()):
         raise RecordError(f"{entry.name}: its entry has another fingerprint for Incus than its files")
     _checked_record(catalog, entry)
 

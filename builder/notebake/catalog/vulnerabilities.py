@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from notebake import documents, validation
+from notebake.documents import DocumentError
 from notebake.errors import CheckFailed, RecordError
 from notebake.record.record import Record
-from notebake.validation import StrictModel, first_problem
+from notebake.validation import StrictModel
 
 SEVERITIES = ("none", "negligible", "low", "medium", "high", "critical")
 _SHOWN = 10
@@ -57,7 +58,7 @@ class Report(StrictModel):
 
 @cache
 def _rule() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("severities.toml").read_text("utf-8"))
+    return documents.load_toml(Path(__file__).with_name("severities.toml"))
 
 
 def _named(name: object) -> str:
@@ -136,10 +137,10 @@ _FORMATS = {"matches": ("grype", _grype), "results": ("osv-scanner", _osv), "run
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """Return the JSON object in the file `path`; `what` names it in messages. Raises RecordError."""
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
+        content = documents.load_json(path)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except DocumentError as error:
         raise RecordError(f"{path}: not {what}: {error}", "the scanner must write JSON") from None
     if not isinstance(content, dict):
         raise RecordError(f"{path}: not {what}: not a JSON object")
@@ -164,9 +165,9 @@ def read(path: Path) -> Report:
 def parse(data: bytes, *, source: str) -> Report:
     """Parse the file that `Report.to_json` returned. Raises RecordError."""
     try:
-        return Report.model_validate_json(data)
-    except ValidationError as error:
-        raise RecordError(f"{source}: not known vulnerabilities: {first_problem(error)}") from None
+        return validation.parse(Report, data)
+    except DocumentError as error:
+        raise RecordError(f"{source}: not known vulnerabilities: {error}") from None
 
 
 def check_subject(report: Report, record: Record, *, source: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from notebake import urls
 from notebake.errors import SpecError
 
 # Scheme of a catalog's URL -> the extra with its storage, and the log-in of --auth.
@@ -53,7 +54,7 @@ def catalog(url: str) -> Catalog:
         raise SpecError(
             f"--catalog: {scheme}:// {reason}", "use s3://, gs://, az:// or sftp://, or a relative folder"
         )
-    parts = urlsplit(url)
+    parts = _split("--catalog", url)
     if parts.password is not None or parts.query or parts.fragment:
         raise SpecError(
             "--catalog: must not contain a password, a query or a fragment: everybody can read the workflow",
@@ -117,10 +118,13 @@ def check_index(index: str | None) -> None:
     if index is None:
         return
     _check_plain("--index", index)
-    parts = urlsplit(index)
-    if parts.scheme != "https" or not parts.hostname:
-        raise SpecError(f"--index: {index!r} is not an https URL", "for example: https://HOST/simple")
     _check_no_secret("--index", index)
+    try:
+        urls.parse(index, schemes=["https"])
+    except ValueError as error:
+        raise SpecError(
+            f"--index: {index!r} is not an https URL: {error}", "for example: https://HOST/simple"
+        ) from None
 
 
 def _parse(text: str) -> Requirement:
@@ -143,7 +147,7 @@ def _check_release(found: Requirement, index: str | None) -> None:
 
 def _check_url(url: str) -> None:
     _check_no_secret("--requirement", url)
-    parts = urlsplit(url)
+    parts = _split("--requirement", url)
     if parts.scheme == "git+https":
         commit = parts.path.rpartition("@")[2] if "@" in parts.path else ""
         if not _COMMIT.fullmatch(commit):
@@ -160,8 +164,17 @@ def _check_url(url: str) -> None:
         raise SpecError(f"--requirement: {url}: neither a git+https URL nor a wheel's", _EXAMPLES)
 
 
+def _split(option: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises, too
+    except ValueError as error:
+        raise SpecError(f"{option}: not a URL: {error}") from None
+    return parts
+
+
 def _check_no_secret(option: str, url: str) -> None:
-    parts = urlsplit(url)
+    parts = _split(option, url)
     if "@" in parts.netloc or parts.query:
         # Not repeated in the message, which may end in a log.
         raise SpecError(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path, PurePosixPath
 
-from notebake import templates
+from notebake import documents, templates
 from notebake.ci import source
 from notebake.errors import SpecError
 from notebake.plan import targets
@@ -62,7 +61,7 @@ def render(
             f"{spec_path}: targets: no target that a workflow can bake: Windows needs Microsoft's ISO",
             'name another one, for example targets = ["debian-13"]',
         )
-    pins = tomllib.loads((Path(__file__).with_name("actions.toml")).read_text("utf-8"))
+    pins = documents.load_toml(Path(__file__).with_name("actions.toml"))
     return templates.render(
         f"{service}.yml.j2",
         requirement=source.requirement(requirement, index, extras),

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 
@@ -75,10 +76,10 @@ def command(
     )
     if as_json:
         record = baked.record.model_dump(mode="json")
-        click.echo(
+        screen.echo(
             json.dumps({"image": str(baked.image), "created": baked.created, "record": record}, indent=2)
         )
         return
     image = baked.record.image
     state = "baked" if baked.created else "up to date, nothing to do"
-    click.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")
+    screen.echo(f"{baked.image}: {state} ({image.bytes / 1e6:.0f} MB, sha256 {image.sha256[:12]})")

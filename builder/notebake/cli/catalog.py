@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import opening, options
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def command() -> None:
       notebake catalog key notebake.key
       notebake catalog add baked/debian-13.qcow2 --probe probe.json --key notebake.key
       notebake catalog add baked/debian-13.qcow2 --vulnerabilities grype.json --key notebake.key
+      sudo notebake catalog add baked/debian-13.qcow2 --container --key notebake.key
       notebake catalog trust notebake.key.pub
       notebake catalog verify
     """
@@ -42,7 +45,7 @@ def key(path: Path) -> None:
     """
     from notebake.catalog import signing
 
-    click.echo(f"wrote {path} (keep it secret) and {signing.make_key(path)} (publish it)")
+    screen.echo(f"wrote {path} (keep it secret) and {signing.make_key(path)} (publish it)")
 
 
 @command.command("add")
@@ -53,29 +56,40 @@ def key(path: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Probe report: the output of `notebake probe --json`. Required to promote the image.",
 )
+@click.option(
+    "--container",
+    is_flag=True,
+    help="Add the container form too, a squashfs for Incus and LXD. Needs root and mksquashfs.",
+)
 @options.gate
 @options.catalog
 @options.signer
 @options.as_json
 def add(
-    image: Path, probe_path: Path | None, gate: Gate | None, url: str, signer: Signer, as_json: bool
-) -> None:
+    image: Path, probe_path: Path | None, container: bool, gate: Gate | None, url: str, signer: Signer,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Add an image as the next version.
 
     The record must be in the same folder as IMAGE. The version number is derived from the changes since the
     newest version. Adding the newest image again is a no-op.
     """
     from notebake.catalog import add
+    from notebake.machines import rootfs
+    from notebake.progress import Steps
     from notebake.record import record
 
-    probe = record.parse_probe(probe_path.read_bytes(), source=str(probe_path)) if probe_path else None
+    probe = record.load_probe(probe_path) if probe_path else None
     now = datetime.now(UTC)
     catalog = opening.writer(url, signer, now)
-    added = add.add(catalog, image, signer=signer, now=now, probe=probe, gate=gate)
+    with rootfs.squashed(image, Steps()) if container else contextlib.nullcontext() as squashfs:
+        added = add.add(
+            catalog, image, signer=signer, now=now, probe=probe, gate=gate, container=squashfs
+        )  # fmt: skip
     if as_json:
-        click.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
+        screen.echo(json.dumps({"added": added.is_new} | added.entry.model_dump(mode="json"), indent=2))
     else:
-        click.echo(f"{added.entry.name}: {'added' if added.is_new else 'already exists, nothing to do'}")
+        screen.echo(f"{added.entry.name}: {'added' if added.is_new else 'already exists, nothing to do'}")
 
 
 @command.command("list")
@@ -99,10 +113,10 @@ def list_(target: str | None, opened: Callable[[], Catalog], as_json: bool) -> N
     }
     if as_json:
         rows = [entry.model_dump(mode="json") | {"channels": names[entry.name]} for entry in entries]
-        click.echo(json.dumps(rows, indent=2))
+        screen.echo(json.dumps(rows, indent=2))
         return
     if not entries:
-        click.echo(f"no images in {catalog.storage.url}; `notebake catalog add` adds one", err=True)
+        screen.echo(f"no images in {catalog.storage.url}; `notebake catalog add` adds one", err=True)
         return
     from notebake import terminal
 
@@ -129,7 +143,7 @@ def show(image: str, opened: Callable[[], Catalog]) -> None:
     """
     from notebake.catalog import reference
 
-    click.echo(reference.record(image, opened).to_json(), nl=False)
+    screen.echo(reference.record(image, opened).to_json().decode(), nl=False)
 
 
 @command.command("verify")
@@ -160,7 +174,7 @@ def verify(opened: Callable[[], Catalog], rebuild_index: bool) -> None:
     count = len(catalog.entries())
     if not count:
         raise SpecError(f"{url}: no versions to verify", "use --catalog to name another catalog")
-    click.echo(f"{url}: {count} versions, all match their signatures")
+    screen.echo(f"{url}: {count} versions, all match their signatures")
 
 
 @command.command("check")
@@ -178,9 +192,9 @@ def check(url: str, signer: Signer, as_json: bool) -> None:
     now = datetime.now(UTC)
     count = access.check(opening.writer(url, signer, now), signer, now)
     if as_json:
-        click.echo(json.dumps({"catalog": url, "versions": count}))
+        screen.echo(json.dumps({"catalog": url, "versions": count}))
     else:
-        click.echo(f"{url}: can be read and written, {count} versions, the signer matches")
+        screen.echo(f"{url}: can be read and written, {count} versions, the signer matches")
 
 
 @command.command("refresh")
@@ -215,9 +229,9 @@ def refresh(days: int | None, expired: bool, new: bool, url: str, signer: Signer
     valid = timedelta(days=days) if days else None
     head = refresh.refresh(catalog, signer=signer, now=now, valid=valid, expired=expired, new=new)
     if head is None:
-        click.echo(f"no images in {url}, nothing to sign", err=True)
+        screen.echo(f"no images in {url}, nothing to sign", err=True)
     else:
-        click.echo(f"{url}: head {head.number}, valid until {head.expires:%Y-%m-%d}")
+        screen.echo(f"{url}: head {head.number}, valid until {head.expires:%Y-%m-%d}")
 
 
 @command.command("trust")
@@ -257,21 +271,21 @@ def trust(keys: tuple[Path, ...], identity: Verifier | None, nobody: bool, reset
         catalog.trust = Trust(signers, datetime.now(UTC), memory, expired=True)
         head = catalog.head()
         pins.write(where, signers)
-        click.echo(f"{url}: {f'head {head.number}' if head else 'no images yet'}; trusted signers:")
+        screen.echo(f"{url}: {f'head {head.number}' if head else 'no images yet'}; trusted signers:")
     elif nobody:
         pins.write(where, None)
         signers = None
     for name in signers.signers if signers else ():
-        click.echo(name.title)
+        screen.echo(name.title)
     if signers is None:
-        click.echo(f"{url}: nobody is trusted", err=True)
+        screen.echo(f"{url}: nobody is trusted", err=True)
 
 
 @command.command("prune")
 @click.option(
     "--older-than",
     "days",
-    type=click.FloatRange(0),
+    type=options.Number(0, options.MAX_DAYS),
     default=90,
     show_default=True,
     help="Minimum age of a version to remove, in days.",
@@ -291,6 +305,6 @@ def prune(days: float, dry_run: bool, url: str, signer: Signer) -> None:
     catalog = opening.writer(url, signer, now)
     removed = prune.prune(catalog, older_than=timedelta(days=days), signer=signer, now=now, dry_run=dry_run)
     for entry in removed:
-        click.echo(f"{entry.name}: {'would be removed' if dry_run else 'removed'}")
+        screen.echo(f"{entry.name}: {'would be removed' if dry_run else 'removed'}")
     if not removed:
-        click.echo("nothing to remove", err=True)
+        screen.echo("nothing to remove", err=True)

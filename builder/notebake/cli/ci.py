@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 
@@ -100,10 +101,10 @@ def command(
     if path.exists() and not force and path.read_bytes() != text:
         raise SpecError(f"{path}: already exists and differs", "use --force to replace it")
     write_whole(path, text)
-    click.echo(f"wrote {path}; the comment at its top lists the required settings")
+    screen.echo(f"wrote {path}; the comment at its top lists the required settings")
     if catalog == "catalog":
-        click.echo(
+        screen.echo(
             "note: no --catalog: each run uploads its own as an artifact, and keeps no versions", err=True
         )
     elif "://" in catalog and auth is None:
-        click.echo("note: no --auth: the runner itself must have access to the catalog", err=True)
+        screen.echo("note: no --auth: the runner itself must have access to the catalog", err=True)

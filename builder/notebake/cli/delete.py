@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import prompt, selection
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def command(patterns: tuple[str, ...], everything: bool, yes: bool) -> int:
     if machines and not yes:
         question = f"Delete {listed} with all notebooks"
         if not prompt.confirm(question, hint="--yes deletes without asking"):
-            click.echo("nothing was deleted", err=True)
+            screen.echo("nothing was deleted", err=True)
             return 0
 
     def work(name: str, steps: Steps, watch: type[Watch]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import opening, options
 
 if TYPE_CHECKING:
@@ -44,6 +45,6 @@ def command(old: str, new: str, opened: Callable[[], Catalog], markdown: bool, a
         names=(reference.title(old), reference.title(new)),
     )
     if as_json:
-        click.echo(json.dumps(difference.to_dict(), indent=2))
+        screen.echo(json.dumps(difference.to_dict(), indent=2))
     else:
-        click.echo(diff.markdown(difference) if markdown else diff.text(difference))
+        screen.echo(diff.markdown(difference) if markdown else diff.text(difference))

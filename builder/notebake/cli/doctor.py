@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ def command(spec_path: Path, jobs: tuple[str, ...], fix: bool, yes: bool, as_jso
     if as_json:
         rows = [dataclasses.asdict(item) for item in findings]
         line = " && ".join(command.shell() for command in commands) or None
-        click.echo(json.dumps({"host": host and host.title, "findings": rows, "fix": line}, indent=2))
+        screen.echo(json.dumps({"host": host and host.title, "findings": rows, "fix": line}, indent=2))
     elif missing or not (fix and yes):
         _print(findings)
         if commands:
-            click.echo("\n`notebake doctor --fix` installs what is missing, by:")
-            click.echo("\n".join(f"  {command.shell()}" for command in commands))
+            screen.echo("\n`notebake doctor --fix` installs what is missing, by:")
+            screen.echo("\n".join(f"  {command.shell()}" for command in commands))
     if missing and host is None:
         name = release.get("PRETTY_NAME", f"{sys.platform} without an os-release file")
         raise MissingTool(
@@ -104,17 +105,17 @@ def _ask(commands: list[Command], suites: list[str], yes: bool) -> None:
     from notebake.errors import MissingTool
 
     for command in commands:
-        click.echo(f"+ {command.shell()}", err=True)
+        screen.echo(f"+ {command.shell()}", err=True)
     if yes:
         return
     if not sys.stdin.isatty():
         raise MissingTool("doctor --fix: cannot ask: standard input is not a terminal", "add --yes")
     if suites:
-        click.echo(f"This adds to apt, for these packages alone: {', '.join(suites)}", err=True)
+        screen.echo(f"This adds to apt, for these packages alone: {', '.join(suites)}", err=True)
     click.confirm("Run this?", abort=True, err=True)
 
 
 def _print(findings: list[Finding]) -> None:
     for item in findings:
         mark, colour = ("–", "yellow") if not item.possible else ("✓", "green") if item.ok else ("✗", "red")
-        click.echo(f"{click.style(mark, fg=colour)} {item.what:<20} {item.detail:<45} for {item.needed_for}")
+        screen.echo(f"{click.style(mark, fg=colour)} {item.what:<20} {item.detail:<45} for {item.needed_for}")

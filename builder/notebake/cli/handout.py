@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from notebake import screen
 
 if TYPE_CHECKING:
     from notebake.machines.machine import Machine
@@ -55,13 +55,13 @@ def deliver(machines: Sequence[Machine], *, csv_path: str | None, as_json: bool,
     from notebake.files import write_whole
 
     if csv_path == "-":
-        click.echo(as_csv(machines), nl=False)
+        screen.echo(as_csv(machines), nl=False)
     elif csv_path is not None:
         write_whole(Path(csv_path), as_csv(machines).encode(), 0o600)
-        click.echo(f"wrote {csv_path}", err=True)
+        screen.echo(f"wrote {csv_path}", err=True)
     if as_json:
         found = [as_object(machine) for machine in machines]
-        click.echo(json.dumps(found if several else found[0], indent=2))
+        screen.echo(json.dumps(found if several else found[0], indent=2))
     elif csv_path is None and several:
         _print_table(machines)
     elif csv_path is None:
@@ -79,8 +79,8 @@ def _print_table(machines: Sequence[Machine]) -> None:
 
 def _print_text(machine: Machine) -> None:
     secret = as_object(machine)["token"]
-    click.echo(f"\n{machine.name} serves notebooks at {machine.url}")
-    click.echo(f"  certificate  SHA256 {machine.fingerprint}")
-    click.echo(f"  log in with  {f'the token {secret}' if secret else 'your password'}")
+    screen.echo(f"\n{machine.name} serves notebooks at {machine.url}")
+    screen.echo(f"  certificate  SHA256 {machine.fingerprint}")
+    screen.echo(f"  log in with  {f'the token {secret}' if secret else 'your password'}")
     commands = " | ".join(f"notebake {command} {machine.name}" for command in ("probe", "ssh", "stop"))
-    click.echo(f"  next         {commands}")
+    screen.echo(f"  next         {commands}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from notebake import screen
 from notebake.cli import prompt
 
 
@@ -42,4 +43,4 @@ def command(path: Path, password_stdin: bool, no_password: bool, mirrors: str | 
     password = "" if no_password else prompt.new(from_stdin=password_stdin, hint=hint)
     hashed = passwords.password_hash(password, salt=secrets.token_bytes(16)) if password else None
     write_whole(path, example.text(password=hashed, mirrors=mirrors).encode())
-    click.echo(f"wrote {path}; next: notebake bake debian-13, or notebake launch debian-13")
+    screen.echo(f"wrote {path}; next: notebake bake debian-13, or notebake launch debian-13")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _packages(spec: Spec, chosen: Sequence[Target], folder: Path, sources: Sourc
     for target, the_lock in locks:
         path = target.folder / lock.SHIPPED if shipped else lock.path_for(target, folder)
         lock.write(the_lock, path)
-        click.echo(f"{path}: {len(the_lock.lines)} packages")
+        screen.echo(f"{path}: {len(the_lock.lines)} packages")
 
 
 def _bases(
@@ -91,7 +92,9 @@ def _bases(
         with steps.step(f"find the newest base image of {target.name}"):
             found.append((target, current, newest.find(base, current, context=context, say=steps.note)))
     if not found:
-        click.echo("nothing to lock: no base image of these targets is downloaded from its project", err=True)
+        screen.echo(
+            "nothing to lock: no base image of these targets is downloaded from its project", err=True
+        )
     for target, current, new in found:
         path = target.folder / "target.toml" if shipped else base_lock.path_for(target, folder)
         if shipped:
@@ -107,11 +110,11 @@ def _show(path: Path, current: Download, new: Download) -> None:
 
     before, after = newest.day(current.url) or current.date, new.date
     if current.sha256 == new.sha256:
-        click.echo(f"{path}: the image of {after} is still the newest")
+        screen.echo(f"{path}: the image of {after} is still the newest")
         return
-    click.echo(f"{path}: {before or 'unpinned'} -> {after}")
+    screen.echo(f"{path}: {before or 'unpinned'} -> {after}")
     for name in ("url", "sha256"):
         old = getattr(current, name)
         if old != getattr(new, name):
-            click.echo(f"  - {name} {old or 'none'}")
-            click.echo(f"  + {name} {getattr(new, name)}")
+            screen.echo(f"  - {name} {old or 'none'}")
+            screen.echo(f"  + {name} {getattr(new, name)}")

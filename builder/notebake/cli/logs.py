@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _print(machines: list[Machine], printed: dict[str, int]) -> dict[str, int]:
     from contextlib import suppress
 
     from notebake.errors import NotebakeError
-    from notebake.machines import platforms
+    from notebake.machines import console, platforms
 
     ends = {}
     for machine in machines:
@@ -48,6 +49,6 @@ def _print(machines: list[Machine], printed: dict[str, int]) -> dict[str, int]:
         new = text[start:] if start <= len(text) else text
         ends[machine.name] = len(text)
         if len(machines) > 1 and (new or not printed):
-            click.echo(f"==> {machine.name} <==")
-        click.echo(new, nl=not printed)
+            screen.echo(f"==> {machine.name} <==")
+        screen.echo(console.clean(new.decode("utf-8", "replace")), nl=not printed)
     return ends

@@ -6,6 +6,7 @@ It imports a command only to call it or to show its help, so that `notebake --he
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from notebake import screen
 from notebake.errors import NotebakeError
 
 # Section of the help -> command -> summary. A command's docstring continues its summary.
@@ -98,6 +100,16 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _check_encodable(arg: str) -> None:
+    """Raise UsageError for what no program can be given as an argument, nor a file as its name."""
+    try:
+        encodable = b"\0" not in os.fsencode(arg)
+    except UnicodeEncodeError:
+        encodable = False
+    if not encodable:
+        raise click.UsageError(f"an argument is no text: {arg!r}")
+
+
 def _fail(message: str, hint: str | None, exit_code: int) -> NoReturn:
     from notebake.cli import options  # the help needs none of what it imports
 
@@ -108,7 +120,10 @@ def _fail(message: str, hint: str | None, exit_code: int) -> NoReturn:
 def main(args: list[str] | None = None) -> Any:
     """Run the command line `args` (default: that of the process) and exit with the command's exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    screen.accept_any_text()
     try:
+        for arg in args or ():
+            _check_encodable(arg)
         result = cli.main(args=args, prog_name="notebake", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except NotebakeError as error:
@@ -122,7 +137,7 @@ def main(args: list[str] | None = None) -> Any:
         command = error.ctx.command_path if error.ctx else "notebake"
         _fail(message[:1].lower() + message[1:], f"see `{command} --help`", error.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("stopped", err=True)
+        screen.echo("stopped", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _open(url: str, verifier: Verifier | None, unsigned: bool) -> Catalog:
 
     catalog = Catalog(url)
     if unsigned:
-        click.echo(f"note: {url}: signatures are not verified", err=True)
+        screen.echo(f"note: {url}: signatures are not verified", err=True)
         return catalog
     signers = together(verifier) if verifier else pins().read(catalog.storage.identity)
     if signers is None:

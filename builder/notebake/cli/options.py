@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from notebake import screen
+
 if TYPE_CHECKING:
     from notebake.catalog.signing import Signer, Verifier
     from notebake.errors import NotebakeError
@@ -19,6 +21,21 @@ if TYPE_CHECKING:
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# A month: no machine and no test takes longer.
+MAX_SECONDS = 31 * 24 * 3600
+MAX_DAYS = 36500
+
+
+class Number(click.FloatRange):
+    """A number within limits; not NaN, which no limit excludes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Fails for everything else, as click's types do."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class TargetName(click.ParamType[str]):
@@ -79,7 +96,7 @@ offline: Decorator = click.option(
 max_age: Decorator = click.option(
     "--max-age",
     metavar="DAYS",
-    type=click.IntRange(0, 36500),
+    type=click.IntRange(0, MAX_DAYS),
     default=7,
     show_default=True,
     help="Make a base image that is built on this host again if it is older.",
@@ -274,9 +291,9 @@ def counted(count: int, noun: str) -> str:
 
 def show_error(message: str, hint: str | None) -> None:
     """Print an error and its hint on standard error."""
-    click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    screen.labelled("error", "red", message)
     if hint:
-        click.echo(f"{click.style('hint:', fg='yellow')} {hint}", err=True)
+        screen.labelled("hint", "yellow", hint)
 
 
 def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
@@ -289,7 +306,7 @@ def load(spec_path: Path, target: str) -> tuple[Spec, Plan]:
     now = datetime.now(UTC)
     made = plan.make(the_spec, targets.get(target), folder, now=now)
     for note in made.sources.notes:
-        click.echo(f"note: {note}", err=True)
+        screen.echo(f"note: {note}", err=True)
     if old := base.warning(made, now):
-        click.echo(f"{click.style('warning:', fg='yellow')} {old}", err=True)
+        screen.labelled("warning", "yellow", old)
     return the_spec, made

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from notebake import screen
 from notebake.cli import options, prompt
 
 
@@ -19,18 +20,23 @@ def command(spec_path: Path, password_stdin: bool) -> None:
     """
     import tomlkit
 
-    from notebake.files import write_whole
+    from notebake import documents
+    from notebake.files import rewrite
     from notebake.plan import password as passwords
     from notebake.plan import spec
 
     spec.load(spec_path)
     password = prompt.new(from_stdin=password_stdin, hint="use --password-stdin")
-    document = tomlkit.parse(spec_path.read_text("utf-8"))
+    data = spec_path.read_bytes()
+    document = documents.editable_toml(data)
     notebook = document.setdefault("notebook", tomlkit.table())
     if password:
         notebook["password"] = passwords.password_hash(password, salt=secrets.token_bytes(16))
     else:
         notebook.pop("password", None)
-    write_whole(spec_path, tomlkit.dumps(document).encode(), spec_path.stat().st_mode & 0o777)
+    text = tomlkit.dumps(document)
+    if b"\r\n" in data:  # new lines end as those of the file do
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+    rewrite(spec_path, text.encode())
     done = "set" if password else "removed; new machines generate a token"
-    click.echo(f"{spec_path}: password {done}. To apply it, bake or launch again.")
+    screen.echo(f"{spec_path}: password {done}. To apply it, bake or launch again.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 
@@ -46,7 +47,7 @@ def command(
     sources = releases.read(plan, offline=offline)
     if offline and sources:
         oldest = min(source.read for source in sources)
-        click.echo(f"note: offline: the package sources are those that were read at {oldest}", err=True)
+        screen.echo(f"note: offline: the package sources are those that were read at {oldest}", err=True)
     inputs = bake_inputs.inputs(plan, payload, sources)
     content_id = bake_inputs.identify(inputs)
     changed = bake_inputs.changes(record.load(output / f"{target}.qcow2").inputs, inputs) if show_diff else []
@@ -74,33 +75,35 @@ def command(
     if show_diff:
         result["changes"] = [dataclasses.asdict(change) for change in changed]
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        screen.echo(json.dumps(result, indent=2))
         return
     if show_diff:
         for change in changed:
-            click.echo(f"{change.how:<8} {change.name}")
+            screen.echo(f"{change.how:<8} {change.name}")
         if not changed:
-            click.echo("no input has changed since the image was baked")
+            screen.echo("no input has changed since the image was baked")
         return
-    click.echo(f"target       {target} ({plan.target.title})")
+    screen.echo(f"target       {target} ({plan.target.title})")
     state = "image is up to date" if current else "; ".join(("bake required", *reasons))
-    click.echo(f"content id   {content_id[:12]}, {state}")
+    screen.echo(f"content id   {content_id[:12]}, {state}")
     made = base.date(plan)
-    click.echo(f"base         {base.origin(plan)}{f', of {made}' if made else ''}")
+    screen.echo(f"base         {base.origin(plan)}{f', of {made}' if made else ''}")
     if sources:
         dates = (f"{source.name} of {source.date[:10]}" for source in sources)
-        click.echo(f"sources      {', '.join(dates)}")
-    click.echo(f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} including dependencies")
-    click.echo(
+        screen.echo(f"sources      {', '.join(dates)}")
+    screen.echo(
+        f"packages     {', '.join(plan.spec.python_packages)}; {len(plan.lock.lines)} including dependencies"
+    )
+    screen.echo(
         f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "
         f"profile {config['profile']}, password {config['password']}"
     )
     allowed = f"port {config['port']}" if plan.target.is_windows else f"ssh and port {config['port']}"
     kept = "" if plan.spec.notebook.metadata else "; keeps the cloud's metadata service from kernels"
-    click.echo(f"firewall     {plan.target.firewall}: allows {allowed}{kept}")
+    screen.echo(f"firewall     {plan.target.firewall}: allows {allowed}{kept}")
     updates = plan.spec.updates
     reboots = f"reboots at {updates.reboot}, if one waits for that" if updates.reboot else "no reboots"
-    click.echo(f"updates      {updates.automatic}, {reboots}")
+    screen.echo(f"updates      {updates.automatic}, {reboots}")
     for name, row in limits.items():
         too_large = "" if row["fits"] else ": TOO LARGE"
-        click.echo(f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{too_large}")
+        screen.echo(f"user-data    {row['bytes']:,} of {row['limit']:,} bytes on {name}{too_large}")

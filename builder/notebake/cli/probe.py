@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options, prompt, selection
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _BROWSER_MIB = 500
 )
 @click.option(
     "--timeout-scale",
-    type=click.FloatRange(0.1, 100),
+    type=options.Number(0.1, 100),
     default=1.0,
     show_default=True,
     help="Multiply all timeouts by this factor.",
@@ -126,9 +127,9 @@ def command(
         write_whole(junit, report.junit(list(reports.values())))
     if as_json and len(names) > 1:
         found = [{"machine": name, **each.to_dict()} for name, each in reports.items()]
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        screen.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif as_json:
-        click.echo(reports[names[0]].to_json())
+        screen.echo(reports[names[0]].to_json())
     elif len(names) > 1:
         terminal.console().print(report.summary(reports))
     else:

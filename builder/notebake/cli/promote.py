@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import opening, options
 
 if TYPE_CHECKING:
@@ -34,4 +35,4 @@ def command(image: str, channel: str, gate: Gate | None, url: str, signer: Signe
     now = datetime.now(UTC)
     catalog = opening.writer(url, signer, now)
     move = promote.promote(catalog, catalog.find(image), channel, signer=signer, now=now, gate=gate)
-    click.echo(f"{move.target}@{channel} is {move.version}")
+    screen.echo(f"{move.target}@{channel} is {move.version}")

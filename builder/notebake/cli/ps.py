@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options, selection
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ def command(patterns: tuple[str, ...], as_json: bool) -> None:
             }
             for machine in machines
         ]
-        click.echo(json.dumps(rows, indent=2, default=str))
+        screen.echo(json.dumps(rows, indent=2, default=str))
         return
     if not machines:
-        click.echo("no machines; `notebake launch` starts one", err=True)
+        screen.echo("no machines; `notebake launch` starts one", err=True)
         return
     from notebake import terminal
 

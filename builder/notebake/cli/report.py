@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import opening, options
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _catalog(catalog: Catalog, output: Path) -> None:
     write_whole(output, page.render(histories, verified=catalog.trust is not None))
     count = sum(len(each.versions) for each in histories)
     versions, targets = options.counted(count, "version"), options.counted(len(histories), "target")
-    click.echo(f"wrote {output}: {versions} of {targets}")
+    screen.echo(f"wrote {output}: {versions} of {targets}")
     if problems := page.problems(histories):
         raise RecordError("\n".join(problems), f"{output} shows them; everything else is as it should be")
 
@@ -91,4 +92,4 @@ def _image(
     if picture is not None and not picture.startswith(b"\x89PNG"):
         raise SpecError(f"{screenshot}: not a PNG image")
     write_whole(output, page.render(record, difference=difference, screenshot=picture))
-    click.echo(f"wrote {output}")
+    screen.echo(f"wrote {output}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import opening, options
 
 if TYPE_CHECKING:
@@ -30,4 +31,4 @@ def command(target: str, channel: str, url: str, signer: Signer) -> None:
     now = datetime.now(UTC)
     catalog = opening.writer(url, signer, now)
     move = promote.rollback(catalog, target, channel, signer=signer, now=now)
-    click.echo(f"{target}@{channel} is {move.version} again")
+    screen.echo(f"{target}@{channel} is {move.version} again")

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from notebake import screen
+
 
 @click.command("schema")
 @click.option("--record", "of_record", is_flag=True, help="Print the schema of an image's record instead.")
@@ -13,4 +15,4 @@ def command(of_record: bool) -> None:
     from notebake.plan import spec
     from notebake.record import record
 
-    click.echo(json.dumps(record.schema() if of_record else spec.schema(), indent=2))
+    screen.echo(json.dumps(record.schema() if of_record else spec.schema(), indent=2))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ names: options.Decorator = click.argument(
 everything: options.Decorator = click.option("--all", "everything", is_flag=True, help="All machines.")
 timeout: options.Decorator = click.option(
     "--timeout",
-    type=click.FloatRange(1),
+    type=options.Number(1, options.MAX_SECONDS),
     default=1200,
     show_default=True,
     help="Seconds to wait for the notebook server.",
@@ -55,7 +56,8 @@ def each(
 
     if not machines:
         return {}, 0
-    limit = many.at_once(max(item.memory_mib for item in machines))
+    here = [item.memory_mib for item in machines if item.cloud is None]
+    limit = many.at_once(max(here)) if here else many.IN_CLOUDS
     done, failed = many.each([item.name for item in machines], work, title=title, limit=limit, steps=Steps())
     return done, show(failed)
 
@@ -72,7 +74,7 @@ def start(machines: list[Machine], *, limit: float, title: str, stop_first: bool
 
     done, code = each(machines, work, title=title)
     for item in done.values():
-        click.echo(f"{item.name} serves notebooks at {item.url}")
+        screen.echo(f"{item.name} serves notebooks at {item.url}")
     return code
 
 

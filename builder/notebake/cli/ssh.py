@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notebake import screen
 from notebake.cli import options, selection
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _on_each(machines: Mapping[str, Ssh], line: str) -> int:
     done, failed = many.each(list(machines), work, title="run on", limit=16, steps=Steps())
     for name, finished in done.items():
         ended = f" (exit code {finished.returncode})" if finished.returncode else ""
-        click.echo(f"==> {name}{ended} <==")
-        click.echo(finished.stdout.decode("utf-8", "replace").rstrip())
+        screen.echo(f"==> {name}{ended} <==")
+        screen.echo(finished.stdout.decode("utf-8", "replace").rstrip())
     codes = [finished.returncode for finished in done.values() if finished.returncode]
     return selection.show(failed) or next(iter(codes), 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from notebake import screen
 from notebake.cli import options
 
 
@@ -32,7 +33,7 @@ def command(spec_path: Path | None, as_json: bool) -> None:
     listed = targets.chosen(spec.load(spec_path).targets) if spec_path else targets.all_targets()
     if as_json:
         rows = [target.model_dump(mode="json", exclude={"folder"}) for target in listed]
-        click.echo(json.dumps(rows, indent=2))
+        screen.echo(json.dumps(rows, indent=2))
         return
     from notebake import terminal
 

@@ -15,6 +15,9 @@ from notebake.errors import MissingTool, NotebakeError
 from notebake.machines import incus_client
 
 _FREE_GIB = 8
+# The kernel's default is 128, for all containers together; each one's systemd uses about ten.
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_FOR_MANY = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ def _root() -> Finding:
     root = os.geteuid() == 0
     ok = root or process.has("sudo")
     detail = "yes" if root else "no: use sudo for these" if ok else "no, and sudo is not installed"
-    return Finding(what="root", needed_for="the debian-13 base, launch on nspawn", ok=ok, detail=detail)
+    return Finding(what="root", needed_for="the debian-13 base", ok=ok, detail=detail)
 
 
 def _disk(cache: Path) -> Finding:
@@ -108,6 +111,9 @@ def _incus() -> Finding:
     what, purpose = "Incus' daemon", "launch on Incus"
     try:
         detail = incus_client.describe()
+        if int(_INOTIFY.read_text(encoding="ascii")) < _INOTIFY_FOR_MANY:
+            setting = f"fs.inotify.max_user_instances={_INOTIFY_FOR_MANY}"
+            detail += f"; for more than a dozen: sudo sysctl {setting}"
         return Finding(what=what, needed_for=purpose, ok=True, detail=detail)
     except NotebakeError as error:
         detail = f"{error.message.removeprefix('Incus: ')}: {error.hint}"

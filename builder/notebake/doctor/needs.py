@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 import sys
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from notebake import documents
 
 JOBS = ("bake", "launch", "probe", "windows", "lint", "ci", "test")
 
@@ -46,7 +47,7 @@ class Need:
 
 @cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("needs.toml").read_text("utf-8"))
+    return documents.load_toml(Path(__file__).with_name("needs.toml"))
 
 
 def all_needs(jobs: Collection[str] = JOBS) -> tuple[Need, ...]:

@@ -6,10 +6,12 @@ again at every boot: the last one counts.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 TAIL_LINES = 20
+_OVERLAP = 4096
 _READ_BYTES = 8 * 1024 * 1024  # a console that loops on an error must not fill our memory
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
@@ -55,6 +57,18 @@ def unseen(known: str, text: str) -> str:
     """Return the part of `text` that comes after `known`, all of it if `known` is not in it."""
     at = text.rfind(known) if known else -1
     return text if at < 0 else text[at + len(known) :]
+
+
+def append(path: Path, text: str) -> None:
+    """Append what the log does not have yet of `text`, the end of the console's output."""
+    new = unseen(read(path)[-_OVERLAP:], text)
+    if new:
+        with open(path, "ab", opener=_private) as file:
+            file.write(new.encode())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def read(path: Path) -> str:

@@ -170,10 +170,10 @@ def server(remote: str | None, project: str | None) -> Server:
     )
 
 
-def describe() -> str:
-    """Return what the daemon on this host runs, for a user. Raises MissingTool or CommandFailed."""
-    facts = query("", remote="local")["environment"]
-    devices = (query("/profiles/default", remote="local")["devices"] or {}).values()
+def describe(remote: str = "local") -> str:
+    """Return what the daemon of `remote` runs, for a user. Raises SpecError, MissingTool or CommandFailed."""
+    facts = query("", remote=remote)["environment"]
+    devices = (query("/profiles/default", remote=remote)["devices"] or {}).values()
     if {"nic", "disk"}.difference(each["type"] for each in devices):
         raise CommandFailed("Incus: the default profile has no network or no root disk", _SET_UP)
     kinds = "containers and virtual machines" if "qemu" in facts["driver"] else "containers"

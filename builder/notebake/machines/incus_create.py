@@ -156,9 +156,7 @@ def _plan(request: Request, folder: Path, prepared: Prepared, local: bool) -> Ma
     )
     if request.vm and local:
         host = next(each["ipv4.address"] for each in prepared.devices.values() if "ipv4.address" in each)
-        return request.machine(
-            folder, host=host, public=request.notebook_port, canary=None, instance=instance
-        )
+        return request.machine(folder, host=host, public=request.notebook_port, instance=instance)
     kept = {
         port: each.name for each in (*record.every(), *record.every(record.PLANNED)) for port in _ports(each)
     }
@@ -171,13 +169,11 @@ def _plan(request: Request, folder: Path, prepared: Prepared, local: bool) -> Ma
     )
     if not local:
         public = request.public_port or request.endpoint_port
-    return request.machine(
-        folder, host=ports.LOOPBACK, public=public, ssh=ssh, canary=None, instance=instance
-    )
+    return request.machine(folder, host=ports.LOOPBACK, public=public, ssh=ssh, instance=instance)
 
 
 def _ports(machine: Machine) -> tuple[int, ...]:
-    if machine.network is not None or machine.address.host != ports.LOOPBACK:
+    if machine.address.host != ports.LOOPBACK:
         return ()
     return (machine.address.port, machine.ssh.port)
 

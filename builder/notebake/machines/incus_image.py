@@ -1,24 +1,20 @@
 """Import what a machine starts from into Incus, once for each content: a root file system or a disk.
 
-An image of Incus is a metadata tar and a root: a tar for containers, a qcow2 for virtual machines. The
-metadata's templates write the NoCloud seed from the instance's configuration at every start.
+An image of Incus is a metadata tar and a root: a tar for containers, a qcow2 for virtual machines.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import io
-import json
 import os
 import shutil
-import tarfile
 import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import files, paths
+from notebake import files, incus_metadata, paths
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import incus_client, rootfs
 from notebake.machines.incus_client import Server
@@ -28,48 +24,11 @@ from notebake.progress import Steps
 _SECONDS = 1800.0
 _CONTENT = "notebake.content"  # a property of the image
 _PREFIX = ".incus-"
-_SEED = "/var/lib/cloud/seed/nocloud"
-# Templates of Pongo2, the language of Incus: a string has one line. A value comes without its last newline.
-# As in the images of the Incus project, a changed configuration or a copy gets another instance-id, so that
-# cloud-init treats it as a new machine.
-_TEMPLATES = {
-    "meta-data": """\
-instance-id: {{ config_get("volatile.cloud-init.instance-id", instance.name) }}
-local-hostname: {{ instance.name }}
-{{ config_get("user.meta-data", "") }}
-""",
-    "user-data": """\
-{% set given = config_get("cloud-init.user-data", "") %}{% if given %}{{ given }}
-{% else %}#cloud-config
-{}
-{% endif %}""",
-    "network-config": """\
-{{ config_get("cloud-init.network-config", "{version: 2, ethernets: {eth0: {dhcp4: true, dhcp6: true}}}") }}
-""",
-}
 
 
 def metadata(target: str) -> bytes:
     """Return the metadata tar of an image: same target, same bytes."""
-    described = {
-        "architecture": "x86_64",
-        "creation_date": 1,
-        "properties": {"description": f"notebake: {target}", "notebake": target},
-        "templates": {
-            f"{_SEED}/{name}": {"when": ["create", "copy", "start"], "template": f"{name}.tpl"}
-            for name in _TEMPLATES
-        },
-    }
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path, text in (
-            ("metadata.yaml", json.dumps(described)),  # JSON is YAML
-            *((f"templates/{name}.tpl", text) for name, text in _TEMPLATES.items()),
-        ):
-            entry = tarfile.TarInfo(path)
-            entry.size = len(text.encode())
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return out.getvalue()
+    return incus_metadata.tar({"description": f"notebake: {target}", "notebake": target}, 1)
 
 
 def ensure(request: Request, server: Server, steps: Steps) -> str:
@@ -137,8 +96,8 @@ def _packed(disk: Path, folder: Path) -> Path:
         )
     packed = folder / "root.tar.zst"
     try:
-        rootfs.root_from_image(disk, folder / "root")
-        rootfs.pack(folder / "root", packed)
+        with rootfs.root_of(disk, folder) as root:
+            rootfs.pack(root, packed)
     except SpecError:
         raise
     except NotebakeError as error:

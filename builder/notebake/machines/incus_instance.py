@@ -14,11 +14,9 @@ from filelock import FileLock
 from notebake.address import Address
 from notebake.errors import CommandFailed, NotebakeError
 from notebake.machines import console, incus_client, ports
-from notebake.machines import machine as record
 from notebake.machines.machine import Instance, Machine, State
 
 _REBOOT_SECONDS = 3.0  # for so long a machine that reboots may be seen as stopped
-_OVERLAP = 4096
 _STATES: dict[str, State] = {"Stopped": "stopped", "Error": "unreachable"}
 
 
@@ -129,9 +127,5 @@ def read_console(machine: Machine) -> None:
         done = incus_client.run(["console", "--show-log", at(machine)], project=of(machine).project)
         if done.returncode != 0:
             return
-        known = console.read(machine.console)
         # The client adds a newline, in the middle of a line, too.
-        new = console.unseen(known[-_OVERLAP:], done.stdout.decode("utf-8", "replace").removesuffix("\n"))
-        if new:
-            with open(machine.console, "ab", opener=record.private) as file:
-                file.write(new.encode())
+        console.append(machine.console, done.stdout.decode("utf-8", "replace").removesuffix("\n"))

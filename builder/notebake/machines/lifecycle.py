@@ -12,12 +12,12 @@ import dataclasses
 import fnmatch
 import shutil
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from notebake import files, paths
 from notebake.errors import NotebakeError, SpecError
-from notebake.machines import console, incus_create, nspawn, platforms
+from notebake.machines import aws, console, incus_create, platforms, qemu
 from notebake.machines import machine as record
 from notebake.machines.machine import Machine
 from notebake.machines.request import Request
@@ -38,7 +38,7 @@ def launch(request: Request, *, steps: Steps, watch: type[Watch] = Watch) -> Mac
     folder = record.folder(request.name)
     if not (folder / record.KEY).is_file() or (folder / record.RECORD).exists():
         raise SpecError(f"name: {request.name} was not prepared", "call reserve.prepare first")
-    if request.source != "user-data" and request.sha256 is None:
+    if request.source != "user-data" and request.sha256 is None and request.place is None:
         try:
             request = dataclasses.replace(request, sha256=files.sha256(Path(request.source)))
         except OSError as error:
@@ -68,16 +68,18 @@ def _start(request: Request, folder: Path, steps: Steps) -> Machine:
             machine = record.save(incus_create.start(request, folder, prepared, lock()))
             (folder / record.PLANNED).unlink()
             return machine
-    with steps.step("machine started"):
-        if request.platform == "nspawn":
-            nspawn.unpack(request, folder)
-        with lock():
-            machine = platforms.BY_NAME[request.platform].start(request, folder)
-            try:
-                return record.save(machine)
-            except BaseException:
-                platforms.end(machine)
-                raise
+    if request.platform == "aws":
+        with steps.step("machine started"):
+            machine = record.save(aws.start(request, folder, lock()))
+            (folder / record.PLANNED).unlink()
+            return machine
+    with steps.step("machine started"), lock():
+        machine = qemu.start(request, folder)
+        try:
+            return record.save(machine)
+        except BaseException:
+            platforms.end(machine)
+            raise
 
 
 def start(name: str, *, steps: Steps, limit: float = LIMIT, watch: type[Watch] = Watch) -> Machine:
@@ -139,7 +141,7 @@ def stop(name: str, *, seconds: float = STOP_SECONDS) -> bool:
     clean: bool = not platforms.look(machine) or platforms.BY_NAME[machine.platform].shutdown(
         machine, seconds
     )
-    with lock():
+    with lock() if machine.cloud is None else nullcontext():
         platforms.end(machine)
         record.save(dataclasses.replace(machine, process=None, failed=False))
     return clean
@@ -148,7 +150,8 @@ def stop(name: str, *, seconds: float = STOP_SECONDS) -> bool:
 def delete(name: str) -> None:
     """Kill the machine and remove all of it, with its disk. Raises SpecError or CommandFailed."""
     machine = record.load(name)
-    with lock():
+    # A cloud takes a minute, and has nothing on this host that another launch could take meanwhile.
+    with lock() if machine.cloud is None else nullcontext():
         platforms.delete(machine)
         (machine.folder / record.RECORD).unlink(missing_ok=True)
     # Without the lock: it takes long. What an interrupt leaves is swept by the next launch.
@@ -179,14 +182,16 @@ def _after_failure(machine: Machine, up: bool, error: BaseException, steps: Step
         else:
             steps.note(look)
         return
+    hint = "nothing of it is left"
     kept = paths.state_folder() / "failed" / f"{machine.name}.log"
     with suppress(OSError):
         kept.parent.mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(machine.console, kept)
         kept.chmod(0o600)
-        if isinstance(error, NotebakeError):
-            error.hint = f"nothing of it is left; the whole console log is {kept}"
-    with lock():
+        hint += f"; the whole console log is {kept}"
+    if isinstance(error, NotebakeError):
+        error.hint = hint
+    with lock() if machine.cloud is None else nullcontext():
         platforms.delete(machine)
         record.delete(machine.name)
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from notebake import files, paths
+from notebake import documents, files, paths
 from notebake.accelerator import Choice
 from notebake.address import Address
 from notebake.errors import CommandFailed, SpecError
 from notebake.machines.pids import Process
 from notebake.ssh import Ssh
 
-Platform = Literal["qemu", "nspawn", "incus"]
+Platform = Literal["qemu", "incus", "aws"]
 State = Literal["running", "stopped", "failed", "missing", "unreachable"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
@@ -33,19 +33,6 @@ PREVIOUS_CONSOLE = "console.previous.log"
 TOKEN = "token"  # kept from the console of the boot that made it
 KEY = "id_ed25519"
 CANARY_PORT = 8765  # where a probe's test listener waits inside: the guest's firewall must hide it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """What nspawn created on the host: names, the two ends of a /30, interfaces set to forward."""
-
-    netns: str
-    veth: str
-    table: str
-    cgroups: tuple[Path, ...]
-    host: str
-    guest: str
-    forwarding: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +49,29 @@ class Instance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """Where a machine is in a cloud: its region; whether it has a public address.
+
+    `key` is the tag `notebake` of all that was made for it: nothing without it is touched.
+    """
+
+    region: str
+    key: str
+    public: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """A launched machine, running or not.
 
-    `process` is that of its last boot, None after `stop`; `failed`: its notebook did not answer after it.
+    `process` is that of QEMU, None after `stop`; `failed`: its notebook did not answer after the last boot.
 
     `address` is where its notebook answers; `source` is `user-data` or the image's path, then with its
     `sha256`; `fingerprint` is the certificate's SHA-256 as `AB:CD:...` once known; `created` is UTC, ISO
     8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in (None
-    for Incus, where the address is asked for); `own_certificate`: it serves the user's own certificate;
-    `metadata`: its kernels can reach a cloud's metadata service; `offline`: it has no outgoing network.
+    for Incus, where the address is asked for, and in clouds, whose own firewall hides it);
+    `own_certificate`: it serves the user's own certificate; `metadata`: its kernels can reach a cloud's
+    metadata service; `offline`: it has no outgoing network.
     """
 
     name: str
@@ -88,8 +88,8 @@ class Machine:
     console: Path
     fingerprint: str | None
     created: str
-    network: Network | None = None
     instance: Instance | None = None
+    cloud: Cloud | None = None
     own_certificate: bool = False
     metadata: bool = False
     memory_mib: int = 2048
@@ -134,7 +134,7 @@ def load(name: str, file: str = RECORD) -> Machine:
     """Return the machine `name`. Raises SpecError if there is none, CommandFailed for a broken record."""
     path = folder(name) / file
     try:
-        return _decode(json.loads(path.read_text(encoding="utf-8")))
+        return _decode(documents.load_json(path))
     except FileNotFoundError:
         known = ", ".join(each.name for each in every()) or "none"
         raise SpecError(f"{name}: no such machine", f"machines: {known}") from None
@@ -189,15 +189,6 @@ def delete(name: str) -> None:
 
 
 def _decode(raw: dict[str, Any]) -> Machine:
-    network = raw["network"]
-    if network is not None:
-        network = Network(
-            **{
-                **network,
-                "cgroups": tuple(map(Path, network["cgroups"])),
-                "forwarding": tuple(network["forwarding"]),
-            }
-        )
     ssh = raw["ssh"]
     return Machine(
         **{
@@ -206,8 +197,8 @@ def _decode(raw: dict[str, Any]) -> Machine:
             "address": Address(**raw["address"]),
             "canary": raw["canary"] and Address(**raw["canary"]),
             "instance": raw["instance"] and Instance(**raw["instance"]),
+            "cloud": raw["cloud"] and Cloud(**raw["cloud"]),
             "ssh": Ssh(**{**ssh, "key": Path(ssh["key"]), "known_hosts": Path(ssh["known_hosts"])}),
             "console": Path(raw["console"]),
-            "network": network,
         }
     )

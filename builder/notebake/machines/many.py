@@ -18,6 +18,8 @@ from notebake.progress import Steps
 
 T = TypeVar("T")
 
+IN_CLOUDS = 16  # machines at once that take nothing of this host
+
 
 def at_once(memory_mib: int) -> int:
     """Return how many machines of this memory may boot at the same time: at least 2.

@@ -15,6 +15,8 @@ import socket
 import time
 from pathlib import Path
 
+import tenacity
+
 from notebake import accelerator, process, seed
 from notebake.errors import CommandFailed, MissingTool, NotebakeError, SpecError
 from notebake.machines import console, pids, ports
@@ -24,6 +26,8 @@ from notebake.machines.request import Request
 _QMP = "qmp"
 _LOG = "qemu.log"
 _SOCKET_LIMIT = 107  # sun_path, unix(7)
+_PORT_TAKEN = "Could not set up host forwarding rule"
+_ATTEMPTS = 5
 
 
 def start(request: Request, folder: Path) -> Machine:
@@ -32,21 +36,30 @@ def start(request: Request, folder: Path) -> Machine:
     Raises MissingTool, CommandFailed (which names the folder), SpecError; the caller removes `folder`.
     """
     if request.disk is None:
-        raise SpecError("platform qemu: needs a disk image", "give an image, or use the platform nspawn")
+        raise SpecError("platform qemu: needs a disk image", "give an image, or use the platform incus")
     if not request.disk.is_file():
         raise SpecError(f"{request.disk}: no such image", "bake it first: notebake bake")
     if len(os.fsencode(folder / _QMP)) > _SOCKET_LIMIT:
         raise SpecError(
             f"{folder}: this path is too long for a socket", "set XDG_STATE_HOME to a shorter one"
         )
+    chosen = accelerator.choose(request.accel)
+    _disks(request, folder)
+    # Others may take a free port before QEMU does.
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: _PORT_TAKEN in str(error)),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+    return attempts(_boot_on_free_ports, request, folder, chosen)
+
+
+def _boot_on_free_ports(request: Request, folder: Path, chosen: accelerator.Accelerator) -> Machine:
     kept = {port: each.name for each in every() for port in _ports(each)}
     public, ssh, canary = ports.choose(
         requested=request.public_port, endpoint=request.endpoint_port, more=2, kept=kept
     )
-    machine = request.machine(folder, host=ports.LOOPBACK, public=public, ssh=ssh, canary=canary)
-    chosen = accelerator.choose(request.accel)
-    _disks(request, folder)
-    return _boot(machine, chosen)
+    return _boot(request.machine(folder, host=ports.LOOPBACK, public=public, ssh=ssh, canary=canary), chosen)
 
 
 def boot(machine: Machine) -> Machine:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from notebake.accelerator import Choice
 from notebake.address import Address
-from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Instance, Machine, Network, Platform
+from notebake.machines.aws_place import Place
+from notebake.machines.machine import CANARY_PORT, CONSOLE, KEY, Cloud, Instance, Machine, Platform
 from notebake.ssh import Ssh
 
 
@@ -17,16 +18,15 @@ from notebake.ssh import Ssh
 class Request:
     """A machine to start; `name` comes from `prepare`.
 
-    Exactly one of `disk` (qcow2; all platforms) and `root` (a container's tar, plain or .zst; nspawn also
-    takes a prepared folder, which is copied). `seed`: NoCloud files by name (`user-data`, `meta-data`,
-    optionally `network-config`). `source` is `user-data` or the golden image's path; then `sha256` is its
-    digest,
-    taken here when it is None. `endpoint_port` is the public port taken when it is free, `public_port`
-    one that must be had. Sizes: `memory_mib` in MiB, `disk_gib` in GiB; nspawn shares the host's. `accel` is
-    QEMU's only. `offline`: no way out of the machine. `secrets`: absolute
+    Exactly one of `disk` (qcow2) and `root` (a container's tar, plain or .zst). `seed`: NoCloud files
+    by name (`user-data`, `meta-data`). `source` is `user-data` or the golden image's path; then
+    `sha256` is its digest, taken here when it is None. `endpoint_port` is the public port taken when it is
+    free, `public_port` one that must be had. Sizes: `memory_mib` in MiB, `disk_gib` in GiB. `accel` is
+    QEMU's only. `offline`: no outgoing network. `secrets`: absolute
     path in the machine -> bytes, copied over ssh once sshd answers. `own_certificate`: the machine serves a
     certificate that its owner brought. For Incus: `remote` and `project` (None: the client's defaults),
     `profiles` (none: `default`), `member` of a cluster, `vm`: a virtual machine instead of a container.
+    For AWS: `place`; there is neither `disk` nor `root`.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Request:
     profiles: tuple[str, ...] = ()
     member: str | None = None
     vm: bool = False
+    place: Place | None = None
 
     def machine(
         self,
@@ -63,9 +64,9 @@ class Request:
         host: str,
         public: int,
         ssh: int = 22,
-        canary: int | None = CANARY_PORT,
-        network: Network | None = None,
+        canary: int | None = None,
         instance: Instance | None = None,
+        cloud: Cloud | None = None,
     ) -> Machine:
         """Return the machine of this request, not yet booted, in `folder`: all its ports are on `host`."""
         return Machine(
@@ -88,8 +89,8 @@ class Request:
             console=folder / CONSOLE,
             fingerprint=None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            network=network,
             instance=instance,
+            cloud=cloud,
             memory_mib=self.memory_mib,
             cpus=self.cpus,
             accel=self.accel,

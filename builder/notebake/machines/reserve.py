@@ -13,10 +13,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from notebake import files, paths, ssh
+from notebake import documents, files, paths, ssh
 from notebake.errors import NotebakeError, SpecError
-from notebake.machines import incus, pids
 from notebake.machines import machine as record
+from notebake.machines import pids, platforms
 
 _OWNER = "owner"  # the process of the launch at work in a folder that has no record yet
 
@@ -48,8 +48,8 @@ def prepare(target: str, name: str | None = None, taken: Collection[str] = ()) -
         except FileExistsError:
             if (folder / record.PLANNED).exists():
                 raise SpecError(
-                    f"name: {name} is being made by another launch, or was left by one when Incus went away",
-                    "use another name; what was left is removed by the first launch after Incus answers",
+                    f"name: {name} is being made by another launch, or was left by an interrupted one",
+                    "use another name; what was left is removed by the first launch after it answers",
                 ) from None
             raise SpecError(
                 f"name: a machine {name} exists", f"delete it (notebake delete {name}) or use another name"
@@ -76,7 +76,7 @@ def discard(name: str) -> None:
         return
     with suppress(NotebakeError):
         if (folder / record.PLANNED).exists():
-            incus.delete(record.load(name, record.PLANNED))
+            platforms.delete(record.load(name, record.PLANNED))
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -96,7 +96,7 @@ def _sweep() -> None:
         if (folder / record.RECORD).exists():
             continue
         try:
-            owner = pids.Process(**json.loads((folder / _OWNER).read_text(encoding="ascii")))
+            owner = pids.Process(**documents.load_json(folder / _OWNER))
         except (OSError, ValueError, TypeError):
             continue  # just being made, or not ours
         if not owner.alive():

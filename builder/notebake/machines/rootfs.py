@@ -1,4 +1,4 @@
-"""Unpack a machine's root filesystem: from a tar, a prepared folder, or a golden qcow2 image."""
+"""Take the root filesystem out of a golden qcow2 image, and pack it for a container."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from notebake import process
 from notebake.errors import CommandFailed, MissingTool, SpecError
+from notebake.progress import Steps
 
 _SECONDS = 900
 _ROOT_TYPES = (
@@ -21,30 +22,9 @@ _ROOT_TYPES = (
 )
 
 
-def unpack(source: Path, destination: Path) -> None:
-    """Make the folder `destination` from `source`: a tar (plain or .zst), or a folder that is copied.
-
-    Owners, modes, capabilities and hard links are kept. Raises SpecError, MissingTool, CommandFailed.
-    """
-    if not source.exists():
-        raise SpecError(f"{source}: no such root file system", "use a tar, or a prepared folder")
-    destination.mkdir(mode=0o755)
-    if source.is_dir():
-        process.run(["cp", "-a", "--reflink=auto", f"{source}/.", destination], timeout=_SECONDS)
-        return
-    compressed = []
-    if source.name.endswith(".zst"):
-        process.which("zstd")  # tar would only report that a child process failed
-        compressed = ["--zstd"]
-    keep = ["--numeric-owner", "--same-owner", "--xattrs", "--xattrs-include=*"]
-    # Device nodes are no use in a container, which gets a /dev of its own.
-    process.run(
-        ["tar", *compressed, *keep, "--exclude=./dev/*", "-xpf", source, "-C", destination], timeout=_SECONDS
-    )
-
-
-def root_from_image(image: Path, destination: Path) -> None:
-    """Make the folder `destination` from the root filesystem (ext4) of the qcow2 `image`.
+@contextmanager
+def root_of(image: Path, scratch: Path) -> Iterator[Path]:
+    """Yield a folder with the root filesystem (ext4) of the qcow2 `image`, to be read only; use `scratch`.
 
     A read-only loop mount is used where loop devices work: it keeps everything. Where they do not
     (many containers) debugfs reads the file system: owners, modes and symlinks are kept, file
@@ -52,16 +32,14 @@ def root_from_image(image: Path, destination: Path) -> None:
     """
     if not image.is_file():
         raise SpecError(f"{image}: no such image", "bake it first: notebake bake")
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".image-") as name:
-        raw = Path(name) / "disk.raw"
-        process.run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=_SECONDS)
-        offset, size = partition(process.run(["sfdisk", "-J", raw], timeout=60).stdout, image)
-        destination.mkdir(mode=0o755)
-        with _mounted(raw, offset, size, Path(name) / "mount") as mounted:
-            if mounted is not None:
-                process.run(["cp", "-a", f"{mounted}/.", destination], timeout=_SECONDS)
-                return
-        _rdump(raw, offset, size, destination)
+    raw, tree = scratch / "disk.raw", scratch / "root"
+    process.run(["qemu-img", "convert", "-O", "raw", image, raw], timeout=_SECONDS)
+    offset, size = partition(process.run(["sfdisk", "-J", raw], timeout=60).stdout, image)
+    tree.mkdir(mode=0o755)
+    with _mounted(raw, offset, size, tree) as is_mounted:
+        if not is_mounted:
+            _rdump(raw, offset, size, tree)
+        yield tree
 
 
 def pack(tree: Path, destination: Path) -> None:
@@ -71,6 +49,27 @@ def pack(tree: Path, destination: Path) -> None:
     argv: list[str | Path] = ["tar", "--zstd", *keep, "--sort=name", "-cpf", destination, "-C", tree, "."]
     # It is packed to be unpacked here: speed counts, and each level costs a second.
     process.run(argv, timeout=_SECONDS, env={"ZSTD_CLEVEL": "1", "ZSTD_NBTHREADS": "0"})
+
+
+@contextmanager
+def squashed(disk: Path, steps: Steps) -> Iterator[Path]:
+    """Yield a squashfs of the root filesystem in a qcow2 disk, its container form, and delete it afterwards.
+
+    Raises SpecError, MissingTool (also when this is not root), CommandFailed.
+    """
+    if os.geteuid() != 0:
+        raise MissingTool(
+            f"{disk}: only root can make a container of it, since its files have other owners", "use sudo"
+        )
+    process.which("mksquashfs")
+    if not disk.is_file():
+        raise SpecError(f"{disk}: no such image", "bake it first: notebake bake")
+    with tempfile.TemporaryDirectory(dir=disk.parent, prefix=".container-") as name:
+        made = Path(name) / "root.squashfs"
+        with steps.step("make the container form"), root_of(disk, Path(name)) as tree:
+            argv: list[str | Path] = ["mksquashfs", tree, made, "-noappend", "-quiet", "-no-progress"]
+            process.run([*argv, "-comp", "zstd", "-Xcompression-level", "9"], timeout=_SECONDS)
+        yield made
 
 
 def partition(table: bytes, image: Path) -> tuple[int, int]:
@@ -88,18 +87,17 @@ def partition(table: bytes, image: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[Path | None]:
-    """Yield `folder` with the filesystem mounted on it, or None where it cannot be mounted."""
-    folder.mkdir()
+def _mounted(raw: Path, offset: int, size: int, folder: Path) -> Iterator[bool]:
+    """Mount the filesystem on `folder` in the block; yield False where that is not possible."""
     # noload: a journal that was not replayed would need a write.
     options = f"ro,noload,loop,offset={offset},sizelimit={size}"
     try:
         process.run(["mount", "-t", "ext4", "-o", options, raw, folder], timeout=60)
     except (CommandFailed, MissingTool):
-        yield None
+        yield False
         return
     try:
-        yield folder
+        yield True
     finally:
         # The loop device detaches itself; a lazy unmount is better than a folder that stays.
         with suppress(CommandFailed):

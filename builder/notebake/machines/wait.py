@@ -28,7 +28,6 @@ from notebake.progress import Steps
 
 LIMIT = 900.0  # seconds: a first boot that installs everything, under TCG, on two busy processors
 
-_POLL_SECONDS = 0.5
 _ANSWER_SECONDS = 20.0
 # 200 or a way to the login page: any of them comes from a server that is up.
 _ANSWERS = frozenset({200, 301, 302, 401, 403})
@@ -94,7 +93,7 @@ class Watch:
 
         polling = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((NotYet, OSError, http.client.HTTPException)),
-            wait=tenacity.wait_fixed(_POLL_SECONDS),
+            wait=tenacity.wait_fixed(platforms.poll_seconds(self.machine)),
             stop=tenacity.stop_after_delay(max(0.0, self._end - time.monotonic())),
             reraise=True,
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from notebake import documents
 from notebake.errors import SpecError
 from notebake.files import write_whole
 from notebake.plan.lock import FOLDER
@@ -29,7 +29,7 @@ def load(target: Target, folder: Path) -> Download | None:
     """Return the locked base image of `target`; None if there is no lock. Raises SpecError."""
     path = path_for(target, folder)
     try:
-        locked = _Locked.model_validate(tomllib.loads(path.read_text("utf-8")))
+        locked = _Locked.model_validate(documents.load_toml(path))
         return Download(kind="download", **locked.model_dump())
     except FileNotFoundError:
         return None
@@ -52,12 +52,10 @@ def write(base: Download, path: Path) -> None:
 
 def write_shipped(base: Download, target: Target) -> None:
     """Write another dated image into target.toml, atomically. Raises CommandFailed."""
-    import tomlkit
-
     path = target.folder / FILE_NAME
-    document = tomlkit.parse(path.read_text("utf-8"))
+    document = documents.editable_toml(path.read_bytes())
     table = document["base"]
     assert isinstance(table, dict) and base.signed is not None
     table["url"], table["sha256"] = base.url, base.sha256
     table["signed"]["sums"], table["signed"]["signature"] = base.signed.sums, base.signed.signature
-    write_whole(path, tomlkit.dumps(document).encode())
+    write_whole(path, document.as_string().encode())

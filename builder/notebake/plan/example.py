@@ -67,6 +67,12 @@ names = []
 # iso_sha256 = "..."
 # virtio_win = "virtio-win-0.1.271.iso"
 
+# Machines in AWS (`notebake launch --on aws`). Credentials are boto3's, never here.
+# [aws]
+# region = "eu-central-1"
+# size = "t3.small"
+# allow = ["198.51.100.0/24"]
+
 [endpoint]
 name = "ipython_nb"
 public_port = 443

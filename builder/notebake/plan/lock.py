@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from notebake import process
+from notebake import documents, files, process
 from notebake.errors import CommandFailed, SpecError
 from notebake.files import write_whole
 from notebake.plan.spec import Spec
@@ -29,7 +28,7 @@ SHIPPED = "requirements.txt"
 # Packages that the machine needs, whether or not the spec lists them.
 REQUIRED = ("cryptography", "ipykernel", "notebook")
 
-_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+(?: --hash=sha256:[0-9a-f]{64})+")
+_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+ --hash=sha256:[0-9a-f]{64}")
 _FOR = re.compile(r"# for: (.*)")
 _UV = re.compile(r"# uv: (?P<file>uv-[A-Za-z0-9._-]+\.whl) sha256:(?P<sha256>[0-9a-f]{64})")
 
@@ -52,13 +51,18 @@ class Lock:
         return f"# for: {self.made_for}\n# uv: {self.uv_file} sha256:{self.uv_sha256}\n" + self.requirements()
 
 
+def _required(target: Target) -> tuple[str, ...]:
+    # pip, for the user's own packages: Windows has no layer for them.
+    return (*REQUIRED, *(() if target.is_windows else ("pip",)), *target.python.packages)
+
+
 def purpose(spec: Spec, target: Target) -> str:
     """Return the `made_for` of a lock for `spec` on `target`: its packages, Python version and platform."""
     listed = {
         str(canonicalize_name(Requirement(package).name)): str(Requirement(package))
-        for package in spec.packages
+        for package in spec.python_packages
     }
-    required = dict.fromkeys((*REQUIRED, *target.python.packages), "")
+    required = dict.fromkeys(_required(target), "")
     requirements = sorted((listed.get(name) or name for name in required | listed), key=str.lower)
     return f"{' '.join(requirements)} | python {target.python.version} | {target.python.platform}"
 
@@ -99,7 +103,7 @@ def load(spec: Spec, target: Target, folder: Path) -> Lock:
     if not path.exists():
         raise SpecError(f"{own}: no lock for {target.name}", f"run `notebake lock {target.name}`")
     try:
-        lock = parse(path.read_text("utf-8"), str(path))
+        lock = parse(files.read(path, limit=documents.MAX_BYTES).decode("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read: {error}") from None
     if lock.made_for != purpose(spec, target):
@@ -133,7 +137,7 @@ def _resolve(requirements: str, target: Target, index: str) -> list[dict[str, ob
                 f"{target.name}: the packages cannot be resolved\n{error.message}",
                 "check the package names and that the Python index is reachable ([mirrors] python)",
             ) from None
-        packages = tomllib.loads(output.read_text("utf-8"))["packages"]
+        packages = documents.parse_toml(output.read_bytes(), limit=documents.MAX_BYTES)["packages"]
         assert isinstance(packages, list)
         return packages
 
@@ -148,12 +152,27 @@ def _wheels(package: dict[str, object]) -> list[tuple[str, str]]:
     ]
 
 
-def _best(wheels: list[tuple[str, str]], target: Target) -> list[tuple[str, str]]:
-    """Return `wheels`, or for Windows only the one that pip installs there: one digest for each package."""
-    if not target.is_windows:
-        return wheels
+def _platforms(target: Target) -> list[str]:
+    """Return the platform tags of the wheels that `target` takes, best first."""
+    if target.is_windows:
+        return ["win_amd64"]
+    processor, _, glibc = target.python.platform.partition("-manylinux_2_")
+    # PEP 600, and the older names of three of them.
+    older = {17: "2014", 12: "2010", 5: "1"}
+    return [
+        tag
+        for minor in range(int(glibc), 4, -1)
+        for tag in (
+            f"manylinux_2_{minor}_{processor}",
+            *([f"manylinux{older[minor]}_{processor}"] if minor in older else []),
+        )
+    ] + [f"linux_{processor}"]
+
+
+def _best(wheels: list[tuple[str, str]], target: Target) -> str:
+    """Return the SHA-256 of the wheel that uv or pip installs on `target`."""
     version = tuple(map(int, target.python.version.split(".")))
-    platforms = ["win_amd64"]
+    platforms = _platforms(target)
     order = {
         tag: rank
         for rank, tag in enumerate(
@@ -164,20 +183,17 @@ def _best(wheels: list[tuple[str, str]], target: Target) -> list[tuple[str, str]
     def rank(wheel: tuple[str, str]) -> int:
         return min((order[tag] for tag in parse_wheel_filename(wheel[0])[3] if tag in order), default=1 << 30)
 
-    return [min(wheels, key=rank)]
+    return min(wheels, key=rank)[1]
 
 
 def make(spec: Spec, target: Target, index: str) -> Lock:
     """Resolve the spec's packages for `target` from `index` (URL). Raises CommandFailed."""
     made_for = purpose(spec, target)
-    requirements = "\n".join([*spec.packages, *REQUIRED, *target.python.packages])
+    requirements = "\n".join([*spec.python_packages, *_required(target)])
     lines = []
     for package in sorted(_resolve(requirements, target, index), key=lambda package: str(package["name"])):
-        hashes = sorted(sha256 for _, sha256 in _best(_wheels(package), target))
-        lines.append(
-            f"{package['name']}=={package['version']}"
-            + "".join(f" --hash=sha256:{digest}" for digest in hashes)
-        )
+        sha256 = _best(_wheels(package), target)
+        lines.append(f"{package['name']}=={package['version']} --hash=sha256:{sha256}")
     uv_file, uv_sha256 = _wheels(_resolve("uv", target, index)[0])[0]
     return Lock(made_for=made_for, uv_file=uv_file, uv_sha256=uv_sha256, lines=tuple(lines))
 

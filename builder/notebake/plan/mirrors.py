@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from notebake import urls
 from notebake.errors import SpecError
 from notebake.plan import host_apt
 from notebake.plan.host_apt import HostApt
-from notebake.plan.spec_mirrors import PROXY, Mirrors
+from notebake.plan.spec_mirrors import SCHEMES, Mirrors, check_proxy
 from notebake.plan.targets import Apt
 
 # Where Debian, Ubuntu and openSUSE keep the certificates that an administrator added.
@@ -60,12 +61,16 @@ def _certificates(path: Path, field: str) -> list[str]:
     return [certificate.public_bytes(Encoding.PEM).decode() for certificate in found]
 
 
-def _without_secret(url: str, field: str) -> str:
-    if urlsplit(url).password or urlsplit(url).username:
+def _checked(url: str, field: str) -> str:
+    """Return the host's `url`. Raises SpecError for what is no URL for a machine, or has a secret in it."""
+    try:
+        urls.parse(url, schemes=SCHEMES, query=True)
+    except ValueError as error:
         raise SpecError(
-            f"{field}: the host's URL has a user or password in it, which would be rendered in plain text",
-            "name it in [mirrors] without them, or one of your own network that logs in by itself",
-        )
+            f"{field}: the host's URL {str(error).replace('must not contain', 'has')}",
+            "name it in [mirrors], without a user or password, or one of your own network that logs in by "
+            "itself",
+        ) from None
     return url
 
 
@@ -86,12 +91,8 @@ def _host_python() -> str:
         # uv takes NAME=URL; the name is uv's alone.
         url = re.sub(r"^[A-Za-z0-9._-]+=(?=[a-z]+:)", "", os.environ.get(name, "").strip())
         if url:
-            if not re.fullmatch(r"(https?|file)://[!-~]+", url):
-                raise SpecError(
-                    f"{name}: {url}: not a URL (http, https or file)", "name the index in [mirrors] python"
-                )
-            return url
-    return _pip_index()
+            return _checked(url, name)
+    return _checked(_pip_index(), "pip's global.index-url")
 
 
 def apt_lines(facts: Apt, archive: str, security: str | None, components: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,13 +137,13 @@ def _host(facts: Apt | None) -> Sources:
     apt = host_apt.read(facts.distribution) if facts else HostApt()
     own = f"{apt.note}; the release's own sources are used" if apt.note else None
     proxy, unusable = _host_proxy()
-    for url in (apt.archive, apt.security):
-        _without_secret(url or "", "mirrors")
+    for url in filter(None, (apt.archive, apt.security)):
+        _checked(url, "mirrors")
     return Sources(
         apt=apt.archive,
         apt_lines=apt_lines(facts, apt.archive, apt.security, ()) if facts and apt.archive else (),
         zypper=None,
-        python=_without_secret(_host_python(), "mirrors"),
+        python=_host_python(),
         ca_certificates=tuple(
             dict.fromkeys(
                 pem
@@ -169,13 +170,23 @@ def _host_proxy() -> tuple[dict[str, str], str | None]:
         url = _variable(name)
         if not url:
             continue
-        url = _without_secret(url if "://" in url else f"http://{url}", name)
-        if PROXY.fullmatch(url) and urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1"):
+        url = url if "://" in url else f"http://{url}"
+        if "@" in url:
+            _checked(url, name)
+        if _is_reachable_proxy(url):
             proxies[name] = url
         else:
             unusable = f"the host's {name} {url}: no http proxy that a machine can reach, so it is not used"
     direct = [name.strip() for name in _variable("no_proxy").split(",")]
     return (_variables(proxies, [name for name in direct if name]) if proxies else {}), unusable
+
+
+def _is_reachable_proxy(url: str) -> bool:
+    try:
+        check_proxy(url)
+    except ValueError:
+        return False
+    return urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def _variable(name: str) -> str:

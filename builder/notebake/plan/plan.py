@@ -5,14 +5,12 @@ The later steps are pure functions of it: the same plan renders to the same byte
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from notebake.errors import SpecError
 from notebake.plan import lock as locks
-from notebake.plan import mirrors, own_base, own_certificate, own_files, windows
+from notebake.plan import mirrors, own_base, own_certificate, own_files, preload, windows
 from notebake.plan.lock import Lock
 from notebake.plan.mirrors import Sources
 from notebake.plan.own_files import OwnFile, Script
@@ -22,9 +20,11 @@ from notebake.plan.targets import Target
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain; None means self-signed.
+    """`notebooks`: (path below their folder, bytes) to preload.
 
-    `target`: with the base image of the spec or the lock. `scripts`, `own_files`: those of [image].
+    `own_certificate`: PEM chain; None means self-signed.
+    `target`: with the base image of the spec or the lock.
+    `scripts`, `own_files`: those of [image].
     """
 
     spec: Spec
@@ -35,19 +35,6 @@ class Plan:
     own_certificate: bytes | None
     scripts: tuple[Script, ...] = ()
     own_files: tuple[OwnFile, ...] = ()
-
-
-def _notebook(path: Path) -> tuple[str, bytes]:
-    try:
-        data = path.read_bytes()
-        content = json.loads(data)
-    except FileNotFoundError:
-        raise SpecError(f"notebook.preload: {path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise SpecError(f"notebook.preload: {path}: not a notebook: {error}") from None
-    if not isinstance(content, dict) or "cells" not in content:
-        raise SpecError(f"notebook.preload: {path}: not a notebook: it has no cells")
-    return path.name, data
 
 
 def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
@@ -62,7 +49,7 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         target=own_base.apply(spec, target, folder),
         lock=locks.load(spec, target, folder),
         sources=mirrors.resolve(spec.mirrors, folder, target.apt),
-        notebooks=tuple(sorted(_notebook(folder / name) for name in spec.notebook.preload)),
+        notebooks=preload.read(spec.notebook.preload, folder),
         own_certificate=own_certificate.read(spec, folder, now=now),
         scripts=own_files.scripts(spec.image, folder),
         own_files=own_files.files(spec.image, folder),

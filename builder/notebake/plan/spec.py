@@ -6,7 +6,6 @@ Only `load` reads the file. Paths in a spec are relative to its folder. Every er
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,15 +13,19 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from notebake import documents, files, urls
+from notebake.documents import DocumentError
 from notebake.errors import SpecError
 from notebake.plan import targets
 from notebake.plan.spec_base import Base, joined
+from notebake.plan.spec_clouds import Aws
 from notebake.plan.spec_image import Image, Updates
 from notebake.plan.spec_mirrors import Mirrors
 from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
 from notebake.validation import StrictModel
 
 FILE_NAME = "notebake.toml"
+EXTRAS = {"science": ("ipympl", "networkx", "openpyxl", "pyarrow", "scikit-learn", "sympy")}
 DEFAULT_PACKAGES = ("notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "matplotlib", "pandas")
 
 # Names that useradd accepts on Debian, openSUSE and Ubuntu (shadow's NAME_REGEX).
@@ -44,6 +47,13 @@ class Windows(StrictModel):
     iso_sha256: str | None = Field(None, description="SHA-256 (hex) of the ISO.")
     virtio_win: str | None = Field(None, description="The virtio-win driver ISO, release 0.1.271 (a file).")
 
+    @field_validator("iso")
+    @classmethod
+    def _iso(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            urls.parse(value, query=True)  # Microsoft's own has one
+        return value
+
     @field_validator("iso_sha256")
     @classmethod
     def _digest(cls, value: str | None) -> str | None:
@@ -57,6 +67,10 @@ class Spec(StrictModel):
 
     packages: tuple[str, ...] = Field(
         DEFAULT_PACKAGES, min_length=1, description="Python packages (PEP 508)."
+    )
+    extras: tuple[Literal["science"], ...] = Field(
+        (),
+        description="More packages, by one word: science adds " + ", ".join(EXTRAS["science"]) + ".",
     )
     targets: tuple[str, ...] | None = Field(
         None,
@@ -78,6 +92,7 @@ class Spec(StrictModel):
         {}, description="Other base images, by target."
     )
     windows: Windows = Windows()
+    aws: Aws = Aws()
 
     @field_validator("packages")
     @classmethod
@@ -116,10 +131,21 @@ class Spec(StrictModel):
             raise ValueError("must not be root: the server never runs as root")
         return value
 
+    @property
+    def python_packages(self) -> tuple[str, ...]:
+        """The packages and those of the extras, which they come before: each name once."""
+        named = {canonicalize_name(Requirement(package).name) for package in self.packages}
+        added = dict.fromkeys(name for word in self.extras for name in EXTRAS[word] if name not in named)
+        return (*self.packages, *added)
+
     @model_validator(mode="after")
     def _ports(self) -> Spec:
-        if self.notebook.port == 22:
-            raise ValueError("notebook.port 22 is the port of ssh")
+        for name, port in (
+            ("notebook.port", self.notebook.port),
+            ("endpoint.public_port", self.endpoint.public_port),
+        ):
+            if port == 22:
+                raise ValueError(f"{name} 22 is the port of ssh")
         return self
 
     @model_validator(mode="after")
@@ -149,12 +175,12 @@ def _problem(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(problems))
 
 
-def parse(text: str, *, source: str) -> Spec:
-    """Parse TOML text; `source` is the file name for messages. Raises SpecError."""
+def parse(text: str | bytes, *, source: str) -> Spec:
+    """Parse a spec (TOML, UTF-8); `source` is the file name for messages. Raises SpecError."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{source}: not TOML: {error}", "strings need quotes; see https://toml.io") from None
+        data = documents.parse_toml(text.encode() if isinstance(text, str) else text)
+    except DocumentError as error:
+        raise SpecError(f"{source}: {error}", "strings need quotes; see https://toml.io") from None
     try:
         return Spec.model_validate(data)
     except ValidationError as error:
@@ -167,9 +193,9 @@ def parse(text: str, *, source: str) -> Spec:
 def load(path: Path) -> Spec:
     """Read the spec in the file `path`. Raises SpecError if it is missing, unreadable or invalid."""
     try:
-        text = path.read_text("utf-8")
+        data = files.read(path, limit=documents.MAX_TOML_BYTES)
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file", "`notebake init` writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read: {error}") from None
-    return parse(text, source=str(path))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse(data, source=str(path))

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from notebake import urls
 from notebake.validation import StrictModel
 
 
@@ -30,8 +31,14 @@ class Base(StrictModel):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[!-~]+/[^/?#]+", value.split("?")[0]):
-            raise ValueError("not the URL of an image (http or https); a file has the key `file`")
+        try:
+            name = urls.parse(value, query=True).path.rpartition("/")[2] if value is not None else "-"
+        except ValueError as error:
+            if "@" not in str(value):
+                raise ValueError(f"not the URL of an image; a file has the key `file`: {error}") from None
+            name = "-"
+        if not name:
+            raise ValueError("not the URL of an image: it ends without a file's name")
         if value is not None and re.match(r"[a-z]+://[^/]*@|[^?#]*[?#]", value):
             raise ValueError(
                 "must have no user, password or query, which records and templates would show: download "

@@ -6,9 +6,20 @@ import re
 
 from pydantic import Field, field_validator
 
+from notebake import urls
 from notebake.validation import StrictModel
 
-PROXY = re.compile(r"https?://[A-Za-z0-9.:_\[\]-]+/?")
+SCHEMES = (*urls.WEB, "file")
+
+
+def check_proxy(url: str) -> None:
+    """Raise ValueError unless `url` is a proxy's."""
+    try:
+        path = urls.parse(url).path
+    except ValueError as error:
+        raise ValueError(f"not the URL of a proxy, as in http://proxy.example:3128: {error}") from None
+    if path not in ("", "/"):
+        raise ValueError("not the URL of a proxy, as in http://proxy.example:3128: it has a path")
 
 
 class Mirrors(StrictModel):
@@ -59,15 +70,13 @@ class Mirrors(StrictModel):
                 "a user or password in it would be rendered in plain text: let the proxy know the machines "
                 "by their addresses, or name a proxy of your own network that logs in for them"
             )
-        if value is not None and not PROXY.fullmatch(value):
-            raise ValueError("not the URL of a proxy, as in http://proxy.example:3128")
+        if value is not None:
+            check_proxy(value)
         return value
 
     @field_validator("apt", "apt_security", "zypper", "python")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"(https?|file)://[!-~]+", value):
-            raise ValueError("not a URL (http, https or file, no spaces)")
-        if value is not None and re.match(r"[a-z]+://[^/]*@", value):
-            raise ValueError("must not contain a user or password: the URL is rendered in plain text")
+        if value is not None:
+            urls.parse(value, schemes=SCHEMES, query=True)
         return value

@@ -6,14 +6,14 @@ To add a release of a known family, add a folder: no code contains the name of a
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
-from notebake import paths
+from notebake import documents, paths
+from notebake.documents import DocumentError
 from notebake.errors import SpecError
 from notebake.validation import StrictModel, first_problem
 
@@ -158,6 +158,19 @@ class WindowsMedia(StrictModel):
     tpm: bool = False
 
 
+class Ami(StrictModel):
+    """The AMIs of the release's publisher in AWS: its account, and a pattern of their names."""
+
+    owner: str = Field(pattern=r"^[0-9]{12}$")
+    name: str
+
+
+class Clouds(StrictModel):
+    """The publisher's own images of the release in each cloud that has some."""
+
+    aws: Ami | None = None
+
+
 class Target(StrictModel):
     """One OS release."""
 
@@ -177,6 +190,7 @@ class Target(StrictModel):
     network_renderers: tuple[str, ...] = ()
     # Programs that provisioning needs from the distribution: program -> package.
     programs: dict[str, str] = Field(default_factory=dict)
+    cloud: Clouds = Clouds()
     base: Annotated[Mmdebstrap | Download | WindowsMedia, Field(discriminator="kind")]
 
     @model_validator(mode="after")
@@ -194,12 +208,12 @@ class Target(StrictModel):
 def _load(folder: Path) -> Target:
     path = folder / FILE_NAME
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = documents.load_toml(path)
         return Target.model_validate({"name": folder.name, "folder": folder, **data})
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path}: {error}") from None
     except ValidationError as error:
         raise SpecError(f"{path}: {first_problem(error)}") from None
+    except (OSError, DocumentError) as error:
+        raise SpecError(f"{path}: {error}") from None
 
 
 def all_targets(root: Path | None = None) -> tuple[Target, ...]:

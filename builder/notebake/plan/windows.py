@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from notebake.errors import SpecError
+from notebake.plan import preload
 from notebake.plan.spec import Spec
 
 USER_LENGTH = 20
 COMPUTER_LENGTH = 15
 # Device names are reserved with any extension. The others are accounts and groups on every Windows.
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_PORTS = (f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³")
+_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$", *_PORTS}
 _ACCOUNTS = {
     "administrator", "administrators", "guest", "guests", "users", "system", "everyone", "network", "service",
     "defaultaccount", "wdagutilityaccount", "notebake", "none",
@@ -29,9 +31,18 @@ def check_spec(spec: Spec) -> None:
             "mirrors.proxy: not supported on Windows", "a golden image needs no package source when it starts"
         )
     image = spec.image
-    if image.os_packages or image.run or image.files:
+    if image.os_packages or image.run or image.files or image.fonts:
         raise SpecError(
-            "image: os_packages, run and files are not supported on Windows",
+            "image: os_packages, fonts, run and files are not supported on Windows",
+            "keep a second notebake.toml for Windows, without them: --spec FILE",
+        )
+    if any(preload.is_url(entry) for entry in spec.notebook.preload):
+        raise SpecError(
+            "notebook.preload: URLs are not supported on Windows", "download it, and name the folder"
+        )
+    if spec.notebook.kernel_memory or spec.notebook.export:
+        raise SpecError(
+            "notebook: kernel_memory and export are not supported on Windows",
             "keep a second notebake.toml for Windows, without them: --spec FILE",
         )
     if spec.updates.at_first_boot:
@@ -42,16 +53,24 @@ def check_spec(spec: Spec) -> None:
             f"user {user!r}: not a valid Windows user name",
             f"use at most {USER_LENGTH} characters, and no built-in account or device name",
         )
+    for field, name in [
+        ("notebook.profile", spec.notebook.profile),
+        *(("notebook.preload", path.rpartition("/")[2]) for path in spec.notebook.preload),
+    ]:
+        if _invalid(name):
+            raise SpecError(f"{field} {name!r}: not a valid file name on Windows", "use another name")
     folder = spec.notebook.folder
-    invalid = [
-        part for part in folder.split("/")
-        if part.split(".")[0].lower() in _DEVICES or part.endswith((".", " ")) or _FORBIDDEN.search(part)
-    ]  # fmt: skip
-    if folder.startswith("/") or invalid:
+    if folder.startswith("/") or any(map(_invalid, folder.split("/"))):
         raise SpecError(
             f"notebook.folder {folder!r}: not a valid folder on Windows",
             "use a path relative to the service's folder, with names that Windows allows",
         )
+
+
+def _invalid(name: str) -> bool:
+    """Return whether Windows has no such file or folder."""
+    reserved = name.split(".")[0].rstrip(" ").lower() in _DEVICES
+    return reserved or name.endswith((".", " ")) or _FORBIDDEN.search(name) is not None
 
 
 def check_computer(name: str) -> None:

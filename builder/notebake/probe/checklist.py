@@ -14,6 +14,7 @@ from notebake.probe.checks import (
     login_refused,
     metadata,
     not_root,
+    own_packages,
     plot,
     port_closed,
     profile,
@@ -84,6 +85,12 @@ CHECKS: tuple[Check, ...] = (
     Check(name="profile", title="the kernel uses its profile", run=profile.run, unless=_no_login),
     Check(name="builtins", title="Python's builtins are not replaced", run=builtins.run, unless=_no_login),
     Check(name="not_root", title="the kernel is not root", run=not_root.run, unless=_no_login),
+    Check(
+        name="own_packages",
+        title="packages can be installed",
+        run=own_packages.run,
+        unless=_no_login,
+    ),
     Check(
         name="metadata",
         title="kernels cannot reach the cloud's metadata",

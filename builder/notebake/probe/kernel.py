@@ -17,6 +17,7 @@ from typing import Any
 
 import websocket
 
+from notebake import documents
 from notebake.errors import CheckFailed
 from notebake.probe import connection
 from notebake.probe.session import Session
@@ -126,7 +127,7 @@ def _collect(socket: websocket.WebSocket, msg_id: str) -> Outcome:
             raise websocket.WebSocketConnectionClosedException("the websocket was closed")
         if isinstance(frame, bytes):
             continue
-        message = json.loads(frame)
+        message = documents.parse_json(frame.encode())
         kind, content = message.get("msg_type") or message["header"]["msg_type"], message["content"]
         state = content.get("execution_state") if kind == "status" else None
         # Without a parent: the server sends these states in place of the kernel.

@@ -11,6 +11,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
 
+from notebake import documents
 from notebake.address import Address
 from notebake.errors import CheckFailed
 from notebake.probe import connection
@@ -31,7 +32,7 @@ class Response:
     def json(self, what: str) -> Any:
         """Return the body, parsed as JSON. Raises CheckFailed, naming `what`."""
         try:
-            return json.loads(self.body)
+            return documents.parse_json(self.body)
         except ValueError:
             raise CheckFailed(f"{what}: the response is not JSON") from None
 

@@ -22,34 +22,26 @@ def programs(plan: Plan) -> dict[str, str]:
 
 
 def units(plan: Plan) -> dict[str, str]:
-    """Return the units of updates and reboots, and needrestart's settings: path -> text."""
+    """Return the units of updates and reboots: path -> text."""
     updates = plan.spec.updates
     found: dict[str, str] = {}
-    if plan.target.family == "apt":
-        found |= _texts("apt")
-    elif updates.automatic != "none":
-        found |= _unit("zypper/notebake-updates", "@command@", _zypper(plan))
+    if plan.target.family == "zypper" and updates.automatic != "none":
+        found |= _unit("zypper-updates/notebake-updates", "@command@", _zypper(plan))
     if updates.reboot:
         found |= _unit("reboot/notebake-reboot", "@time@", updates.reboot)
     return found
 
 
-def _texts(folder: str) -> dict[str, str]:
-    root = paths.data_folder("cloud-init") / folder
-    return {
-        path.relative_to(root).as_posix(): path.read_text("utf-8")
-        for path in root.rglob("*")
-        if path.is_file()
-    }
-
-
 def _unit(name: str, mark: str, value: str) -> dict[str, str]:
     """Return a timer, which is enabled, and its service, which only the timer starts."""
-    folder, unit = name.split("/")
-    texts = {path: text.replace(mark, value) for path, text in _texts(folder).items()}
+    path = paths.data_folder("cloud-init") / name
+    places = {
+        ".timer": f"units/{path.name}.timer",
+        ".service": f"root/etc/systemd/system/{path.name}.service",
+    }
     return {
-        f"units/{unit}.timer": texts[f"{unit}.timer"],
-        f"root/etc/systemd/system/{unit}.service": texts[f"{unit}.service"],
+        place: path.with_suffix(suffix).read_text("utf-8").replace(mark, value)
+        for suffix, place in places.items()
     }
 
 

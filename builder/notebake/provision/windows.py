@@ -51,17 +51,9 @@ def update_policy(updates: Updates) -> dict[str, int]:
 
 
 def wheels_sha256(lock: Lock) -> str:
-    """Return the SHA-256 (hex) over the sorted digests of all wheels, as wheels.py on the machine does.
-
-    Raises SpecError for a lock with more than one wheel of a package.
-    """
-    digests = [line.split(" --hash=sha256:")[1:] for line in lock.lines]
-    if any(len(found) != 1 for found in digests):
-        raise SpecError(
-            f"the lock made for {lock.made_for}: more than one wheel of a package",
-            "`notebake lock` writes a new one",
-        )
-    return hashlib.sha256("\n".join(sorted(found[0] for found in digests)).encode()).hexdigest()
+    """Return the SHA-256 (hex) over the sorted digests of all wheels, as wheels.py on the machine does."""
+    digests = sorted(line.split(" --hash=sha256:")[1] for line in lock.lines)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def user_data_files(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from notebake import screen
 from notebake.record.record import Record
 from notebake.record.semver import Level
 from notebake.record.software import Software
@@ -166,7 +167,7 @@ def _size(diff: Difference) -> str:
 
 def markdown(diff: Difference) -> str:
     """Return the difference as Markdown, for release notes and review comments: one table per category."""
-    lines = [f"## {diff.old} → {diff.new} ({diff.level})", "", f"Size: {_size(diff)}", ""]
+    lines = [f"## {_plain(diff.old)} -> {_plain(diff.new)} ({diff.level})", "", f"Size: {_size(diff)}", ""]
     if diff.empty:
         lines += ["The software is the same.", ""]
     for category, changes in diff.categories.items():
@@ -180,10 +181,17 @@ def markdown(diff: Difference) -> str:
             rows = [(name, "", value or "yes") for name, value in changes.added.items()]
             rows += [(name, value or "yes", "") for name, value in changes.removed.items()]
             rows += [(name, *values) for name, values in changes.changed.items()]
-            lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in sorted(rows)]
+            lines += ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in sorted(rows)]
             lines.append("")
     return "\n".join(lines)
 
 
-def _cell(value: str) -> str:
-    return re.sub(r"([\\|`*_<\[])", r"\\\1", value)
+def _plain(value: str) -> str:
+    """Return `value` for Markdown, in one line; as code if it could be a link, a mention or HTML."""
+    text = " ".join(screen.safe(value).split())
+    # A table's cell ends at each `|` but `\\|`, also in code.
+    cell = re.sub(r"\\+\|", lambda found: f"{found[0][:-1]} |", text).replace("|", "\\|")
+    if re.fullmatch(r"[A-Za-z0-9 ./:+,()=|-]*", text) and not re.search(r"://|www\.", text, re.I):
+        return cell
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {cell} {fence}" if "`" in text else f"{fence}{cell}{fence}"

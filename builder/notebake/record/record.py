@@ -10,12 +10,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from notebake import files, validation
+from notebake.documents import MAX_BYTES, DocumentError
 from notebake.errors import RecordError
 from notebake.files import write_whole
 from notebake.record.software import Software
-from notebake.validation import Digest, FileName, StrictModel, TargetName, Version, first_problem
+from notebake.validation import Digest, FileName, Size, StrictModel, TargetName, Time, Version
 
 FORMAT: Literal[2] = 2
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -44,8 +46,8 @@ class Serving(StrictModel):
     """How the machine serves the notebook; `launch` reads it."""
 
     user: str
-    port: int
-    public_port: int
+    port: int = Field(ge=1, le=65535)
+    public_port: int = Field(ge=1, le=65535)
     profile: str
     pylab: str
     login: Literal["password", "token"]
@@ -58,8 +60,8 @@ class Image(StrictModel):
 
     file: FileName
     sha256: Digest
-    bytes: int = Field(ge=0)
-    mtime_ns: int
+    bytes: Size
+    mtime_ns: Size
 
 
 class Step(StrictModel):
@@ -83,7 +85,7 @@ class ProbeReport(StrictModel):
 
     address: str
     image: Digest | None = None
-    started: AwareDatetime
+    started: Time
     passed: bool
     seconds: float
     results: tuple[ProbeResult, ...]
@@ -101,7 +103,7 @@ class Record(StrictModel):
     version: Version | None = Field(None, description="MAJOR.MINOR.PATCH, assigned by the catalog.")
     target: TargetName
     platform: str
-    created: AwareDatetime
+    created: Time
     base: Base
     commit: Commit | None = None
     machine: Serving
@@ -123,7 +125,9 @@ def schema() -> dict[str, Any]:
 
 
 def path_for(image: Path) -> Path:
-    """Return the path of the record of `image`: the same name, ending in .json."""
+    """Return the path of the record of `image`: the same name, ending in .json. Raises RecordError."""
+    if not image.name:
+        raise RecordError(f"{image}: not the name of an image", "for example: baked/debian-13.qcow2")
     return image.with_suffix(".json")
 
 
@@ -132,22 +136,23 @@ def write(image: Path, record: Record) -> None:
     write_whole(path_for(image), record.to_json())
 
 
-def parse(data: bytes | str, *, source: str) -> Record:
+def parse(data: bytes, *, source: str) -> Record:
     """Parse and validate a record (JSON); `source` names it in messages. Raises RecordError."""
     return _checked(Record, data, source, "record", "bake --force")
 
 
-def parse_probe(data: bytes | str, *, source: str) -> ProbeReport:
-    """Parse a probe report, the output of `notebake probe --json`. Raises RecordError."""
-    return _checked(ProbeReport, data, source, "probe report", "probe --json")
+def load_probe(path: Path) -> ProbeReport:
+    """Read a probe report, the output of `notebake probe --json`. Raises RecordError, OSError."""
+    data = files.read(path, limit=MAX_BYTES)
+    return _checked(ProbeReport, data, str(path), "probe report", "probe --json")
 
 
-def _checked(model: type[_Model], data: bytes | str, source: str, what: str, command: str) -> _Model:
+def _checked(model: type[_Model], data: bytes, source: str, what: str, command: str) -> _Model:
     try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
+        return validation.parse(model, data)
+    except DocumentError as error:
         raise RecordError(
-            f"{source}: not a valid {what} (written by another notebake version?): {first_problem(error)}",
+            f"{source}: not a valid {what} (written by another notebake version?): {error}",
             f"run `notebake {command}` to create it again",
         ) from None
 
@@ -157,7 +162,7 @@ def load(path: Path) -> Record:
     if path.suffix != ".json":
         path = path_for(path)
     try:
-        data = path.read_bytes()
+        data = files.read(path, limit=MAX_BYTES)
     except OSError as error:
         raise RecordError(
             f"{path}: no record: {error.strerror}",

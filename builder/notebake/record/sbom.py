@@ -13,6 +13,7 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+from notebake import documents
 from notebake.record.record import Record
 from notebake.record.software import Software
 
@@ -91,5 +92,5 @@ def render(record: Record) -> bytes:
         components=[system, *_components(software)],
     )
     bom.register_dependency(image, bom.components)
-    text = json.loads(JsonV1Dot6(bom).output_as_string())
+    text = documents.parse_json(JsonV1Dot6(bom).output_as_string().encode())
     return (json.dumps(text, indent=1, sort_keys=True) + "\n").encode()

@@ -5,13 +5,15 @@ images/_shared/linux/scripts/report.py and images/_shared/windows/scripts/report
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from notebake import files, validation
+from notebake.documents import MAX_BYTES, DocumentError
 from notebake.errors import RecordError
-from notebake.validation import StrictModel, first_problem
+from notebake.validation import Size, StrictModel
 
 
 class System(StrictModel):
@@ -20,7 +22,9 @@ class System(StrictModel):
     id: str
     version: str
     title: str
-    packages: str = Field(description="deb, rpm, or generic on Windows (programs and updates).")
+    packages: Literal["deb", "rpm", "generic"] = Field(
+        description="deb, rpm, or generic on Windows (programs and updates)."
+    )
 
 
 class Origin(StrictModel):
@@ -52,11 +56,11 @@ class Software(StrictModel):
         None, description="Day on which the newest OS package was built (YYYY-MM-DD)."
     )
     os_origins: dict[str, Origin] = Field({}, description="OS package -> its origin; empty on Windows.")
-    os_sizes: dict[str, int] = Field(
+    os_sizes: dict[str, Size] = Field(
         {}, description="OS package -> installed size in bytes, where the package manager knows it."
     )
     python_packages: dict[str, str]
-    python_sizes: dict[str, int] = Field(
+    python_sizes: dict[str, Size] = Field(
         {}, description="Python package -> size of its files in bytes, with bytecode."
     )
     units: dict[str, str] = Field(
@@ -75,8 +79,6 @@ class Software(StrictModel):
 def load(path: Path) -> Software:
     """Read the software inventory in the file `path`. Raises RecordError."""
     try:
-        return Software.model_validate(json.loads(path.read_text("utf-8")))
-    except ValidationError as error:
-        raise RecordError(f"{path}: not a software inventory: {first_problem(error)}") from None
-    except (OSError, ValueError) as error:
+        return validation.parse(Software, files.read(path, limit=MAX_BYTES))
+    except (OSError, DocumentError) as error:
         raise RecordError(f"{path}: not a software inventory: {error}") from None

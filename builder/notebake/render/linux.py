@@ -42,9 +42,13 @@ def short(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
     """
     found = {item.path: item.data for item in items}
     digits = re.findall(rb"sha256:([0-9a-f]{64})", found["requirements.txt"])
-    found["requirements.txt"] = re.sub(rb"(?<=sha256:)[0-9a-f]{64}", b"", found["requirements.txt"])
+    found["requirements.txt"] = re.sub(rb" --hash=\S+", b"", found["requirements.txt"])
     found["hashes"] = base64.b64encode(bytes.fromhex(b"".join(digits).decode()))
-    return tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found))
+    # gzip looks back 32 KiB: like beside like, and what does not repeat at the end. That saves 200 bytes.
+    order = sorted(
+        found, key=lambda path: (path in ("hashes", "requirements.txt"), path.endswith(".py"), path)
+    )
+    return tuple(RenderedFile(path=path, data=found[path]) for path in order)
 
 
 def pieces(data: bytes) -> Iterator[str]:

@@ -11,16 +11,21 @@ from notebake.plan.plan import Plan
 from notebake.plan.windows import check_computer
 from notebake.provision import files, upgrade
 from notebake.provision.files import Payload
-from notebake.render import linux, nocloud, windows, windows_packer
+from notebake.render import include, linux, nocloud, windows, windows_packer
+from notebake.render.include import Include
 from notebake.render.user_data import LIMITS, UserData, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """`files`: everything `notebake render` writes; `user_data`: the user-data among them."""
+    """`files`: everything `notebake render` writes; `user_data`: the user-data among them.
+
+    `included`: what is to be hosted elsewhere, if anything.
+    """
 
     files: tuple[RenderedFile, ...]
     user_data: UserData
+    included: Include | None = None
 
 
 def user_data(plan: Plan, payload: Payload) -> UserData:
@@ -59,21 +64,33 @@ def _plugins(sources: Sequence[str]) -> tuple[RenderedFile, ...]:
     )
 
 
-def render(plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS), hostname: str | None = None) -> Output:
+def render(
+    plan: Plan,
+    *,
+    clouds: tuple[str, ...] = tuple(LIMITS),
+    hostname: str | None = None,
+    include_url: str | None = None,
+) -> Output:
     """Return everything `notebake render` writes; `hostname` goes into the meta-data.
 
-    Raises SpecError over the size limit of one of `clouds`, or for a host name the target refuses.
+    With `include_url` the user-data fetches the provisioning files from there. Raises SpecError over the size
+    limit of one of `clouds`, or for a host name the target refuses.
     """
     name = hostname or plan.target.name.replace(".", "-")
     if plan.target.is_windows:
         check_computer(name)
     payload = files.build(plan)
-    made = user_data(plan, payload)
+    if include_url is None:
+        included, made = None, user_data(plan, payload)
+    else:
+        included = include.include(plan, payload, include_url)
+        made = include.user_data(plan, payload, included)
     check_size(plan.target.name, made, clouds)
     meta = nocloud.meta_data(instance_id=nocloud.instance_id(payload, name), hostname=hostname)
     return Output(
         files=(
             *made.files,
+            *_hosted(included),
             RenderedFile(path="meta-data", data=meta),
             RenderedFile(path="seed.iso", data=seed.iso({"user-data": made.seed, "meta-data": meta})),
             *(
@@ -82,4 +99,11 @@ def render(plan: Plan, *, clouds: tuple[str, ...] = tuple(LIMITS), hostname: str
             ),
         ),
         user_data=made,
+        included=included,
     )
+
+
+def _hosted(included: Include | None) -> tuple[RenderedFile, ...]:
+    if included is None:
+        return ()
+    return (RenderedFile(path=f"include/{included.file.path}", data=included.file.data),)

@@ -54,6 +54,15 @@ def check_size(target: str, data: UserData, clouds: tuple[str, ...]) -> None:
             raise SpecError(
                 f"user-data of {target}: {size:,} bytes, the limit of {name} is {limit:,}; "
                 f"the largest part is {part} ({adds:,} bytes)",
-                "fewer packages, notebooks or CA certificates, or --cloud for a cloud that takes more; "
-                "a golden image has no such limit",
+                "host the large part elsewhere: --include URL; or fewer packages, notebooks or CA "
+                "certificates, or --cloud for a cloud that takes more; a golden image has no such limit",
             )
+
+
+def with_hostname(user_data: bytes, name: str) -> bytes:
+    """Return user-data that also names the machine: EC2's meta-data has no place for it.
+
+    A gzip file may have several members, and cloud-init unpacks them all.
+    """
+    line = f"hostname: {name}\n".encode()
+    return user_data + (gzip.compress(line, mtime=0) if user_data.startswith(b"\x1f\x8b") else line)

@@ -96,7 +96,13 @@ source "qemu" "image" {
   memory       = var.memory_mib
   net_device   = "virtio-net"
   headless     = true
+  disable_vnc  = true
+  # By default Packer offers ssh and its web server on every address of the host, and the screen over VNC.
+  http_bind_address = "127.0.0.1"
   qemuargs = [
+    ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"],
+    ["-display", "none"],
+    ["-vnc", "none"],
     ["-cpu", var.cpu_model],
     ["-serial", "file:${var.console_log}"],
   ]

@@ -60,7 +60,11 @@ source "qemu" "image" {
   memory       = var.memory_mib
   net_device   = "virtio-net"
   headless     = true
+  # Packer needs the screen, to press the key that starts Setup. WinRM it would offer on every address of the host.
+  vnc_bind_address = "127.0.0.1"
   qemuargs = concat([
+    ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:5986"],
+    ["-display", "none"],
     ["-cpu", var.cpu_model],
     ["-bios", var.firmware],
     ["-serial", "file:${var.console_log}"],

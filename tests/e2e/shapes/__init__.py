@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,7 +80,7 @@ def plan_for(name: str, folder: Path, *, server: str, closed: bool, more: str = 
 
 
 def source(made: Plan, root: Path, user_data: bytes, identity: str, **changes: str) -> Source:
-    """Return what a machine of the plan `made` is launched from; `root`: a tar, or a sealed tree to copy."""
+    """Return what a machine of the plan `made` is launched from; `root`: a tar."""
     return Source(
         target=made.target.name,
         source="user-data",
@@ -92,11 +91,3 @@ def source(made: Plan, root: Path, user_data: bytes, identity: str, **changes: s
         identity=identity,
         root=root,
     )
-
-
-def move(tree: Path, destination: Path) -> None:
-    """Move the tree of a stopped machine to `destination`."""
-    if tree.stat().st_dev == destination.parent.stat().st_dev:
-        tree.rename(destination)
-    else:
-        shutil.copytree(tree, destination, symlinks=True)

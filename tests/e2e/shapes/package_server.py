@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.e2e.shapes import Made
 
-# From TEST-NET-2 (RFC 5737), on the host's loopback: machines reach it through their veth pair. Each test
+# From TEST-NET-2 (RFC 5737), on the host's loopback: machines reach it through their bridge. Each test
 # process has another address.
 ADDRESS = f"198.51.100.{os.getpid() % 254 + 1}"
 

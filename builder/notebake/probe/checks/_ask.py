@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from notebake import documents
 from notebake.errors import CheckFailed
 from notebake.probe.context import CELL, Context
 
@@ -16,6 +16,6 @@ def ask(context: Context, expression: str) -> Any:
     if outcome.error:
         raise CheckFailed("in the kernel: " + ": ".join(outcome.error))
     try:
-        return json.loads(outcome.text)
+        return documents.parse_json(outcome.text.encode())
     except ValueError:
         raise CheckFailed(f"in the kernel: unexpected output {outcome.text[:200]!r}") from None

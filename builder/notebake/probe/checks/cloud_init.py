@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from notebake import documents
 from notebake.errors import CheckFailed
 from notebake.probe.context import Context
 
@@ -18,7 +17,7 @@ def run(context: Context) -> str:
     text = done.stdout.decode("utf-8", "replace")
     try:
         # --wait prints a row of dots first.
-        status = json.loads(text[text.index("{") :])
+        status = documents.parse_json(text[text.index("{") :].encode())
     except ValueError:
         raise CheckFailed(f"cloud-init status: exit code {done.returncode}, no JSON output") from None
     if done.returncode not in (0, 2):

@@ -2,7 +2,9 @@
 """Print the software inventory of this machine as JSON: packages, units, ports, users, firewall and more.
 
 Runs under Packer as root before the machine is sealed, with the distribution's Python and no packages.
-`notebake.record.software` reads it. The build user and its files are left out.
+`notebake.record.software` reads it. The build user and its files are left out. With --disk it runs on the
+host, in the root filesystem that the machine will boot from, and leaves out what only a running machine has;
+that machine then adds it to the host's inventory.
 """
 
 import json
@@ -23,6 +25,7 @@ ENVIRONMENT = Path("/opt/notebake/env")
 BUILD_USER = "notebake-build"
 # From here on the kernel gives ports to clients (net.ipv4.ip_local_port_range).
 EPHEMERAL = 32768
+HOST = Path("/var/tmp/notebake-software.json")
 LISTENING = {"tcp": "0A", "udp": "07"}
 
 
@@ -195,8 +198,8 @@ def newest_package(kind):
     return time.strftime("%Y-%m-%d", time.gmtime(newest)) if newest else None
 
 
-def report():
-    """Return the inventory in the shape of notebake.record.software.Software."""
+def disk():
+    """Return what is on the disk, in the shape of notebake.record.software.Software."""
     release = system()
     packages, origins, os_sizes = os_packages(release["packages"])
     modules, python_sizes = python_packages()
@@ -211,13 +214,20 @@ def report():
         "python_packages": modules,
         "python_sizes": python_sizes,
         "units": dict(sorted(units().items())),
-        "ports": list(dict.fromkeys(ports())),
         "users": dict(sorted(users().items())),
         "setuid": dict(sorted(setuid().items())),
-        "firewall": firewall(),
     }
 
 
+def running():
+    """Return what only a running machine has, in the same shape."""
+    return {"ports": list(dict.fromkeys(ports())), "firewall": firewall()}
+
+
 if __name__ == "__main__":
-    json.dump(report(), sys.stdout, indent=1)
+    if sys.argv[1:] == ["--disk"]:
+        report = disk()
+    else:
+        report = (json.loads(HOST.read_text("utf-8")) if HOST.exists() else disk()) | running()
+    json.dump(report, sys.stdout, indent=1)
     print()

@@ -17,15 +17,21 @@ if command -v zypper >/dev/null; then
   zypper --non-interactive clean --all
 fi
 
-# Not every cloud-init has all flags.
-flags=--logs
-for flag in --seed "--configs all"; do
-  if cloud-init clean --help | grep -q -- "${flag%% *}"; then
-    flags="$flags $flag"
-  fi
-done
-# shellcheck disable=SC2086 # one word per flag
-cloud-init clean $flags
+# Where the host set up the disk, cloud-init did not run yet.
+if [ -e /etc/cloud/cloud-init.disabled ]; then
+  rm /etc/cloud/cloud-init.disabled /etc/systemd/network/10-notebake-build.network
+else
+  # Not every cloud-init has all flags.
+  flags=--logs
+  help=$(cloud-init clean --help)
+  for flag in --seed "--configs all"; do
+    if echo "$help" | grep -q -- "${flag%% *}"; then
+      flags="$flags $flag"
+    fi
+  done
+  # shellcheck disable=SC2086 # one word per flag
+  cloud-init clean $flags
+fi
 
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 rm -rf /var/lib/notebake/* /opt/notebake/cache /opt/notebake/uv.whl /run/notebake

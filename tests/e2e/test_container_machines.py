@@ -1,16 +1,19 @@
-"""Debian 13 under real systemd and cloud-init (nspawn): user-data only and golden image are the same."""
+"""Debian 13 in containers of Incus: user-data only and golden image are the same."""
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import tenacity
 from tests.certificates import corporate, rsa_key
 from tests.e2e import families
+from tests.incus import Incus
 from tests.rendering import user_data
 
 from notebake import process
@@ -47,10 +50,11 @@ FACTS = {
 }
 
 
+@pytest.mark.usefixtures("baked")
 def test_user_data_and_golden_image_give_the_same_machine_and_pass_the_same_probe(
     start: Callable[..., Machine], look: Callable[..., Report], inside: Callable[..., str]
 ) -> None:
-    by_user_data, golden = start("nspawn"), start("nspawn", golden=True)
+    by_user_data, golden = start("incus"), start("incus", golden=True)
     for machine in (by_user_data, golden):
         report = look(machine)
         assert report.passed, report.to_json()
@@ -80,10 +84,11 @@ def _quoted(command: str) -> str:
     return re.sub(r'([\\"$`])', r"\\\1", command)
 
 
+@pytest.mark.usefixtures("baked")
 def test_the_probe_finds_what_is_broken_on_a_real_machine(
     start: Callable[..., Machine], look: Callable[..., Report], inside: Callable[..., str]
 ) -> None:
-    machine = start("nspawn", golden=True)
+    machine = start("incus", golden=True)
     outside = ("tls", "fingerprint", "san", "login_refused", "login", "plot", "profile", "builtins")
 
     def failed() -> set[str]:
@@ -112,19 +117,19 @@ def test_new_user_data_takes_effect_at_the_next_boot(
     start: Callable[..., Machine],
     look: Callable[..., Report],
     inside: Callable[..., str],
+    incus: Incus,
 ) -> None:
     """The server starts early in a boot, from the old files: set-up must restart it."""
-    machine = start("nspawn")
+    machine = start("incus")
     password = "another horse"
     hashed = password_hash(password, salt=bytes(16))
     notebook = the_plan.spec.notebook.model_copy(update={"password": hashed})
     changed_spec = the_plan.spec.model_copy(update={"notebook": notebook})
     lines = tuple(line for line in the_plan.lock.lines if not line.startswith("pandas=="))
     changed = replace(the_plan, spec=changed_spec, lock=replace(the_plan.lock, lines=lines))
-    seed = "/var/lib/cloud/seed/nocloud"
-    write = machine.ssh.argv(f"sudo -n tee {seed}/user-data")
-    process.run(write, timeout=60, stdin=user_data(changed).seed)
-    inside(machine, "sed", "-i", "'s/^instance-id: .*/instance-id: another/'", f"{seed}/meta-data")
+    # Incus gives it another instance-id with them.
+    text = gzip.decompress(user_data(changed).seed).decode()
+    incus.client("config", "set", machine.name, "cloud-init.user-data", "-", stdin=text)
     process.run(machine.ssh.argv("sudo -n reboot"), timeout=60, check=False)
     machine.ssh.known_hosts.unlink()  # another instance has other host keys
 
@@ -140,16 +145,17 @@ def test_new_user_data_takes_effect_at_the_next_boot(
     assert environment in inside(machine, "cat", f"/proc/{pid}/maps")
 
 
+@pytest.mark.usefixtures("baked")
 def test_a_renewed_certificate_is_served_without_a_restart(
     start: Callable[..., Machine], inside: Callable[..., str]
 ) -> None:
-    machine = start("nspawn", golden=True)
+    machine = start("incus", golden=True)
     before = inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook")
     inside(machine, "hostname", "renamed-machine")
     inside(machine, "systemctl", "start", "notebake-certificate")
     served, _ = wait.answer(machine.address)
     assert served != machine.fingerprint
-    assert served == console.fingerprint(console.read(machine.console))
+    assert served == console.fingerprint(families.console_log(machine))
     assert inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook") == before
 
 
@@ -162,7 +168,7 @@ def test_without_a_password_only_the_console_shows_the_token(
     bare = plan.make(
         spec.parse('mirrors = "host"', source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC)
     )
-    machine = start("nspawn", from_plan=bare)
+    machine = start("incus", from_plan=bare)
     token = lifecycle.token(machine)
     assert token and len(token) == 48
     report = look(machine, "login_refused", "login", "plot", password=None, token=token)
@@ -181,7 +187,7 @@ def test_an_own_certificate_is_served_with_the_key_copied_over_ssh(
     (tmp_path / "site.pem").write_bytes(b"".join(pair.pem for pair in chain))
     text = 'mirrors = "host"\n[certificate]\ncertificate = "site.pem"\nkey = "site.key"\n'
     own = plan.make(spec.parse(text, source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC))
-    machine = start("nspawn", from_plan=own)
+    machine = start("incus", from_plan=own)
     assert machine.fingerprint == chain[0].fingerprint
     report = look(machine, "tls", "fingerprint", "san", "login_refused")
     assert report.passed, report.to_json()
