@@ -434,7 +434,11 @@ def test_another_key_takes_over(root: Path, run: Run, tmp_path: Path) -> None:
     code, _, err = run("catalog", "refresh", "--key", "new")
     assert code == 7 and "not signed by this key" in err  # nobody here trusts the one before
     assert run("catalog", "trust", "key.pub", "new.pub")[1].count("key SHA256:") == 2
-    code, out, _ = run("catalog", "refresh", "--key", "new", "--days", "40")
+    code, _, err = run("catalog", "refresh", "--key", "new")
+    assert code == 7 and "never signed this catalog" in err and "--new-signer" in err
+    code, _, err = run("promote", "debian-13@1.0.2", "--key", "new")
+    assert code == 7 and "never signed this catalog" in err
+    code, out, _ = run("catalog", "refresh", "--key", "new", "--new-signer", "--days", "40")
     assert code == 0 and "catalog: head 7, valid until" in out
     assert run("catalog", "trust", "new.pub")[0] == 0
     # What the old key signed stays valid, because the new one signed that it is part of the catalog.

@@ -42,12 +42,17 @@ class Catalog:
         self.storage = Storage(url)
         self.trust = trust
 
-    def signed_by(self, signer: Signer, now: datetime, *, expired: bool = False) -> Catalog:
-        """Return this catalog for a writer, which also trusts `signer`. `expired`: accept an expired head."""
+    def signed_by(
+        self, signer: Signer, now: datetime, *, expired: bool = False, new: bool = False
+    ) -> Catalog:
+        """Return this catalog for a writer, which also trusts `signer`.
+
+        `expired`: an expired head is accepted. `new`: `signer` may be one that never signed this catalog.
+        """
         known, memory = (self.trust.signers, self.trust.memory) if self.trust else (signer.verifier, None)
         writer = copy.copy(self)
         signers = together(signer.verifier, known)
-        writer.trust = Trust(signers, now, memory, writes=True, expired=expired)
+        writer.trust = Trust(signers, now, memory, writer=signer.verifier.signers, expired=expired, new=new)
         return writer
 
     def verifier(self, head: Head | None) -> Signers | None:
@@ -59,7 +64,7 @@ class Catalog:
 
         Raises RecordError.
         """
-        if self.trust is not None and self.trust.writes:
+        if self.trust is not None and self.trust.writer:
             return self.newest()
         try:
             found = self._parse(self.storage.read(heads.PATH), heads.PATH)

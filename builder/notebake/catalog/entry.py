@@ -93,8 +93,8 @@ class Entry(StrictModel):
         return f"{self.target}.incus.tar.xz"
 
     def to_json(self) -> bytes:
-        """Return the bytes of the entry file."""
-        return (json.dumps(self.model_dump(mode="json")) + "\n").encode()
+        """Return the bytes of the entry file: the same for the same entry, also for one from the index."""
+        return (json.dumps(self.model_dump(mode="json"), sort_keys=True) + "\n").encode()
 
 
 def path(target: str, version: str) -> str:

@@ -20,14 +20,15 @@ def refresh(
     now: datetime,
     valid: timedelta | None = None,
     expired: bool = False,
+    new: bool = False,
 ) -> Head | None:
     """Sign the next head, with the same content, and return it; None for an empty catalog.
 
-    `valid`: for this and later heads; None: as long as before. The head before may be by any trusted signer:
-    so another key takes over. `expired`: it may be expired although this host has not seen it before. Raises
-    RecordError.
+    `valid`: for this and later heads; None: as long as before. `expired`: the head before may be expired
+    although this host has not seen it. `new`: `signer` may be one that never signed this catalog, if this
+    host trusts one that did. Raises RecordError.
     """
-    catalog = catalog.signed_by(signer, now, expired=expired)
+    catalog = catalog.signed_by(signer, now, expired=expired, new=new)
     for _ in range(_ATTEMPTS):
         head = catalog.newest()
         if head is None:

@@ -182,15 +182,16 @@ def _check_newer(url: str, head: Head, seen: _Seen) -> None:
 class Trust:
     """Verifies heads: signed by one of `signers`, not expired at `now`, not older than one seen before.
 
-    `writes`: a host that is about to sign the next head. It may follow an expired one if it is the newest
-    that it saw; `expired`: it may follow any.
+    `writer`: who is about to sign the next head. It may follow an expired one if it is the newest that this
+    host saw, or any if `expired`. It must be one of those who signed before, unless `new`.
     """
 
     signers: Signers
     now: datetime
     memory: Memory | None = None
-    writes: bool = field(default=False, kw_only=True)
+    writer: tuple[SignerName, ...] = field(default=(), kw_only=True)
     expired: bool = field(default=False, kw_only=True)
+    new: bool = field(default=False, kw_only=True)
 
     def check(self, url: str, head: Head) -> None:
         """Raise RecordError for a head that is expired, set back, or from another catalog; remember it."""
@@ -201,12 +202,17 @@ class Trust:
                 "set the clock and run the same command again",
             )
         seen = self.memory.seen(url) if self.memory else None
-        newest = self.writes and seen is not None and seen.digest == head.digest
+        newest = self.writer and seen is not None and seen.digest == head.digest
         if head.expires < self.now - SKEW and not self.expired and not newest:
             raise RecordError(
                 f"{url}: its signed head expired on {head.expires:%Y-%m-%d}: newer versions may be hidden",
                 "its owner runs `notebake catalog refresh`, as CI does each week; with --expired on a host "
                 "that has not seen this head before, if nothing newer is missing",
+            )
+        if self.writer and not self.new and not {*self.writer} & {*head.signers}:
+            raise RecordError(
+                f"{url}: {self.writer[0].title} never signed this catalog",
+                "check the key; to let it sign from now on: notebake catalog refresh --new-signer",
             )
         if self.memory:
             self.memory.remember(url, head)

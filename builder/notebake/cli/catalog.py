@@ -210,21 +210,24 @@ def check(url: str, signer: Signer, as_json: bool) -> None:
     show_envvar=True,
     help="Accept an expired head, although this host has not seen it before.",
 )
+@click.option(
+    "--new-signer", "new", is_flag=True, help="Let a key or identity sign that never signed this catalog."
+)
 @options.catalog
 @options.signer
-def refresh(days: int | None, expired: bool, url: str, signer: Signer) -> None:
+def refresh(days: int | None, expired: bool, new: bool, url: str, signer: Signer) -> None:
     """Sign the head again, before it expires.
 
     Readers refuse a catalog whose head has expired, because newer versions may be hidden from them. `add`,
-    `promote`, `rollback` and `prune` sign a new head too. Another key takes over with this command, on a host
+    `promote`, `rollback` and `prune` sign a new head too. With --new-signer another key takes over, on a host
     that trusts the one before.
     """
     from notebake.catalog import refresh
 
     now = datetime.now(UTC)
-    catalog = opening.writer(url, signer, now)
+    catalog = opening.known(url, now)
     valid = timedelta(days=days) if days else None
-    head = refresh.refresh(catalog, signer=signer, now=now, valid=valid, expired=expired)
+    head = refresh.refresh(catalog, signer=signer, now=now, valid=valid, expired=expired, new=new)
     if head is None:
         screen.echo(f"no images in {url}, nothing to sign", err=True)
     else:

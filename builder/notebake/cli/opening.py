@@ -67,23 +67,27 @@ def _open(url: str, verifier: Verifier | None, unsigned: bool) -> Catalog:
     if unsigned:
         screen.echo(f"note: {url}: signatures are not verified", err=True)
         return catalog
-    known = together(verifier) if verifier else pins().read(catalog.storage.identity)
-    if known is None:
+    signers = together(verifier) if verifier else pins().read(catalog.storage.identity)
+    if signers is None:
         raise SpecError(
             f"{url}: this host trusts nobody to sign this catalog",
             f"get the public key or the identity from its owner, then: notebake catalog trust KEY --catalog "
             f"{url}; or use --unsigned to believe what it says",
         )
-    catalog.trust = Trust(known, datetime.now(UTC), memory())
+    catalog.trust = Trust(signers, datetime.now(UTC), memory())
     return catalog
 
 
 def writer(url: str, signer: Signer, now: datetime) -> Catalog:
     """Return the catalog for a command that signs; it trusts the signer and whom the user trusts."""
+    return known(url, now).signed_by(signer, now)
+
+
+def known(url: str, now: datetime) -> Catalog:
+    """Return the catalog, which trusts whom the user trusts, if anybody."""
     from notebake.catalog.catalog import Catalog
     from notebake.catalog.trust import Signers, Trust
 
     catalog = Catalog(url)
-    known = pins().read(catalog.storage.identity) or Signers(())
-    catalog.trust = Trust(known, now, memory())
-    return catalog.signed_by(signer, now)
+    catalog.trust = Trust(pins().read(catalog.storage.identity) or Signers(()), now, memory())
+    return catalog
