@@ -300,6 +300,22 @@ def test_a_port_that_others_took_before_the_instance_boots(
         assert again.address.port != 443 and again.ssh.port != planned.ssh.port
 
 
+def test_machines_on_a_cluster_member_that_does_not_answer_are_unreachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [
+        {"name": "up", "status": "Running", "config": {"user.notebake": "k"}},
+        {"name": "lost", "status": "Error", "config": None},
+        {"name": "other", "status": "Running", "config": {}},
+    ]
+    monkeypatch.setattr("notebake.machines.incus_client.query", lambda path, **how: rows)
+    instance = machine.Instance(remote="lab", project="default", key="k")
+    known = [a_machine(name, platform="incus", instance=instance) for name in ("up", "lost", "other", "gone")]
+    assert platforms.states(known) == {
+        "up": "running", "lost": "unreachable", "other": "missing", "gone": "missing"
+    }  # fmt: skip
+
+
 def test_the_root_partition_is_the_largest_linux_one() -> None:
     linux = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
     parts = [

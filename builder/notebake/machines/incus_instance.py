@@ -102,7 +102,8 @@ def states(machines: Iterable[Machine]) -> dict[str, State]:
 
 
 def _state(machine: Machine, row: dict[str, Any] | None) -> State:
-    if row is None or not _is_ours(machine, row):
+    # Of an instance on a member that does not answer, the others know the name only.
+    if row is None or not (row["status"] == "Error" or _is_ours(machine, row)):
         return "missing"
     return _STATES.get(row["status"], "running")
 
