@@ -12,8 +12,10 @@ import subprocess
 import urllib.parse
 import urllib.request
 import zipfile
+from pathlib import Path
 
-from machine import run, write
+import fonts
+from machine import as_user, run, write
 from paths import CA_BUNDLE, GUEST, HOME
 
 START = 5  # bytes of a hash that user-data has
@@ -141,23 +143,23 @@ def remove_unused():
             shutil.rmtree(path)
 
 
-def fonts(config):
-    """Make matplotlib's font cache now, so that the first plot does not wait for it."""
+def font_list(config):
+    """Make matplotlib's list of fonts now, so that the first plot does not wait for it."""
     account = pwd.getpwnam(config["user"])
-    folder = HOME / "matplotlib"
-    folder.mkdir(exist_ok=True)
-    made = list(folder.iterdir())
-    for path in (folder, *made):
+    fonts.FOLDER.mkdir(exist_ok=True)
+    for path in (fonts.FOLDER, *fonts.FOLDER.iterdir()):
         os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    as_user(config["user"], lambda: fonts.forget(Path(account.pw_dir)))
+    made = any(fonts.FOLDER.glob("fontlist*"))
     if not made and any((HOME / "env").glob("lib/python*/site-packages/matplotlib")):
         ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         program = [str(HOME / "env/bin/python"), "-c", "import matplotlib.font_manager"]
-        run("setpriv", *ids, *program, MPLCONFIGDIR=str(folder))
+        run("setpriv", *ids, *program, MPLCONFIGDIR=str(fonts.FOLDER))
 
 
 def warm(config):
     """Make what an image has from its bake, and a first boot does not wait for: font cache and bytecode."""
-    fonts(config)
+    font_list(config)
     # No check: it exits with 1 if a package has a file that is not for this Python version.
     argv = [str(HOME / "env/bin/python"), "-m", "compileall", "-q", str(HOME / "env/lib")]
     subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)

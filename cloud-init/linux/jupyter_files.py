@@ -8,7 +8,7 @@ from pathlib import Path
 import jupyter_settings
 import layer
 from machine import as_user, write
-from paths import GUEST, HOME, STATE
+from paths import HOME, STATE
 
 # Where the server looks for files. Kernels and terminals have the user's own places: Jupyter's defaults.
 SERVER_ONLY = (
@@ -20,19 +20,21 @@ SERVER_ONLY = (
 )
 
 
-def kernel(home, env, name):
+def kernel(config, home, env):
     """Return kernel.json: the kernel runs in the user's layer, and its shell commands find that first."""
     own = home / layer.FOLDER
     path = {"PATH": f"{own}/bin:{env}/bin:${{PATH}}", "VIRTUAL_ENV": str(own)}
     # Jupyter takes what is empty as not set.
     path |= dict.fromkeys(SERVER_ONLY, "")
-    return jupyter_settings.kernel(own / "bin/python", name, path)
+    argv = [*config["kernel_prefix"], str(own / "bin/python")]
+    return jupyter_settings.kernel(argv, config["profile"], path)
 
 
 def server(config, notebooks, tls, home):
     """Return the server's settings: those of every system and those of Linux."""
     settings = jupyter_settings.server(config, notebooks, tls)
     settings["MultiKernelManager"]["kernel_manager_class"] = "kernels.Kernel"
+    settings["ServerApp"]["kernel_websocket_connection_class"] = "kernels.Connection"
     # Widgets that the user installs bring their part of the page.
     extensions = home / layer.FOLDER / "share/jupyter/labextensions"
     settings["JupyterNotebookApp"] = {"extra_labextensions_path": [str(extensions)]}
@@ -40,25 +42,23 @@ def server(config, notebooks, tls, home):
 
 
 def profile(config):
-    """Write the kernel, its profile, the server's settings and the preloaded notebooks."""
+    """Write the kernel, its profile and the server's settings, and make the notebooks' folder."""
     account = pwd.getpwnam(config["user"])
     env, name, home = HOME / "env", config["profile"], Path(account.pw_dir)
-    write(env / "share/jupyter/kernels" / name / "kernel.json", kernel(home, env, name))
+    write(env / "share/jupyter/kernels" / name / "kernel.json", kernel(config, home, env))
     notebooks = home / config["folder"]  # an absolute folder replaces home
     if not notebooks.is_relative_to(home):
         notebooks.mkdir(parents=True, exist_ok=True)
         os.chown(notebooks, account.pw_uid, account.pw_gid, follow_symlinks=False)
-    preloaded = {path.name: path.read_bytes() for path in GUEST.glob("notebooks/*.ipynb")}
 
     def in_home():
         write(home / f".ipython/profile_{name}/ipython_kernel_config.py", jupyter_settings.profile(config))
         notebooks.mkdir(parents=True, exist_ok=True)
-        for file, data in preloaded.items():
-            if not (notebooks / file).exists():
-                write(notebooks / file, data)
 
     as_user(config["user"], in_home)
     settings = server(config, notebooks, STATE / "tls", home)
+    for file, text in jupyter_settings.page().items():
+        write(Path("/etc/jupyter", file), text)
     write(Path("/etc/jupyter/jupyter_server_config.json"), json.dumps(settings, indent=1))
     # Else the server would look for settings of IPython 3 to copy.
     write(Path("/etc/jupyter/migrated"), "")

@@ -8,6 +8,7 @@ import shutil
 import site
 import sys
 import venv
+from pathlib import Path
 
 FOLDER = ".venv"  # in the home
 
@@ -15,7 +16,8 @@ FOLDER = ".venv"  # in the home
 def ensure(home):
     """Make the layer in `home` unless it is complete. OSError if that fails."""
     layer = home / FOLDER
-    packages = layer / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    locked = site.getsitepackages()[0]
+    packages = layer / Path(locked).relative_to(sys.prefix)
     complete = packages / "notebake.pth"
     if complete.exists() and (layer / "bin/python").exists():
         return
@@ -31,4 +33,4 @@ def ensure(home):
         program.write_text('#!/bin/sh\nexec "${0%/*}/python" -m pip "$@"\n')
         program.chmod(0o755)
     # addsitedir: the locked packages may have .pth files too. Written last.
-    complete.write_text(f"import site; site.addsitedir({site.getsitepackages()[0]!r})\n")
+    complete.write_text(f"import site; site.addsitedir({locked!r})\n")

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from environment import environment, fonts, remove_unused, warm
+from environment import environment, font_list, remove_unused, warm
 from firewall import firewall
 from jupyter_files import profile
 from machine import run, say, write
@@ -93,7 +93,8 @@ def main():
         **own(config, "before"),
         "environment": lambda: environment(config, bake),
         "profile": lambda: profile(config),
-        "fonts": lambda: fonts(config) if bake else None,
+        "preload": lambda: optional("preload", config),
+        "fonts": lambda: font_list(config) if bake else None,
         **own(config, "after"),
         "labels": lambda: optional("selinux", config),
         "services": lambda: services(config, bake),

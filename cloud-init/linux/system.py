@@ -46,12 +46,14 @@ def programs(config):
 
 
 def user(config):
-    """Create the user, unless it exists. No password, no group but its own, the same id on all machines."""
+    """Create the user, unless it exists. No password, the same id on all machines; it may use a GPU."""
     try:
         pwd.getpwnam(config["user"])
     except KeyError:
         options = ["--create-home", "--user-group", "--uid", UID, "--shell", "/bin/bash"]
         run("useradd", *options, config["user"])
+    for group in ("video", "render"):  # of /dev/dri and /dev/kfd
+        subprocess.run(["gpasswd", "--add", config["user"], group], check=False)
     # It has a new file of settings.
     sshd = ["systemctl", "--no-block", "try-reload-or-restart", "ssh.service", "sshd.service"]
     subprocess.run(sshd, stderr=subprocess.DEVNULL)

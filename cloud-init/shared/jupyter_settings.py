@@ -1,6 +1,7 @@
 """Jupyter configuration shared by Linux and Windows: the kernel, its profile, the server."""
 
 import json
+import shutil
 
 # Mozilla's intermediate configuration, 5.7; those of TLS 1.3 are always there.
 CIPHERS = (
@@ -10,8 +11,8 @@ CIPHERS = (
 
 
 def kernel(python, name, env):
-    """Return kernel.json of the kernel `name` with the profile `name`; `python` is its interpreter."""
-    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--profile", name]
+    """Return kernel.json of the kernel `name` with the profile `name`; `python`: its interpreter's argv."""
+    argv = [*python, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--profile", name]
     spec = {
         "argv": argv,
         "display_name": f"Python 3 ({name})",
@@ -41,6 +42,32 @@ def profile(config):
     return "\n".join([*lines, ""])
 
 
+# Without pandoc or TeX they would answer with an error 500; the others need a browser or Qt, which a
+# server does not have. A section also counts for what is derived from it, as PDF from Latex.
+EXPORTERS = {
+    "ASCIIDoc": "pandoc",
+    "Latex": "pandoc",
+    "RST": "pandoc",
+    "PDF": "xelatex",
+    "QtPDF": "",
+    "QtPNG": "",
+    "WebPDF": "",
+}
+
+
+def page():
+    """Return the settings of the page: path below Jupyter's folder of settings -> text."""
+    settings = {
+        # A notebook of another kernel, or without one, starts the one that there is, and does not ask.
+        "default_setting_overrides": {
+            "@jupyterlab/notebook-extension:tracker": {"autoStartDefaultKernel": True}
+        },
+        # There are no language servers to ask for.
+        "page_config": {"disabledExtensions": {"@jupyterlab/lsp-extension": True}},
+    }
+    return {f"labconfig/{name}.json": json.dumps(value) for name, value in settings.items()}
+
+
 def server(config, notebooks, tls):
     """Return the server's settings; `tls` is the folder of its certificate and key."""
     settings = {
@@ -62,7 +89,10 @@ def server(config, notebooks, tls):
         "MultiKernelManager": {"default_kernel_name": config["profile"]},
         # A kernel's first start imports NumPy and matplotlib. On a small or emulated machine that takes
         # longer than a minute, after which the server would close the page's connection.
-        "MappingKernelManager": {"kernel_info_timeout": 600},
+        "MappingKernelManager": {
+            "kernel_info_timeout": 600,
+            "cull_idle_timeout": config["cull_idle_timeout"],
+        },
         "KernelSpecManager": {"allowed_kernelspecs": [config["profile"]], "ensure_native_kernel": False},
         "LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},
     }
@@ -70,6 +100,8 @@ def server(config, notebooks, tls):
         # Not with one that the machine signed: browsers would refuse what their user has accepted.
         headers = {"Strict-Transport-Security": "max-age=31536000"}
         settings["ServerApp"]["tornado_settings"]["headers"] = headers
+    for name, program in EXPORTERS.items():
+        settings[f"{name}Exporter"] = {"enabled": bool(shutil.which(program))}
     if config["password"]:
         settings["PasswordIdentityProvider"] = {"password_required": True, "allow_password_change": False}
     return settings

@@ -96,13 +96,18 @@ def jupyter(config, env):
     """Write the kernel, its profile, the server's settings and the preloaded notebooks."""
     name = config["profile"]
     kernel = env / "share" / "jupyter" / "kernels" / name / "kernel.json"
-    write(kernel, jupyter_settings.kernel(env / "Scripts" / "python.exe", name, {}))
+    write(kernel, jupyter_settings.kernel([str(env / "Scripts" / "python.exe")], name, {}))
     write(DATA / "ipython" / f"profile_{name}" / "ipython_kernel_config.py", jupyter_settings.profile(config))
     notebooks = DATA / config["folder"]
     notebooks.mkdir(parents=True, exist_ok=True)
-    for source in sorted((GUEST / "notebooks").glob("*.ipynb")):
-        if not (notebooks / source.name).exists():
-            shutil.copyfile(source, notebooks / source.name)
+    for source in sorted((GUEST / "notebooks").rglob("*")):
+        target = notebooks / source.relative_to(GUEST / "notebooks")
+        if source.is_dir():
+            target.mkdir(exist_ok=True)
+        elif not target.exists():
+            shutil.copyfile(source, target)
+    for path, text in jupyter_settings.page().items():
+        write(CONFIG / path, text)
     server = jupyter_settings.server(config, notebooks, TLS)
     # In a service nobody answers "Shut down this notebook server (y/[n])?" after Ctrl-C.
     server["ServerApp"]["answer_yes"] = True

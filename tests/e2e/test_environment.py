@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,8 +112,12 @@ def test_umask_locale_and_time_zone_do_not_change_a_disk(
 def test_a_failed_set_up_on_the_host_names_its_step(
     the_plan: Plan, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = tuple(file for file in files.build(the_plan).files if file.path != "firewall.nft")
+    broken = b"def firewall(port):\n    raise SystemExit('no rules')\n"
+    found = tuple(
+        replace(file, data=broken) if file.path == "firewall.py" else file
+        for file in files.build(the_plan).files
+    )
     with pytest.raises(CommandFailed, match="failed at: set up the disk") as caught:
         prepared(the_plan, Payload(files=found), steps, tmp_path, monkeypatch)
-    assert "setup failed at firewall: " in caught.value.message
+    assert "setup failed at firewall: no rules" in caught.value.message
     assert str(tmp_path / "log") in str(caught.value.hint)

@@ -28,11 +28,15 @@ pytestmark = pytest.mark.usefixtures("base_root")
 until = tenacity.Retrying(wait=tenacity.wait_fixed(0.1), stop=tenacity.stop_after_delay(300), reraise=True)
 
 
-def command(folder: Path, *args: str) -> subprocess.Popen[bytes]:
+def command(folder: Path, *args: str, spec: str = SPEC) -> subprocess.Popen[bytes]:
     """Start `notebake ARGS` in its own session, as in a terminal of its own."""
-    (folder / "notebake.toml").write_text(SPEC)
+    (folder / "notebake.toml").write_text(spec)
     env = process.environment(
-        {name: os.environ[name] for name in ("XDG_STATE_HOME", "INCUS_DIR", "INCUS_CONF")}
+        {
+            name: os.environ[name]
+            for name in ("XDG_STATE_HOME", "INCUS_DIR", "INCUS_CONF", "PYTHONPATH")
+            if name in os.environ
+        }
     )
     return subprocess.Popen(
         [Path(sys.executable).with_name("notebake"), *args], cwd=folder, env=env, start_new_session=True,

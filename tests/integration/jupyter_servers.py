@@ -133,11 +133,16 @@ class JupyterServers:
     logs: dict[str, Path] = field(default_factory=dict)
 
     def start(
-        self, name: str, *, auth: dict[str, Any] | None = None, spec: dict[str, Any] | None = None
+        self,
+        name: str,
+        *,
+        auth: dict[str, Any] | None = None,
+        spec: dict[str, Any] | None = None,
+        cull_interval: int = 300,
     ) -> Subject:
         """Start a server and return it as a subject. It may not answer yet: see `ready`.
 
-        `spec`: values of config.json.
+        `spec`: values of config.json. `cull_interval`: seconds between looks at idle kernels.
         """
         home = self.root / name
         notebooks = home / "notebooks"
@@ -151,21 +156,23 @@ class JupyterServers:
             port = free.getsockname()[1]
         hashed = {"hashed_password": password_hash(PASSWORD, salt=b"sixteen bytes!!!")}
         config = {
-            "port": port,
-            "profile": "nbserver",
-            "password": None,
-            "own_certificate": False,
+            **{"port": port, "profile": "nbserver", "password": None, "own_certificate": False},
+            **{"cull_idle_timeout": 0, "kernel_prefix": []},
             **(spec or {}),
         }
         settings = jupyter_files.server(config, notebooks, home, home)
         # As on a machine: the kernel runs in the user's layer.
         kernel = home / "share/kernels/nbserver/kernel.json"
         kernel.parent.mkdir(parents=True)
-        kernel.write_text(jupyter_files.kernel(home, self.python.parents[1], "nbserver"))
+        kernel.write_text(jupyter_files.kernel(config, home, self.python.parents[1]))
         settings["ServerApp"]["ip"] = "127.0.0.1"
+        settings["MappingKernelManager"]["cull_interval"] = cull_interval
         settings["KernelSpecManager"] = {}  # allow all kernels
         settings |= {"PasswordIdentityProvider": hashed} if auth is None else auth
         (home / "jupyter_server_config.json").write_text(json.dumps(settings))
+        for path, text in jupyter_settings.page().items():
+            (home / path).parent.mkdir(exist_ok=True)
+            (home / path).write_text(text)
         give(home)
         self.launch(name)
         self.logs[str(port)] = self.root / f"{name}.log"

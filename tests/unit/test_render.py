@@ -152,7 +152,7 @@ def test_too_large_user_data_names_the_cloud_and_the_largest_part(
     import random
 
     noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8000))
-    (tmp_path / "big.ipynb").write_text(json.dumps({"cells": [noise]}))
+    (tmp_path / "big.ipynb").write_text(json.dumps({"nbformat": 4, "cells": [noise]}))
     large = make_plan('[notebook]\npreload = ["big.ipynb"]')
     with pytest.raises(
         SpecError, match=r"the limit of aws is 16,384; the largest part is notebooks/big\.ipynb"

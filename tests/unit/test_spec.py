@@ -43,8 +43,13 @@ def test_empty_spec_has_the_documented_defaults() -> None:
         ('[notebook]\nprofile = "a/b"', "notebook.profile"),
         ('[notebook]\nfolder = "../x"', "notebook.folder"),
         ('[notebook]\nfolder = "/"', "notebook.folder"),
-        ('[notebook]\npreload = ["a.txt"]', "notebook.preload"),
-        ('[notebook]\npreload = ["a/x.ipynb", "b/x.ipynb"]', "same file name"),
+        ('[notebook]\npreload = [""]', "notebook.preload"),
+        ('[notebook]\npreload = ["a", "a"]', "the same name is listed twice"),
+        ("[notebook]\nkernel_memory = 100", "notebook.kernel_memory"),
+        ("[notebook]\ncull_idle_timeout = -1", "notebook.cull_idle_timeout"),
+        ('[notebook]\nexport = ["docx"]', "notebook.export"),
+        ('[image]\nfonts = ["emoji"]', "image.fonts"),
+        ('extras = ["sciences"]', "extras"),
         ('[notebook]\npassword = "argon2:$argon2i$v=19$m=1,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"',
          "notebook.password"),
         ('[notebook]\npassword = "sha1:abc:def"', "notebook.password"),
@@ -100,3 +105,12 @@ def test_the_schema_has_every_field() -> None:
     schema = spec.schema()
     assert set(schema["properties"]) == set(spec.Spec.model_fields)
     assert schema["additionalProperties"] is False
+
+
+def test_an_extra_adds_packages_that_the_spec_does_not_name() -> None:
+    parsed = spec.parse('packages = ["notebook", "SymPy>=1.12"]\nextras = ["science"]', source="x")
+    assert parsed.python_packages == (
+        *("notebook", "SymPy>=1.12"),
+        *("ipympl", "networkx", "openpyxl", "pyarrow", "scikit-learn"),
+    )
+    assert spec.parse("", source="x").python_packages == spec.DEFAULT_PACKAGES

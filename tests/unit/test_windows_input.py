@@ -156,7 +156,7 @@ def test_too_large_user_data_is_refused(run: Run, tmp_path: Path) -> None:
     import random
 
     noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=6000))
-    (tmp_path / "big.ipynb").write_text(json.dumps({"cells": [noise]}))
+    (tmp_path / "big.ipynb").write_text(json.dumps({"nbformat": 4, "cells": [noise]}))
     (tmp_path / "notebake.toml").write_text('[notebook]\npreload = ["big.ipynb"]')
     code, _, err = run("render", "windows-2025")
     assert code == 2 and "the limit of aws is 16,384; the largest part is" in err

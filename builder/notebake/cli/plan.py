@@ -92,7 +92,7 @@ def command(
         dates = (f"{source.name} of {source.date[:10]}" for source in sources)
         screen.echo(f"sources      {', '.join(dates)}")
     screen.echo(
-        f"packages     {', '.join(plan.spec.packages)}; {len(plan.lock.lines)} including dependencies"
+        f"packages     {', '.join(plan.spec.python_packages)}; {len(plan.lock.lines)} including dependencies"
     )
     screen.echo(
         f"server       port {config['port']}, user {plan.spec.user}, folder {config['folder']}, "

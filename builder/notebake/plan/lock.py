@@ -60,7 +60,7 @@ def purpose(spec: Spec, target: Target) -> str:
     """Return the `made_for` of a lock for `spec` on `target`: its packages, Python version and platform."""
     listed = {
         str(canonicalize_name(Requirement(package).name)): str(Requirement(package))
-        for package in spec.packages
+        for package in spec.python_packages
     }
     required = dict.fromkeys(_required(target), "")
     requirements = sorted((listed.get(name) or name for name in required | listed), key=str.lower)
@@ -189,7 +189,7 @@ def _best(wheels: list[tuple[str, str]], target: Target) -> str:
 def make(spec: Spec, target: Target, index: str) -> Lock:
     """Resolve the spec's packages for `target` from `index` (URL). Raises CommandFailed."""
     made_for = purpose(spec, target)
-    requirements = "\n".join([*spec.packages, *_required(target)])
+    requirements = "\n".join([*spec.python_packages, *_required(target)])
     lines = []
     for package in sorted(_resolve(requirements, target, index), key=lambda package: str(package["name"])):
         sha256 = _best(_wheels(package), target)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from notebake import documents, files
 from notebake.errors import SpecError
 from notebake.plan import lock as locks
-from notebake.plan import mirrors, own_base, own_certificate, own_files, windows
+from notebake.plan import mirrors, own_base, own_certificate, own_files, preload, windows
 from notebake.plan.lock import Lock
 from notebake.plan.mirrors import Sources
 from notebake.plan.own_files import OwnFile, Script
@@ -22,9 +21,11 @@ from notebake.plan.targets import Target
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`notebooks`: (file name, bytes) to preload. `own_certificate`: PEM chain; None means self-signed.
+    """`notebooks`: (path below their folder, bytes) to preload.
 
-    `target`: with the base image of the spec or the lock. `scripts`, `own_files`: those of [image].
+    `own_certificate`: PEM chain; None means self-signed.
+    `target`: with the base image of the spec or the lock.
+    `scripts`, `own_files`: those of [image].
     """
 
     spec: Spec
@@ -42,19 +43,6 @@ class Plan:
         return self.spec.admin.name or self.target.name.split("-")[0]
 
 
-def _notebook(path: Path) -> tuple[str, bytes]:
-    try:
-        data = files.read(path, limit=documents.MAX_BYTES)
-        content = documents.parse_json(data)
-    except FileNotFoundError:
-        raise SpecError(f"notebook.preload: {path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise SpecError(f"notebook.preload: {path}: not a notebook: {error}") from None
-    if not isinstance(content, dict) or "cells" not in content:
-        raise SpecError(f"notebook.preload: {path}: not a notebook: it has no cells")
-    return path.name, data
-
-
 def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
     """Make the plan for `spec` on `target`; `folder` is the spec's folder. Reads files. Raises SpecError.
 
@@ -67,7 +55,7 @@ def make(spec: Spec, target: Target, folder: Path, *, now: datetime) -> Plan:
         target=own_base.apply(spec, target, folder),
         lock=locks.load(spec, target, folder),
         sources=mirrors.resolve(spec.mirrors, folder, target.apt),
-        notebooks=tuple(sorted(_notebook(folder / name) for name in spec.notebook.preload)),
+        notebooks=preload.read(spec.notebook.preload, folder),
         own_certificate=own_certificate.read(spec, folder, now=now),
         scripts=own_files.scripts(spec.image, folder),
         own_files=own_files.files(spec.image, folder),

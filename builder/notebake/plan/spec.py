@@ -25,6 +25,7 @@ from notebake.plan.spec_notebook import Certificate, Endpoint, Notebook
 from notebake.validation import StrictModel
 
 FILE_NAME = "notebake.toml"
+EXTRAS = {"science": ("ipympl", "networkx", "openpyxl", "pyarrow", "scikit-learn", "sympy")}
 DEFAULT_PACKAGES = ("notebook", "ipykernel", "ipywidgets", "numpy", "scipy", "matplotlib", "pandas")
 
 # Names that useradd accepts on Debian, openSUSE and Ubuntu (shadow's NAME_REGEX).
@@ -86,6 +87,10 @@ class Spec(StrictModel):
     packages: tuple[str, ...] = Field(
         DEFAULT_PACKAGES, min_length=1, description="Python packages (PEP 508)."
     )
+    extras: tuple[Literal["science"], ...] = Field(
+        (),
+        description="More packages, by one word: science adds " + ", ".join(EXTRAS["science"]) + ".",
+    )
     targets: tuple[str, ...] | None = Field(
         None,
         min_length=1,
@@ -139,6 +144,13 @@ class Spec(StrictModel):
             if name in (value or ())[:position]:
                 raise ValueError(f"{name} is listed twice")
         return value
+
+    @property
+    def python_packages(self) -> tuple[str, ...]:
+        """The packages and those of the extras, which they come before: each name once."""
+        named = {canonicalize_name(Requirement(package).name) for package in self.packages}
+        added = dict.fromkeys(name for word in self.extras for name in EXTRAS[word] if name not in named)
+        return (*self.packages, *added)
 
     @model_validator(mode="after")
     def _ports(self) -> Spec:

@@ -99,6 +99,11 @@ class Image(StrictModel):
         description="Packages of the distribution to install. A list, or a table with the lists apt and "
         "zypper where the names differ.",
     )
+    fonts: tuple[Literal["cjk"], ...] = Field(
+        (),
+        description="Fonts for plots, beside DejaVu: cjk, for Chinese, Japanese and Korean. On Debian and "
+        "Ubuntu.",
+    )
     run: tuple[Run, ...] = Field((), description="Scripts to run, in this order.")
     files: tuple[File, ...] = Field((), description="Files to copy, before packages are installed.")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from notebake.plan import preload
 from notebake.validation import StrictModel
 
 # The format of jupyter_server's PasswordIdentityProvider.hashed_password: "argon2:" followed by the
@@ -42,7 +43,27 @@ class Notebook(StrictModel):
         "machine generates a token at its first boot and prints it on its console.",
     )
     preload: tuple[str, ...] = Field(
-        (), description="Notebooks (.ipynb) to copy to the folder on each machine."
+        (),
+        description="What to copy to the folder on each machine: files, folders; `examples`, notebooks that "
+        "come with notebake; git+https://HOST/REPOSITORY@COMMIT; the URL of a tar with #sha256=DIGEST.",
+    )
+    cull_idle_timeout: int = Field(
+        86_400,
+        ge=0,
+        strict=True,
+        description="Seconds after which an idle kernel without an open page ends; 0 keeps it.",
+    )
+    kernel_memory: int | None = Field(
+        None,
+        ge=256,
+        strict=True,
+        description="Memory that a kernel may take, in MiB; more is a MemoryError in its cell. Not on "
+        "Windows.",
+    )
+    export: tuple[Literal["pdf"], ...] = Field(
+        (),
+        description='Formats of "Save and Export As" beside HTML, Markdown, slides and scripts: pdf installs '
+        "pandoc and TeX (and adds LaTeX, AsciiDoc and reStructuredText). On Debian and Ubuntu.",
     )
     sudo: bool = Field(
         False,
@@ -87,12 +108,12 @@ class Notebook(StrictModel):
     @field_validator("preload")
     @classmethod
     def _preload(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = [Path(path).name for path in value]
-        for path in value:
-            if not path.endswith(".ipynb") or "\0" in path:
-                raise ValueError(f"{path!r} is not a notebook (.ipynb)")
-        if len(set(names)) != len(names):
-            raise ValueError("two notebooks have the same file name")
+        for entry in value:
+            if not entry or "\0" in entry:
+                raise ValueError(f"{entry!r} is not a file, a folder or a URL")
+        folders = [preload.fetched(entry).folder for entry in value if preload.is_url(entry)]
+        if len(set(folders)) != len(folders) or len(set(value)) != len(value):
+            raise ValueError("the same name is listed twice")
         return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from notebake.errors import SpecError
+from notebake.plan import preload
 from notebake.plan.spec import Spec
 
 USER_LENGTH = 20
@@ -30,9 +31,18 @@ def check_spec(spec: Spec) -> None:
             "mirrors.proxy: not supported on Windows", "a golden image needs no package source when it starts"
         )
     image = spec.image
-    if image.os_packages or image.run or image.files:
+    if image.os_packages or image.run or image.files or image.fonts:
         raise SpecError(
-            "image: os_packages, run and files are not supported on Windows",
+            "image: os_packages, fonts, run and files are not supported on Windows",
+            "keep a second notebake.toml for Windows, without them: --spec FILE",
+        )
+    if any(preload.is_url(entry) for entry in spec.notebook.preload):
+        raise SpecError(
+            "notebook.preload: URLs are not supported on Windows", "download it, and name the folder"
+        )
+    if spec.notebook.kernel_memory or spec.notebook.export:
+        raise SpecError(
+            "notebook: kernel_memory and export are not supported on Windows",
             "keep a second notebake.toml for Windows, without them: --spec FILE",
         )
     if spec.updates.at_first_boot:

@@ -33,7 +33,8 @@ from notebake.progress import Steps
 NAMES = tuple(STEPS)
 SIZE = (1280, 800)
 
-_ARGS = (
+# Chromium's options.
+ARGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -80,7 +81,7 @@ def _open(subject: Subject, pin: str, folder: Path, until: float) -> Iterator[Br
             profile,
             executable_path=process.which("chromium"),
             headless=True,
-            args=[*_ARGS, f"--ignore-certificate-errors-spki-list={pin}"],
+            args=[*ARGS, f"--ignore-certificate-errors-spki-list={pin}"],
             env={**process.environment({"HOME": profile})},
             viewport={"width": SIZE[0], "height": SIZE[1]},
             locale="en-US",

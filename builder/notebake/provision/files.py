@@ -14,7 +14,7 @@ from typing import Any
 
 from notebake.files import RenderedFile
 from notebake.plan.plan import Plan
-from notebake.provision import endpoint, linux, metadata, own, settings, updates, windows
+from notebake.provision import content, endpoint, features, linux, metadata, own, settings, updates, windows
 
 
 def without_comments(text: str, *, python: bool) -> str:
@@ -60,6 +60,7 @@ def config(plan: Plan) -> dict[str, Any]:
         "port": spec.notebook.port,
         "profile": spec.notebook.profile,
         "pylab": spec.notebook.pylab,
+        "cull_idle_timeout": spec.notebook.cull_idle_timeout,
         "password": spec.notebook.password,
         "names": list(spec.certificate.names),
         "own_certificate": plan.own_certificate is not None,
@@ -79,14 +80,16 @@ def config(plan: Plan) -> dict[str, Any]:
         "interpreter": target.python.interpreter,
         "user": spec.user,
         **common,
+        "kernel_prefix": linux.kernel_prefix(spec.notebook.kernel_memory),
         "endpoint": {"name": spec.endpoint.name, "public_port": spec.endpoint.public_port},
         "index": plan.sources.python,
         "own_sources": bool(plan.sources.apt or plan.sources.zypper),
         "proxy": dict(plan.sources.proxy),
         "proxy_for_users": not isinstance(spec.mirrors, str) and spec.mirrors.proxy_for_users,
         "timers": updates.timers(plan),
-        "os_packages": list(spec.image.packages_for(target.family)),
+        "os_packages": features.os_packages(plan),
         "own": own.config(plan),
+        **content.config(plan),
         "uv": {"file": plan.lock.uv_file, "sha256": plan.lock.uv_sha256},
     }
 
@@ -114,7 +117,7 @@ class Payload:
         `files` replaces them, not their digest: those of a bake.
         """
         plain = io.BytesIO()
-        with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for item in (
                 *(self.files if files is None else files),
                 RenderedFile(path="digest", data=self.digest.encode() + b"\n"),
@@ -137,8 +140,10 @@ def build(plan: Plan) -> Payload:
         found["ca.pem"] = "".join(plan.sources.ca_certificates).encode()
     if plan.own_certificate is not None:
         found["own.pem"] = plan.own_certificate
-    found.update({f"notebooks/{name}": data for name, data in plan.notebooks})
-    if not plan.target.is_windows:
+    if plan.target.is_windows:
+        found.update({f"notebooks/{name}": data for name, data in plan.notebooks})
+    else:
+        found.update(content.files(plan))
         made = settings.files(plan, linux.cloud(plan))
         found.update({path: text.encode() for path, text in made.items()})
         found.update(own.files(plan))

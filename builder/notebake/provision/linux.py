@@ -23,6 +23,16 @@ def cloud(plan: Plan) -> dict[str, Any]:
     return {"ssh_genkeytypes": ["ed25519"], "system_info": user, **cloud_settings(plan)}
 
 
+def kernel_prefix(memory: int | None) -> list[str]:
+    """Return the words before a kernel's command; `memory`: its limit in MiB."""
+    # When memory is full, the system kills kernels before the server.
+    words = ["choom", "-n", "500", "--"]
+    if memory:
+        # What it may write to: its address space also has files and memory that it never uses.
+        words += ["prlimit", f"--data={memory << 20}"]
+    return words
+
+
 def folders(plan: Plan) -> list[str]:
     """Return the folders of cloud-init/ that this machine needs."""
     found = ["linux", "shared", plan.target.family, plan.target.firewall]
@@ -30,6 +40,8 @@ def folders(plan: Plan) -> list[str]:
         found.append("ca")
     if plan.own_certificate is not None:
         found.append("own-certificate")
+    if plan.spec.notebook.preload:
+        found.append("preload")
     return found
 
 

@@ -7,17 +7,16 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from notebake import paths
-from notebake.plan.own_files import OwnFile
 from notebake.plan.plan import Plan
 
 
-def _as_text(item: OwnFile) -> tuple[bytes, bool]:
+def as_text(data: bytes) -> tuple[bytes, bool]:
     """Return the content as user-data carries it, and whether that is base64: user-data is text."""
     try:
-        encoded = "\0" in item.data.decode("utf-8")
+        encoded = "\0" in data.decode("utf-8")
     except UnicodeDecodeError:
         encoded = True
-    return (base64.encodebytes(item.data), True) if encoded else (item.data, False)
+    return (base64.encodebytes(data), True) if encoded else (data, False)
 
 
 def _script(number: int, name: str) -> str:
@@ -26,7 +25,7 @@ def _script(number: int, name: str) -> str:
 
 def files(plan: Plan) -> dict[str, bytes]:
     """Return the provisioning files: path -> content. The files have numbers, the scripts also names."""
-    found = {f"own/{number}": _as_text(item)[0] for number, item in enumerate(plan.own_files, 1)}
+    found = {f"own/{number}": as_text(item.data)[0] for number, item in enumerate(plan.own_files, 1)}
     return found | {_script(number, item.name): item.data for number, item in enumerate(plan.scripts, 1)}
 
 
@@ -42,7 +41,7 @@ def config(plan: Plan) -> dict[str, Any]:
     if not plan.own_files and not plan.scripts:
         return {}
     return {
-        "files": [(item.path, item.mode, _as_text(item)[1]) for item in plan.own_files],
+        "files": [(item.path, item.mode, as_text(item.data)[1]) for item in plan.own_files],
         "run": [
             (item.name, item.when, _script(number, item.name), item.argv)
             for number, item in enumerate(plan.scripts, 1)

