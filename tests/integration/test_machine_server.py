@@ -87,7 +87,7 @@ def make(folder: Path, env: Path, *, own_certificate: bool = False) -> Server:
     config = {
         "user": USER, "folder": "notebooks", "port": port, "profile": "nbserver", "pylab": "none",
         "password": password_hash(PASSWORD, salt=b"sixteen bytes!!!"), "own_certificate": own_certificate,
-        "proxy": {}, "names": [],
+        "proxy": {}, "names": [], "cull_idle_timeout": 0, "kernel_prefix": [],
     }  # fmt: skip
     (folder / "guest/config.json").write_text(json.dumps(config))
     (folder / "guest/config.json").chmod(0o600)
