@@ -91,6 +91,7 @@ def main():
     channel, notify = pairs(), os.environ.get("NOTIFY_SOCKET")
     import kernels  # noqa: F401  the user may not read this folder
     import serve
+    from login import Provider
 
     identity = {"hashed_password": config["password"]}
     if not config["password"]:
@@ -102,7 +103,7 @@ def main():
     cookie_secret = hmac.digest(COOKIES.read_bytes(), json.dumps(identity).encode(), "sha256")
     settings = become(pwd.getpwnam(config["user"]))
     settings["PasswordIdentityProvider"] = identity
-    settings["ServerApp"]["cookie_secret"] = cookie_secret
+    settings["ServerApp"] |= {"cookie_secret": cookie_secret, "identity_provider_class": Provider}
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     class Server(serve.Server):

@@ -13,10 +13,8 @@ import time
 sys.modules["rfc3987_syntax"] = None
 
 from jupyter_server.serverapp import ServerApp  # noqa: E402
-from login import Provider  # noqa: E402
 from notebook.app import JupyterNotebookApp  # noqa: E402
 from paths import READY  # noqa: E402
-from traitlets import default  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
 
@@ -27,11 +25,7 @@ def wait_for(path):
 
 
 class Server(ServerApp):
-    """Jupyter's server, with a limit for log-ins. It waits for the certificate just before it listens."""
-
-    @default("identity_provider_class")
-    def _provider(self):
-        return Provider
+    """Jupyter's server. It waits for the certificate just before it listens."""
 
     def init_httpserver(self):
         wait_for(READY)

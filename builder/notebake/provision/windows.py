@@ -14,7 +14,7 @@ from notebake.plan.plan import Plan
 from notebake.plan.spec_image import Updates
 
 # The same files as on Linux.
-SHARED = ("certificate.py", "jupyter_settings.py", "login.py", "serve.py")
+SHARED = ("certificate.py", "jupyter_settings.py", "serve.py")
 FIRST_BOOT = "first-boot.ps1"
 
 
