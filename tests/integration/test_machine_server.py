@@ -53,8 +53,10 @@ OPENSSL_CONF=/opt/notebake/guest/openssl.cnf
 export OPENSSL_CONF
 /opt/notebake/env/bin/python -c 'import json, sys
 sys.path.insert(0, "/opt/notebake/guest")
-from jupyter_files import profile
-profile(json.load(open("/opt/notebake/guest/config.json")))'
+import jupyter_files, preload
+config = json.load(open("/opt/notebake/guest/config.json"))
+jupyter_files.profile(config)
+preload.step(config)'
 exec setpriv --no-new-privs --bounding-set -all,+setuid,+setgid --inh-caps -all \\
   /opt/notebake/env/bin/python /opt/notebake/guest/server.py
 """
@@ -80,7 +82,7 @@ def make(folder: Path, env: Path, *, own_certificate: bool = False) -> Server:
         (folder / name).mkdir(mode=0o700 if name == "guest" else 0o755)
     (folder / "state/tls").mkdir()
     root = paths.data_folder("cloud-init")
-    for part in ("linux", "shared"):
+    for part in ("linux", "shared", "preload"):
         shutil.copytree(root / part, folder / "guest", dirs_exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -88,6 +90,7 @@ def make(folder: Path, env: Path, *, own_certificate: bool = False) -> Server:
         "user": USER, "folder": "notebooks", "port": port, "profile": "nbserver", "pylab": "none",
         "password": password_hash(PASSWORD, salt=b"sixteen bytes!!!"), "own_certificate": own_certificate,
         "proxy": {}, "names": [], "cull_idle_timeout": 0, "kernel_prefix": [],
+        "preload": {"encoded": [], "fetched": []},
     }  # fmt: skip
     (folder / "guest/config.json").write_text(json.dumps(config))
     (folder / "guest/config.json").chmod(0o600)
