@@ -178,7 +178,7 @@ def test_comments_are_removed_and_code_is_kept() -> None:
         assert ast.dump(ast.parse(short)) == ast.dump(kept), path
         assert '"""' not in short
     text = 'if y:\n    x = """\n# not a comment\n    """\n    # a comment\n'
-    assert files.without_comments(text, python=True) == 'if y:\n x = """\n# not a comment\n    """\n'
+    assert files.without_comments(text, python=True) == 'if y:\n x="""\n# not a comment\n    """\n'
 
 
 def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:

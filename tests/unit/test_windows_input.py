@@ -153,7 +153,7 @@ def test_the_same_plan_gives_the_same_bytes_within_every_limit(
     assert first == second
     for size, limit in sizes(user_data(make_plan(target=target))).values():
         assert size <= limit
-    assert len(next(file.data for file in first if file.path == "aws/user-data")) < 16_000
+    assert len(next(file.data for file in first if file.path == "aws/user-data")) < 16_200
 
 
 def test_an_image_and_its_user_data_have_the_same_digest(make_plan: Callable[..., Plan]) -> None:
@@ -270,7 +270,7 @@ def test_commands_for_a_windows_host_import_no_unix_modules(
 ) -> None:
     """sh and others cannot be imported on Windows: no command may import them before a bake."""
     (tmp_path / "notebake.toml").write_text("[notebook]\nport = 9999\n")
-    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("quite a long sentence\n"))
     monkeypatch.setenv("PATH", str(tmp_path))  # without the programs that a bake needs
     # Import the package again, as in a new process.
     for name in [name for name in sys.modules if name.split(".")[0] == "notebake" or name in REFUSED]:

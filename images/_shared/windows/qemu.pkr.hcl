@@ -88,7 +88,9 @@ source "qemu" "image" {
   ], local.devices, local.tpm)
 
   # The wheels, for the machine.
-  http_directory = var.wheelhouse
+  # The machine reaches it as 10.0.2.2.
+  http_bind_address = "127.0.0.1"
+  http_directory    = var.wheelhouse
 
   cd_files = ["${var.answer_directory}/*"]
   cd_label = "NOTEBAKE"
