@@ -45,7 +45,7 @@ FACTS = {
     'find . -type f -not -path "*/__pycache__/*" | sort | xargs sha256sum\'',
     "modes": "stat -c '%n %U:%G %a' /opt/notebake /opt/notebake/env /opt/notebake/matplotlib"
     " /var/lib/notebake/tls/key.pem /etc/jupyter/jupyter_server_config.json /home/azureuser/notebooks",
-    "users": "sh -c 'cut -d: -f1,3,6,7 /etc/passwd'",
+    "users": "sh -c 'cut -d: -f1,3,6,7 /etc/passwd | sort'",
     "setuid": "find / -xdev -perm /6000 -type f",
 }
 
