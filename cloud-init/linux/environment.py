@@ -82,6 +82,8 @@ def expand(lock, uv, options, settings):
     text = "".join(f"{pin} --hash=sha256:{found}\n" for pin, found in zip(pins, hashes, strict=True))
     if hashlib.sha256(text.encode()).hexdigest() != digest:
         missing = ", ".join(pin for pin, found in zip(pins, hashes, strict=True) if not found)
+        if not known:
+            raise SystemExit("the index lists no SHA-256 of its files, which user-data needs")
         raise SystemExit(f"the index has other files than the lock: {missing or 'SHA-256 mismatch'}")
     write(lock, text)
     listed.unlink()

@@ -255,7 +255,9 @@ def test_a_wrong_hash_in_the_lock_is_named(family: Family) -> None:
         for line in plan.lock.lines
     ]
     reason = failing_launch(family, replace(plan, lock=replace(plan.lock, lines=tuple(lines))))
-    assert re.search("setup failed at environment: .*[Hh]ash mismatch.*numpy", reason), reason
+    assert re.search(
+        "setup failed at environment: the index has other files than the lock: numpy==", reason
+    ), reason
 
 
 def failing_launch(family: Family, plan: Plan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import html
 import http.server
 import os
@@ -50,8 +51,10 @@ class PackageServer:
             folder = self.folder / "simple" / project
             folder.mkdir(parents=True, exist_ok=True)
             (folder / wheel.name).symlink_to(wheel)
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
             with (folder / "index.html").open("a") as page:
-                page.write(f'<a href="{html.escape(wheel.name)}">{html.escape(wheel.name)}</a><br>\n')
+                name = html.escape(wheel.name)
+                page.write(f'<a href="{name}#sha256={digest}">{name}</a><br>\n')
 
     def up(self) -> None:
         handler = functools.partial(_Handler, directory=str(self.folder))
