@@ -38,6 +38,7 @@ def run(*argv, **env):
 def as_user(name, work):
     """Call `work` in a process of the user `name`, who may have put links into its home. SystemExit."""
     account = pwd.getpwnam(name)
+    reader, writer = os.pipe()
     process = os.fork()
     if not process:
         try:
@@ -47,12 +48,16 @@ def as_user(name, work):
             os.environ["HOME"] = account.pw_dir
             work()
             os._exit(0)
-        except BaseException:
+        except BaseException as error:
             traceback.print_exc()
+            os.write(writer, str(error).encode()[:4096])
         finally:
             os._exit(1)
+    os.close(writer)
+    with open(reader, errors="replace") as file:
+        problem = file.read()
     if os.waitpid(process, 0)[1]:
-        raise SystemExit(f"failed as {name}: see the log")
+        raise SystemExit(f"as {name}: {problem}")
 
 
 def write(path, data, mode=0o644):

@@ -242,7 +242,8 @@ def bake(family: Family, plan: Plan, destination: Path) -> Sealed:
             _script(machine, "report.sh", files)
             inventory = destination.with_name("software.json")
             inventory.write_text(root_shell(machine, "cat /tmp/software.json"))
-            _upload(machine, "finish.sh", files["scripts/finish.sh"])
+            for name in ("finish.sh", "zero.py"):
+                _upload(machine, name, files[f"scripts/{name}"])
             _script(machine, "seal.sh", files)
             process.run(machine.ssh.argv("sudo sh /run/notebake-seal/finish.sh"), timeout=LIMIT, check=False)
             tenacity.Retrying(

@@ -46,6 +46,7 @@ OUTSIDE = (
     "builtins",
     "not_root",
     "own_packages",
+    "privileges",
 )
 # Profile (also the name of the kernel) -> configuration file of that profile.
 KERNELS = {

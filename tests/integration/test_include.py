@@ -22,7 +22,7 @@ from notebake import paths, process
 from notebake.machines import aws as platform
 from notebake.plan import lock, spec, targets
 
-PACKAGES = [*lock.REQUIRED, *(f"package-{number}" for number in range(148))]
+PACKAGES = [*lock.REQUIRED, *(f"package-{number}" for number in range(397))]
 LARGE = f"""
 packages = {json.dumps(PACKAGES)}
 [mirrors]
@@ -36,7 +36,7 @@ allow = ["203.0.113.0/24"]
 
 @pytest.fixture(autouse=True)
 def large(tmp_path: Path) -> None:
-    """A spec with 151 packages and three CA certificates in the folder that `run` works in."""
+    """A spec with 400 packages and three CA certificates in the folder that `run` works in."""
     (tmp_path / "notebake.toml").write_text(LARGE)
     for number in (1, 2, 3):
         (tmp_path / f"{number}.pem").write_bytes(authority(f"CA {number}").pem)
@@ -94,7 +94,7 @@ def test_what_was_uploaded_is_what_user_data_fetches(
     guest = tmp_path / "opt/guest"
     fetch.unpack(fetch.fetch(config(text)["url"], config(text)["sha256"]), guest)
     assert (guest / "digest").read_text().strip() == config(text)["digest"]
-    assert (guest / "requirements.txt").read_text().count("==") == 151
+    assert (guest / "requirements.txt").read_text().count("==") == 400
     assert (guest / "ca.pem").read_text().count("BEGIN CERTIFICATE") == 3
 
 

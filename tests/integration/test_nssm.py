@@ -48,8 +48,11 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[lis
     monkeypatch.setenv("PROGRAMDATA", "/nonexistent")
     for folder in ("shared", "windows"):
         monkeypatch.syspath_prepend(str(paths.data_folder("cloud-init") / folder))
+    modules = ("configure", "access", "paths", "jupyter_settings")
+    for name in modules:  # those of Linux have some of these names
+        sys.modules.pop(name, None)
     yield importlib.import_module("configure").service_commands
-    for name in ("configure", "access", "paths", "jupyter_settings"):
+    for name in modules:
         sys.modules.pop(name, None)
 
 

@@ -52,13 +52,20 @@ def is_hash_of(password: str, hashed: str | None) -> bool:
 
 
 def test_init_and_passwd_ask_twice_and_show_no_password(tmp_path: Path) -> None:
-    wrong = [("Password", "hunter2"), ("Repeat", "hunter3"), ("Password", "hunter2"), ("Repeat", "hunter2")]
+    wrong = [
+        ("Password", "seven green hunters"),
+        ("Repeat", "eight green hunters"),
+        ("Password", "seven green hunters"),
+        ("Repeat", "seven green hunters"),
+    ]
     code, seen = converse(tmp_path, "init", wrong)
     assert code == 0 and "do not match" in seen and "hunter" not in seen
-    assert is_hash_of("hunter2", kept(tmp_path))
-    code, seen = converse(tmp_path, "passwd", [("Password", "other"), ("Repeat", "other")])
-    assert code == 0 and "other" not in seen
-    assert is_hash_of("other", kept(tmp_path))
+    assert is_hash_of("seven green hunters", kept(tmp_path))
+    code, seen = converse(
+        tmp_path, "passwd", [("Password", "another long sentence"), ("Repeat", "another long sentence")]
+    )
+    assert code == 0 and "another long sentence" not in seen
+    assert is_hash_of("another long sentence", kept(tmp_path))
     assert converse(tmp_path, "passwd", [("Password", ""), ("Repeat", "")])[0] == 0
     assert kept(tmp_path) is None
 

@@ -89,9 +89,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name in ("GUEST", "HOME"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setattr(module, name, tmp_path / name)
+    (tmp_path / "GUEST").mkdir()
+    monkeypatch.setattr(module, "GUEST", tmp_path / "GUEST")
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "notebooks").mkdir()
@@ -139,7 +138,7 @@ def test_a_git_repository_at_a_commit_after_a_fault(program: ModuleType, tmp_pat
     program.step(config(tmp_path, item))
     assert Handler.faults == set()
     assert (tmp_path / "notebooks/course/lesson.txt").read_text() == "first"
-    assert not (tmp_path / "HOME/preload").exists()
+    assert not (tmp_path / "notebooks/.preload").exists()
 
 
 def test_a_tar_with_its_digest(program: ModuleType, tmp_path: Path, site: str) -> None:

@@ -32,6 +32,9 @@ from notebake.address import Address
 from notebake.probe.context import Context
 from notebake.probe.subject import Subject
 
+# The test's other kernels are not in the user's layer of packages.
+OTHER = tuple(name for name in OUTSIDE if name != "own_packages")
+
 
 def test_a_good_server_passes(good: Subject) -> None:
     report = run(good)
@@ -158,32 +161,32 @@ def test_a_wrong_password_fails(good: Subject) -> None:
     report = run(replace(good, password="wrong horse"))
     assert failed(report).keys() == {"login"}
     needs = {r.name for r in report.failed if r.detail.startswith("needs login: ")}
-    assert needs == {"plot", "profile", "builtins", "not_root"}
+    assert needs == {"plot", "profile", "builtins", "not_root", "own_packages", "privileges"}
 
 
 def test_a_profile_without_pylab_fails(good: Subject) -> None:
     """The profile is loaded but does not set pylab: no plot, and not the setting of the spec."""
-    faults = failed(run(replace(good, profile="nopylab"), *OUTSIDE))
+    faults = failed(run(replace(good, profile="nopylab"), *OTHER))
     assert faults.keys() == {"plot", "profile", "builtins"}
     assert "plot is not defined" in faults["builtins"]
     assert "NameError: name 'plot' is not defined" in faults["plot"]
     assert "pylab is 'none'" in faults["profile"]
     # If the spec has no pylab, the profile is checked and the plot is skipped.
-    report = run(replace(good, profile="nopylab", pylab="none"), *OUTSIDE)
+    report = run(replace(good, profile="nopylab", pylab="none"), *OTHER)
     assert report.passed
     assert with_status(report, "skipped") == {"plot"}
 
 
 def test_numpys_functions_instead_of_builtins_fail(good: Subject) -> None:
     """pylab alone does that: a plot works, and `max(1, 2)` does not."""
-    faults = failed(run(replace(good, profile="numpys"), *OUTSIDE))
+    faults = failed(run(replace(good, profile="numpys"), *OTHER))
     assert faults.keys() == {"builtins"}
     for name in ("abs", "all", "any", "bool", "divmod", "max", "min", "pow", "round", "sum"):
         assert f"{name} is not Python's own" in faults["builtins"]
 
 
 def test_a_kernel_with_the_default_profile_fails(good: Subject) -> None:
-    faults = failed(run(replace(good, profile="plain"), *OUTSIDE))
+    faults = failed(run(replace(good, profile="plain"), *OTHER))
     assert faults.keys() == {"profile"}
     assert "the profile is 'default', not 'plain'" in faults["profile"]
 
@@ -191,7 +194,8 @@ def test_a_kernel_with_the_default_profile_fails(good: Subject) -> None:
 def test_a_missing_kernel_fails(good: Subject) -> None:
     report = run(replace(good, profile="missing"), *OUTSIDE)
     assert failed(report).keys() == {"plot"}
-    assert with_status(report, "failed") == {"plot", "profile", "builtins", "not_root"}
+    inside = {"plot", "profile", "builtins", "not_root", "own_packages", "privileges"}
+    assert with_status(report, "failed") == inside
 
 
 def drip(line: socket.socket) -> None:

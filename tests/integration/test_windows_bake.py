@@ -166,7 +166,7 @@ def test_a_failed_sysprep_fails_the_bake_with_its_reason(bench: Callable[..., Be
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("qemu.pkr.hcl", "  http_directory = var.wheelhouse\n", ""), "Packer serves no wheels"),
+        (("qemu.pkr.hcl", "  http_directory    = var.wheelhouse\n", ""), "Packer serves no wheels"),
         # WinRM is closed before Windows shuts down.
         (("qemu.pkr.hcl", "finish.ps1 -Builder qemu", "close.ps1"), "Timeout while waiting"),
     ],

@@ -55,8 +55,8 @@ def box(root: Path, make_plan: Callable[..., Plan]) -> tuple[Path, dict[str, str
         path.write_bytes(file.data)
     # This host's name may have no address but 127.0.0.1.
     text = (home / "guest/service.py").read_text()
-    assert "ADDRESS_SECONDS = 120" in text
-    (home / "guest/service.py").write_text(text.replace("ADDRESS_SECONDS = 120", "ADDRESS_SECONDS = 0"))
+    assert "ADDRESS_SECONDS=120" in text
+    (home / "guest/service.py").write_text(text.replace("ADDRESS_SECONDS=120", "ADDRESS_SECONDS=0"))
     env, tool = home / "env-0123", uv.find_uv_bin()
     base = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     process.run([tool, "venv", "--quiet", "--no-project", "--python", str(base), env], timeout=120)

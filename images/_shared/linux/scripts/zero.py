@@ -56,7 +56,8 @@ def extents(file):
 
 def main(folder):
     kind, source = mounted(folder)
-    if kind not in ("ext4", "xfs"):
+    # A container has the host's file system, and no device.
+    if kind not in ("ext4", "xfs") or not Path(source).is_block_device():
         return
     # ext4 keeps some blocks for itself, also from root.
     kept = Path("/sys/fs/ext4") / Path(source).resolve().name / "reserved_clusters"
