@@ -15,7 +15,6 @@ from typing import Any
 
 from notebake.bases import base
 from notebake.errors import MissingTool, NotebakeError, SpecError
-from notebake.files import sha256
 from notebake.machines import aws_place, incus_client, incus_create, lifecycle, many, reserve
 from notebake.machines.machine import Machine, Platform
 from notebake.machines.request import Request
@@ -125,13 +124,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
     The spec is read only for the key of the user's own certificate. Raises SpecError for a missing image or
     one that does not match its record, RecordError without a record.
     """
-    if not image.is_file():
-        raise SpecError(f"{image}: no such image", "`notebake bake` makes one")
-    known = record.load(image)
-    if sha256(image) != known.image.sha256:
-        raise SpecError(
-            f"{image}: does not match its record (SHA-256 mismatch)", "bake it again with --force"
-        )
+    known = record.verified(image)
     if targets.get(known.target).is_windows:
         raise SpecError(
             f"{image}: notebake cannot launch Windows images",

@@ -1,4 +1,4 @@
-"""Render the Jinja2 templates of cloud-init/ and builder/notebake/ci/, and encode the values in them.
+"""Render the Jinja2 templates of cloud-init/ and of the packages `ci` and `export`, and encode their values.
 
 The delimiters are `[[ ]]` and `[% %]`: they do not clash with HCL's `${}`, with the `{{ }}` of Packer and
 cloud-init, or with shell syntax.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def to_comment(value: str) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([paths.data_folder("cloud-init"), Path(__file__).parent / "ci"]),
+        loader=jinja2.FileSystemLoader(
+            [paths.data_folder("cloud-init"), *(Path(__file__).parent / name for name in ("ci", "export"))]
+        ),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,
@@ -64,7 +67,7 @@ def _environment() -> jinja2.Environment:
         comment_start_string="[#",
         comment_end_string="#]",
     )
-    environment.filters.update(yaml=to_yaml, json=to_json, comment=to_comment)
+    environment.filters.update(yaml=to_yaml, json=to_json, comment=to_comment, shell=shlex.quote)
     return environment
 
 

@@ -18,6 +18,7 @@ WALLS = {
     "probe": ("machines", "launch", "provision", "render", "bake", "bases", "catalog"),
     "record": ("bake", "bases", "machines", "launch", "probe", "catalog", "provision", "render", "process"),
     "catalog": ("bake", "bases", "machines", "launch", "provision", "render"),
+    "export": ("bake", "bases", "machines", "launch", "probe", "provision", "render", "catalog"),
 }
 # Module -> the packages or modules that it alone may import through its package's wall.
 DOORS = {

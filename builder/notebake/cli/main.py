@@ -47,6 +47,7 @@ SECTIONS = {
         "diff": "Compare two images and show the resulting version bump.",
         "promote": "Promote a version that passed its probe to a channel.",
         "rollback": "Point a channel back to its previous version.",
+        "export": "Convert an image for a cloud, with commands to import it.",
         "report": "Write an HTML report on an image, or on the whole catalog.",
         "ci": "Write a CI workflow that bakes, probes and promotes images.",
     },

@@ -73,8 +73,9 @@ def command(
     admin_password_stdin: bool, build_password_stdin: bool,
 ) -> None:  # fmt: skip
     """The files are user-data, user-data.yaml, meta-data, seed.iso and packer/. user-data is gzipped, as the
-    clouds accept it; user-data.yaml is the same text, readable. Windows has separate files for each cloud,
-    in aws/, azure/ and gcp/, and user-data for cloudbase-init.
+    clouds accept it; user-data.yaml is the same text, readable. terraform/aws/ is a module for Terraform and
+    OpenTofu that starts machines in EC2. Windows has separate files for each cloud, in aws/, azure/ and gcp/,
+    and user-data for cloudbase-init.
 
     The same spec, lock and mirrors give the same bytes. Files with a password are readable by you only.
 
@@ -110,6 +111,11 @@ def command(
         password=password(admin_password_stdin, "--admin-password-stdin"),
     )
     output = output or Path("rendered") / target
+    for state in output.glob("terraform/*/terraform.tfstate*"):
+        raise SpecError(
+            f"{state}: rendering again would delete Terraform's state",
+            "move the module's folder elsewhere first",
+        )
     rendered = render_output.render(
         plan,
         clouds=clouds or tuple(user_data.LIMITS),

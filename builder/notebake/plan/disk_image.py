@@ -1,4 +1,4 @@
-"""Check the header of a disk image: only qcow2 without another file can be a base image."""
+"""Check the header of a disk image: only qcow2 that needs no other file is taken."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check(path: Path, field: str) -> None:
     features = int.from_bytes(header[72:80], "big") if version >= 3 else 0
     if backing or features & _EXTERNAL_DATA:
         raise SpecError(
-            f"{field}: {path}: needs another image file, and so is no base image",
+            f"{field}: {path}: needs another image file",
             "`qemu-img convert -O qcow2 IMAGE NEW` makes one image of both",
         )
     (clusters,) = struct.unpack(">Q", header[40:48])

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 
 from notebake import files, validation
 from notebake.documents import MAX_BYTES, DocumentError
-from notebake.errors import RecordError
-from notebake.files import write_whole
+from notebake.errors import RecordError, SpecError
+from notebake.files import sha256, write_whole
 from notebake.record.software import Software
 from notebake.validation import Digest, FileName, Size, StrictModel, TargetName, Time, Version
 
@@ -171,6 +171,21 @@ def load(path: Path) -> Record:
             "keep the image and its record in the same folder, or bake again",
         ) from None
     return parse(data, source=str(path))
+
+
+def verified(image: Path) -> Record:
+    """Return the record beside `image` after reading every byte of the image.
+
+    Raises SpecError for a missing image or one that does not match its record, RecordError without a record.
+    """
+    if not image.is_file():
+        raise SpecError(f"{image}: no such image", "`notebake bake` makes one")
+    known = load(image)
+    if sha256(image) != known.image.sha256:
+        raise SpecError(
+            f"{image}: does not match its record (SHA-256 mismatch)", "bake it again with --force"
+        )
+    return known
 
 
 def is_current(image: Path, content_id: str) -> bool:

@@ -11,7 +11,7 @@ from notebake.plan.plan import Plan
 from notebake.plan.windows import check_computer
 from notebake.provision import files, upgrade
 from notebake.provision.files import Payload
-from notebake.render import include, linux, nocloud, windows, windows_packer
+from notebake.render import include, linux, nocloud, terraform, windows, windows_packer
 from notebake.render.include import Include
 from notebake.render.user_data import LIMITS, UserData, check_size
 
@@ -113,6 +113,7 @@ def render(
         files=(
             *made.files,
             *_hosted(included),
+            *_terraform(plan, made, clouds, name, access),
             RenderedFile(path="meta-data", data=meta, mode=mode),
             RenderedFile(
                 path="seed.iso", data=seed.iso({"user-data": made.seed, "meta-data": meta}), mode=mode
@@ -128,3 +129,12 @@ def _hosted(included: Include | None) -> tuple[RenderedFile, ...]:
     if included is None:
         return ()
     return (RenderedFile(path=f"include/{included.file.path}", data=included.file.data),)
+
+
+def _terraform(
+    plan: Plan, made: UserData, clouds: tuple[str, ...], name: str, access: Access
+) -> tuple[RenderedFile, ...]:
+    # Windows does not redirect the public port by itself.
+    if "aws" not in clouds or plan.target.is_windows:
+        return ()
+    return terraform.module(plan, made, name=name, public_key=next(iter(access.public_keys), None))
