@@ -11,6 +11,8 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,9 +89,11 @@ def seed(prepared: reserve.Prepared, *, first: str = "true") -> dict[str, bytes]
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the machines of the user who runs the tests out of them."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def own_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the machines of the user who runs the tests out of them. Short: it will hold QEMU's sockets."""
+    with tempfile.TemporaryDirectory(prefix="nb-") as folder:
+        monkeypatch.setenv("XDG_STATE_HOME", folder)
+        yield
 
 
 def steps() -> Steps:
