@@ -7,7 +7,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 DOCTOR := $(BIN)/notebake doctor --fix --yes
 
-.PHONY: help setup test-packages bake test test-unit test-integration test-e2e packers machines lint docs man golden \
+.PHONY: help setup test-packages bake test test-unit test-integration test-e2e test-cluster packers machines lint docs man golden \
 	bench workflows build-dist dist lock clean
 
 # The first target is the default.
@@ -35,7 +35,7 @@ bake: setup notebake.toml ## Bake debian-13 and launch it
 notebake.toml: | $(BIN)/notebake
 	$(BIN)/notebake init --mirrors host --no-password
 
-test: lint test-unit test-integration test-e2e ## Run all of the tests below (45 minutes)
+test: lint test-unit test-integration test-e2e ## Run all of the tests below (60 minutes)
 
 lint: setup docs ## Run all linters and build the documentation
 	$(BIN)/ruff check .
@@ -52,14 +52,14 @@ docs: setup ## Build the documentation into build/docs
 man: setup ## Build the man pages into build/man
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b man docs build/man
 
-test-unit: setup ## Unit tests (20 seconds)
+test-unit: setup ## Unit tests (3 minutes)
 	$(BIN)/pytest tests/unit --numprocesses 2
 
 test-packages: $(BIN)/notebake
 	@$(DOCTOR) --for test
 
 # By file: what the fixtures of a file make is made once.
-test-integration: setup test-packages ## Tests with real tools (6 minutes)
+test-integration: setup test-packages ## Tests with real tools (12 minutes)
 	$(BIN)/pytest tests/integration --numprocesses 2 --dist loadfile
 
 packers: setup test-packages ## Build a Packer newer than Debian's for the tests, from source, and print its folder
@@ -70,8 +70,12 @@ machines: setup ## Make the test root file systems shaped like Ubuntu and openSU
 	$(BIN)/python -m tests.e2e.shapes
 
 # On two cores without KVM: one process emulates, the other one runs containers. tests/e2e/conftest.py has the groups.
-test-e2e: setup test-packages ## Tests on real machines (35 minutes)
-	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup
+test-e2e: setup test-packages ## Tests on real machines (45 minutes)
+	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup --ignore tests/e2e/test_cluster.py
+
+# Not part of `make test`: three daemons and nine machines keep a host busy.
+test-cluster: setup test-packages ## Test a cluster of three members (15 minutes)
+	$(BIN)/pytest tests/e2e/test_cluster.py
 
 # Not part of `make test`: it needs npm and Go. Each workflow runs as it is written, in a Debian 13 of its own, from a
 # checkout to a promoted version, and once more in a week without changes.
