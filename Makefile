@@ -7,7 +7,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 UV_VERSION := 0.13.9
 DOCTOR := $(BIN)/notebake doctor --fix --yes
 
-.PHONY: help setup test-packages bake test test-unit test-integration test-e2e test-cluster packers machines lint docs man golden \
+.PHONY: help setup test-packages bake test test-unit test-integration test-e2e test-long packers machines lint docs man golden \
 	bench workflows build-dist dist lock clean
 
 # The first target is the default.
@@ -71,11 +71,12 @@ machines: setup ## Make the test root file systems shaped like Ubuntu and openSU
 
 # On two cores without KVM: one process emulates, the other one runs containers. tests/e2e/conftest.py has the groups.
 test-e2e: setup test-packages ## Tests on real machines (45 minutes)
-	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup --ignore tests/e2e/test_cluster.py
+	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup $(LONG:%=--ignore %)
 
-# Not part of `make test`: three daemons and nine machines keep a host busy.
-test-cluster: setup test-packages ## Test a cluster of three members (15 minutes)
-	$(BIN)/pytest tests/e2e/test_cluster.py
+# Not part of `make test`: a cluster with nine machines keeps a host busy, and TeX is a large download.
+LONG := tests/e2e/test_cluster.py tests/e2e/test_life.py
+test-long: setup test-packages ## Test a cluster, and all that a notebook can be given (30 minutes)
+	$(BIN)/pytest $(LONG)
 
 # Not part of `make test`: it needs npm and Go. Each workflow runs as it is written, in a Debian 13 of its own, from a
 # checkout to a promoted version, and once more in a week without changes.
