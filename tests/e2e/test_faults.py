@@ -28,9 +28,10 @@ from notebake.render import nocloud
 
 # dpkg is in the middle of an upgrade: the shape's newer netbase waits here, on a machine with the name `cut`.
 HELD = "configuring netbase"
-# Console output at which the machine is killed: from systemd's first units to the certificate.
+# Console output at which the machine is killed: from the first log-in prompt to the certificate. Not earlier:
+# a cut in cloud-init's own ssh step can leave a machine without host keys, which it never makes again.
 MOMENTS = (
-    "Reached target", "login:", "setup programs", "setup firewall", "setup user", "setup environment",
+    "login:", "setup programs", "setup firewall", "setup user", "setup environment",
     "setup profile", "setup services", "setup trust", "certificate SHA256", HELD,
 )  # fmt: skip
 
