@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,6 +65,15 @@ def _booted(context: Context, source: Source, **settings: Any) -> Iterator[tuple
             lifecycle.delete(name)
 
 
+def notebook_over_sshd(boots: Sequence[Moments]) -> Outcome:
+    """Return the median of notebook / sshd."""
+    return Outcome(
+        value=round(median(boot.notebook / boot.sshd for boot in boots), 3),
+        runs=len(boots),
+        detail="; ".join(f"notebook {boot.notebook:.1f} s, sshd {boot.sshd:.1f} s" for boot in boots),
+    )
+
+
 def golden(context: Context) -> Outcome:
     """Compare when the notebook and when sshd answers, in the same boot of a golden image."""
     source = launch.from_image(context.image(), context.spec)
@@ -72,11 +81,7 @@ def golden(context: Context) -> Outcome:
     for _ in range(context.runs):
         with _booted(context, source) as (_, moments):
             boots.append(moments)
-    return Outcome(
-        value=round(median(boot.notebook / boot.sshd for boot in boots), 3),
-        runs=len(boots),
-        detail="; ".join(f"notebook {boot.notebook:.1f} s, sshd {boot.sshd:.1f} s" for boot in boots),
-    )
+    return notebook_over_sshd(boots)
 
 
 def first_boot(context: Context) -> Outcome:

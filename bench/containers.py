@@ -13,7 +13,7 @@ from statistics import median
 
 from tests.incus import Incus, daemon, many_containers
 
-from bench.boots import tutorial
+from bench.boots import notebook_over_sshd, tutorial
 from bench.context import Context
 from bench.rows import Benchmark, Outcome
 from bench.watch import Moments, Watcher
@@ -76,11 +76,7 @@ def golden(context: Context) -> Outcome:
     with daemon():
         _moments(context, source, "warm-up")
         boots = [_moments(context, source, f"golden-{number}") for number in range(context.runs)]
-    return Outcome(
-        value=round(median(boot.notebook / boot.sshd for boot in boots), 3),
-        runs=len(boots),
-        detail="; ".join(f"notebook {boot.notebook:.1f} s, sshd {boot.sshd:.1f} s" for boot in boots),
-    )
+    return notebook_over_sshd(boots)
 
 
 def twenty(context: Context) -> Outcome:

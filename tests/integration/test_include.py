@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -13,12 +12,13 @@ from types import ModuleType
 
 import pytest
 import yaml
+from tests import machine_program
 from tests.aws import Aws, user_data
 from tests.certificates import authority
 from tests.conftest import Run
 from tests.loopback import Quiet, serving
 
-from notebake import paths, process
+from notebake import process
 from notebake.machines import aws as platform
 from notebake.plan import lock, spec, targets
 
@@ -51,12 +51,7 @@ def large(tmp_path: Path) -> None:
 @pytest.fixture
 def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The program for the machine."""
-    path = paths.data_folder("cloud-init") / "include/fetch.py"
-    found = importlib.util.spec_from_file_location("fetch", path)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return machine_program.program("include/fetch.py")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import base64
 import functools
 import hashlib
 import http.server
-import importlib.util
 import io
 import os
 import pwd
@@ -19,8 +18,9 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
+from tests import machine_program
 
-from notebake import paths, process
+from notebake import process
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -84,11 +84,7 @@ def site(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The machine's program, with its folders below tmp_path, and without a pause before it tries again."""
-    path = paths.data_folder("cloud-init") / "preload/preload.py"
-    spec = importlib.util.spec_from_file_location("preload", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = machine_program.program("preload/preload.py")
     (tmp_path / "GUEST").mkdir()
     monkeypatch.setattr(module, "GUEST", tmp_path / "GUEST")
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
