@@ -58,14 +58,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Give these tests their own state folder, and check that they leave no machine running."""
+    """Give these tests their own state folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
-        still_running = lifecycle.machines()
-        for machine in still_running:
-            lifecycle.delete(machine.name)
-        assert not still_running, "a test left machines running"
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_machine(state: None) -> Iterator[None]:
+    """Delete the machines that a test left, so that only this test fails, and none after it."""
+    before = [machine.name for machine in lifecycle.machines()]
+    yield
+    left = [machine.name for machine in lifecycle.machines() if machine.name not in before]
+    for name in left:
+        lifecycle.delete(name)
+    assert not left, "the test left machines"
 
 
 @pytest.fixture(scope="session")
@@ -234,13 +241,6 @@ def family(request: pytest.FixtureRequest, family_of: Callable[[str], Family]) -
 def ubuntu(family_of: Callable[[str], Family]) -> Family:
     """Ubuntu's shape, for tests of apt, and of what both families share."""
     return family_of("ubuntu-shape")
-
-
-@pytest.fixture
-def alternating_family(family_of: Callable[[str], Family], request: pytest.FixtureRequest) -> Family:
-    """Families in turn, by the index of the test's parameter `moment`."""
-    index = request.node.callspec.indices["moment"]
-    return family_of(shapes.NAMES[index % len(shapes.NAMES)])
 
 
 @pytest.fixture(scope="session")
