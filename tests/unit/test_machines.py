@@ -7,6 +7,8 @@ import json
 import os
 import re
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -314,6 +316,18 @@ def test_machines_on_a_cluster_member_that_does_not_answer_are_unreachable(
     assert platforms.states(known) == {
         "up": "running", "lost": "unreachable", "other": "missing", "gone": "missing"
     }  # fmt: skip
+
+
+def test_instances_are_deleted_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+    monkeypatch.setattr(platforms, "delete", lambda machine: both.wait(timeout=30))
+    instance = machine.Instance(remote="local", project="default", key="k")
+    for name in ("a", "b"):
+        reserve.prepare("debian-13", name)
+        machine.save(a_machine(name, platform="incus", process=None, instance=instance))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lifecycle.delete, ("a", "b")))
+    assert lifecycle.machines() == []
 
 
 def test_the_root_partition_is_the_largest_linux_one() -> None:

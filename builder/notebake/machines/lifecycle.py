@@ -152,8 +152,8 @@ def stop(name: str, *, seconds: float = STOP_SECONDS) -> bool:
 def delete(name: str) -> None:
     """Kill the machine and remove all of it, with its disk. Raises SpecError or CommandFailed."""
     machine = record.load(name)
-    # A cloud takes a minute, and has nothing on this host that another launch could take meanwhile.
-    with lock() if machine.cloud is None else nullcontext():
+    # A cloud and Incus take long, and keep nothing on this host that another launch could take meanwhile.
+    with nullcontext() if machine.cloud or machine.instance else lock():
         platforms.delete(machine)
         (machine.folder / record.RECORD).unlink(missing_ok=True)
     # Without the lock: it takes long. What an interrupt leaves is swept by the next launch.
