@@ -29,10 +29,10 @@ CLOSED = "closed"
 
 
 @contextmanager
-def daemon() -> Iterator[Incus]:
-    """Start a daemon, which the client uses in the block."""
+def daemon(pool: str = "dir") -> Iterator[Incus]:
+    """Start a daemon, which the client uses in the block. `pool` is the type of its storage pool."""
     with pytest.MonkeyPatch.context() as patch:
-        incus = Incus(patch)
+        incus = Incus(patch, pool)
         try:
             yield incus
         finally:
@@ -67,15 +67,17 @@ def number_of_this_daemon() -> tuple[int, FileLock]:
 
 
 class Incus:
-    """A daemon that is set up with a `dir` pool and bridges; the client uses it until `close`."""
+    """A daemon that is set up with a pool and bridges; the client uses it until `close`."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, pool: str = "dir") -> None:
         # Not pytest's temporary folder: the users of a container have no access to it.
         self.folder = folder = Path(tempfile.mkdtemp(prefix="notebake-incus-"))
         folder.chmod(0o711)
         number, self._held = number_of_this_daemon()
         self.bridge, self._closed = f"nbtest{number}", f"nbclosed{number}"
         self._subnets = f"10.213.{2 * number}", f"10.213.{2 * number + 1}"
+        # One that is no folder is a file system in a sparse file.
+        self._pool = {"driver": pool, "config": {} if pool == "dir" else {"size": "40GiB"}}
         self._log = folder / "daemon.log"
         self._pid: int | None = None
         (folder / "conf").mkdir()
@@ -100,7 +102,7 @@ class Incus:
         second |= {"ipv4.nat": "false", "ipv4.routing": "false", "raw.dnsmasq": "port=0"}  # also no DNS
         card = {"type": "nic", "network": self._closed, "name": "eth0"}
         return {
-            "storage_pools": [{"name": "default", "driver": "dir"}],
+            "storage_pools": [{"name": "default", **self._pool}],
             "networks": [
                 {"name": self.bridge, "type": "bridge", "config": first},
                 {"name": self._closed, "type": "bridge", "config": second},
