@@ -79,8 +79,9 @@ class Kernel:
 
     @classmethod
     def start(cls, session: Session, name: str, *, seconds: float) -> Kernel:
-        """Start a kernel with the kernel spec `name`. Raises CheckFailed, NotReady."""
-        response = session.request("POST", "/api/kernels", seconds=seconds, data={"name": name})
+        """Start a kernel of the kernel spec `name` in the notebooks' folder. Raises CheckFailed, NotReady."""
+        data = {"name": name, "path": ""}
+        response = session.request("POST", "/api/kernels", seconds=seconds, data=data)
         if response.status != 201:
             raise CheckFailed(f"no kernel {name!r}: POST /api/kernels: status {response.status}")
         model = response.json("POST /api/kernels")
