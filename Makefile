@@ -71,7 +71,7 @@ machines: setup ## Make the test root file systems shaped like Ubuntu and openSU
 
 # On two cores without KVM: one process emulates, the other one runs containers. tests/e2e/conftest.py has the groups.
 test-e2e: setup test-packages ## Tests on real machines (45 minutes)
-	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup $(LONG:%=--ignore %)
+	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup --durations 30 $(LONG:%=--ignore %)
 
 # Not part of `make test`: a cluster with nine machines keeps a host busy, and TeX is a large download.
 LONG := tests/e2e/test_cluster.py tests/e2e/test_life.py

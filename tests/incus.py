@@ -140,6 +140,12 @@ class Incus:
         """Return the daemon's answer to GET /1.0`path`, with the parameters `more`."""
         return incus_client.query(path, remote="local", more="&".join(more))
 
+    def address(self, name: str) -> str:
+        """Return the IPv4 address of a running instance on its bridge."""
+        cards = self.query(f"/instances/{name}/state")["network"]["eth0"]["addresses"]
+        (address,) = (each["address"] for each in cards if each["family"] == "inet")
+        return str(address)
+
     def push(self, name: str, path: str, data: str) -> None:
         """Write a file in an instance, also in a stopped one."""
         self.client("file", "push", "--create-dirs", "-", f"{name}{path}", stdin=data)

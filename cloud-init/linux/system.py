@@ -54,6 +54,6 @@ def user(config):
         run("useradd", *options, config["user"])
     for group in ("video", "render"):  # of /dev/dri and /dev/kfd
         subprocess.run(["gpasswd", "--add", config["user"], group], check=False)
-    # It has a new file of settings.
-    sshd = ["systemctl", "--no-block", "try-reload-or-restart", "ssh.service", "sshd.service"]
-    subprocess.run(sshd, stderr=subprocess.DEVNULL)
+    # These have new files of settings.
+    units = ["ssh.service", "sshd.service", "systemd-sysctl.service"]
+    subprocess.run(["systemctl", "--no-block", "try-reload-or-restart", *units], stderr=subprocess.DEVNULL)

@@ -20,7 +20,7 @@ import tenacity
 from tests import packers
 from tests.e2e.conftest import OLD_VERSION, SPEC
 
-from notebake import process
+from notebake import process, scratch
 from notebake.bake import bake, inputs
 from notebake.bases import base, releases
 from notebake.errors import CommandFailed
@@ -208,40 +208,60 @@ def test_a_failed_bake_names_its_step_log_and_console_and_leaves_no_image(
     assert {path.name for path in tmp_path.iterdir()} == {"debian-13.log", "debian-13.console.log"}
 
 
-def test_ctrl_c_stops_qemu_and_leaves_no_image(tmp_path: Path) -> None:
-    (tmp_path / "notebake.toml").write_text(SPEC.replace("nbserver", "x"))
-    child = subprocess.Popen(
-        [sys.executable, "-c", "from notebake.cli.main import main; main()", "bake", "debian-13", "--force"],
-        cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+QEMU = "qemu-system-x86_64"
+until = tenacity.Retrying(
+    wait=tenacity.wait_fixed(0.5), stop=tenacity.stop_after_delay(300),
+    retry=tenacity.retry_if_result(lambda reached: not reached),
+)  # fmt: skip
 
-    def machines() -> list[int]:
-        """Return the QEMU processes that use this test's folder."""
+
+def test_a_killed_bake_ends_its_machine_and_ctrl_c_in_the_next_one_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "notebake.toml").write_text(SPEC)
+    output = tmp_path / "baked"
+
+    def running(*programs: str) -> list[int]:
+        """Return the processes of these programs that use this test's folder."""
         pids = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = path.read_bytes()
-            except OSError:
-                continue
-            if b"qemu-system" in words.split(b"\0")[0] and str(tmp_path).encode() in words:
-                pids.append(int(path.parent.name))
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended just now
+                words = (path / "cmdline").read_text()
+                if Path(words.split("\0")[0]).name in programs and str(tmp_path) in words:
+                    pids.append(int(path.name))
         return pids
 
-    try:
-        tenacity.Retrying(
-            wait=tenacity.wait_fixed(0.5), stop=tenacity.stop_after_delay(300),
-            retry=tenacity.retry_if_result(lambda pids: not pids),
-        )(machines)  # fmt: skip
-        child.send_signal(signal.SIGINT)
-        _, stderr = child.communicate(timeout=90)
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
-    assert child.returncode == 130, stderr
-    assert b"Traceback" not in stderr
-    assert machines() == []
+    def ends() -> bool:
+        return not running("packer", QEMU)
+
+    def interrupted(how: signal.Signals) -> tuple[subprocess.Popen[str], str]:
+        """Bake, send the signal as soon as the machine runs, and return the ended bake and its errors."""
+        code = "from notebake.cli.main import main; main()"
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, "bake", "debian-13", "--force"], cwd=tmp_path,
+            stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+        try:
+            until(lambda: bool(running(QEMU)))
+            child.send_signal(how)
+            _, errors = child.communicate(timeout=90)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.communicate()
+        return child, errors
+
+    def temporary(child: subprocess.Popen[str]) -> list[Path]:
+        return [path for folder in (output, scratch.short()) for path in folder.glob(f".*.{child.pid}-*")]
+
+    killed, _ = interrupted(signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    until(ends)
+    assert temporary(killed), "nothing for the next bake to remove"
+
+    cancelled, errors = interrupted(signal.SIGINT)
+    assert cancelled.returncode == 130 and "Traceback" not in errors, errors
+    assert ends()
+    assert temporary(killed) == temporary(cancelled) == []
     # The console is kept if the machine printed something before.
-    left = {path.name for path in (tmp_path / "baked").iterdir()}
+    left = {path.name for path in output.iterdir()}
     assert left - {"debian-13.console.log"} == {"debian-13.log"}

@@ -42,9 +42,5 @@ def test_incus_launches_a_container_from_a_catalog(baked: Baked, run: Run, tmp_p
             assert "notebake: ready" in log, console.tail(log)
 
         eventually(ready)
-        (card,) = (
-            each["address"]
-            for each in incus.query("/instances/one/state")["network"]["eth0"]["addresses"]
-            if each["family"] == "inet"
-        )
+        card = incus.address("one")
         assert wait.answer(Address(host=card, port=9999)) == (console.fingerprint(log), 200)

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 import tenacity
+from tests import scanners
 from tests.certificates import corporate, rsa_key
 from tests.e2e import families
 from tests.incus import Incus
 from tests.rendering import user_data
 
 from notebake import process
+from notebake.address import Address
 from notebake.machines import console, lifecycle, wait
 from notebake.machines.machine import Machine
 from notebake.plan import plan, spec, targets
@@ -165,10 +167,11 @@ def test_a_renewed_certificate_is_served_without_a_restart(
     assert inside(machine, "systemctl", "show", "-P", "MainPID", "notebake-notebook") == before
 
 
-def test_without_a_password_only_the_console_shows_the_token(
+def test_without_a_password_only_the_console_shows_the_token_and_scanners_find_what_should_be(
     start: Callable[..., Machine],
     look: Callable[..., Report],
     inside: Callable[..., str],
+    incus: Incus,
     tmp_path: Path,
 ) -> None:
     bare = plan.make(
@@ -182,6 +185,12 @@ def test_without_a_password_only_the_console_shows_the_token(
     assert token not in (machine.folder / "machine.json").read_text()
     assert inside(machine, "journalctl", "--no-pager", "--boot").count(token) == 0
     assert inside(machine, "stat", "-c", "%U%a", "/var/lib/notebake/token").strip() == "root600"
+    # The machine's own address: on this host's, only single ports are published.
+    card = incus.address(machine.name)
+    assert scanners.open_ports(card) == {22, 443, 9999}, "443 is redirected to 9999"
+    assert scanners.tls_problems(Address(host=card, port=9999)) == {"certificate_path_validation"}
+    index, findings = scanners.hardening(lambda script: families.root_shell(machine, script))
+    assert index >= 70, findings
 
 
 def test_an_own_certificate_is_served_with_the_key_copied_over_ssh(

@@ -7,7 +7,6 @@ import datetime
 import hashlib
 import http.client
 import json
-import re
 import shutil
 import signal
 import socket
@@ -19,7 +18,6 @@ from pathlib import Path
 
 import pytest
 import tenacity
-import uv
 from tests.integration.jupyter_servers import PASSWORD, JupyterServers, certificate, wait_until
 
 from notebake import paths, process
@@ -30,8 +28,6 @@ from notebake.probe.context import Context
 from notebake.probe.subject import Subject, plain_fingerprint
 
 USER, UID = "nbuser", 2000
-# In an environment of its own: it needs an older cryptography than this project.
-SSLYZE = ("tool", "run", "--quiet", "--from", "sslyze==6.3.1", "sslyze")
 # /etc is a copy with one more user; the other folders are the machine's alone.
 NAMESPACE = """\
 cp -a /etc "$1/etc"
@@ -269,18 +265,6 @@ def served(server: Server) -> str:
         context.wrap_socket(plain) as connected,
     ):
         return hashlib.sha256(connected.getpeercert(True) or b"").hexdigest()
-
-
-def test_the_connection_is_as_mozilla_advises_but_for_who_signed_the_certificate(server: Server) -> None:
-    done = process.run(
-        [uv.find_uv_bin(), *SSLYZE, "--mozilla_config", "intermediate", str(server.subject.address)],
-        timeout=600, check=False,
-    )  # fmt: skip
-    output = done.stdout.decode()
-    _, heading, result = output.partition("COMPLIANCE AGAINST TLS CONFIGURATION")
-    assert heading, output
-    problems = set(re.findall(r"^ +\* (\w+):", result, re.MULTILINE))
-    assert problems == {"certificate_path_validation"}, result
 
 
 def test_every_cookie_is_secure_and_an_own_certificate_has_hsts(server: Server) -> None:

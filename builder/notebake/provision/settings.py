@@ -26,6 +26,11 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 X11Forwarding no
 AllowAgentForwarding no
+AllowTcpForwarding local
+ClientAliveInterval 300
+ClientAliveCountMax 2
+TCPKeepAlive no
+LogLevel VERBOSE
 MaxAuthTries 3
 """
 
