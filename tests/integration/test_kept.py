@@ -7,7 +7,8 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,12 +43,16 @@ def program(path: Path, text: str) -> None:
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the machine's home and provisioning files; other users can enter it."""
-    folder = tmp_path_factory.mktemp("machine")
-    for path in (folder, *folder.parents):
-        if path.owner() == "root" and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o011)
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the machine's home and provisioning files."""
+    # Not pytest's temporary folder: other users have no access to it.
+    with tempfile.TemporaryDirectory(prefix="notebake-kept-") as name:
+        Path(name).chmod(0o755)
+        make(Path(name), monkeypatch)
+        yield Path(name)
+
+
+def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("bin", "home/notebooks", "opt/notebake/guest", "opt/notebake/env/lib/python3.11"):
         (folder / name).mkdir(parents=True)
     (folder / "opt/notebake/guest").chmod(0o700)
@@ -61,7 +66,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(platforms, "look", lambda machine: True)
     real = process.which
     monkeypatch.setattr(process, "which", lambda name: folder / "bin/ssh" if name == "ssh" else real(name))
-    return folder
 
 
 @pytest.fixture
