@@ -1,7 +1,7 @@
 """Run programs: argv lists, an explicit environment, a timeout. No other module does.
 
-`run` waits for a program. `spawn` leaves one running (QEMU) in its own session. Its output
-goes to a file, because a full pipe would block the machine.
+`run` waits for a program; `stream` moves more through one than fits into memory. `spawn` leaves one running
+(QEMU) in its own session. Its output goes to a file, because a full pipe would block the machine.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -26,6 +27,7 @@ from notebake.errors import CommandFailed, MissingTool
 
 TAIL_LINES = 20
 _END_ATTEMPTS = 100
+_BLOCK = 1 << 20
 _WATCH_LOCK = threading.Lock()
 
 # The variables that programs inherit: downloads need the host's proxy and CA settings.
@@ -218,6 +220,45 @@ def run(
             f"the full log is in {log}" if log else f"the command was: {shlex.join(args)}",
         )
     return Completed(argv=tuple(args), returncode=child.returncode, stdout=output)
+
+
+def stream(
+    argv: Sequence[str | Path],
+    *,
+    source: Iterable[bytes] = (),
+    sink: Callable[[bytes], object] | None = None,
+) -> Completed:
+    """Run a program that reads the blocks of `source`, and whose output goes to `sink` block by block.
+
+    Return its exit code, any, and its messages: standard error, without a `sink` its output too. A program
+    that stops reading gets no more blocks. After an exception of `source` or `sink`, or Ctrl-C, it is killed.
+    """
+    args = [str(which(str(argv[0])))] + [str(arg) for arg in argv[1:]]
+    with tempfile.TemporaryFile() as messages:
+        child = subprocess.Popen(
+            args,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if sink else messages,
+            stderr=messages,
+            env=environment(owned()),
+            start_new_session=True,
+        )
+        assert child.stdin is not None
+        try:
+            with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
+                for block in source:
+                    stdin.write(block)
+            if sink and child.stdout is not None:
+                with child.stdout as stdout:
+                    while block := stdout.read(_BLOCK):
+                        sink(block)
+            child.wait()
+        except BaseException:
+            kill_session(child.pid)
+            child.wait()
+            raise
+        messages.seek(0)
+        return Completed(argv=tuple(args), returncode=child.returncode, stdout=messages.read())
 
 
 def attached(argv: Sequence[str | Path], *, stdin: str | None = None) -> int:

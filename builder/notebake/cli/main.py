@@ -21,7 +21,7 @@ from notebake.errors import NotebakeError
 SECTIONS = {
     "Start": {
         "init": "Write a commented notebake.toml.",
-        "passwd": "Set or remove the password in notebake.toml.",
+        "passwd": "Set the password in notebake.toml, or of launched machines.",
         "targets": "List the supported operating systems.",
         "lock": "Lock the Python packages or the base images, with hashes.",
     },
@@ -35,6 +35,8 @@ SECTIONS = {
         "adopt": "Pin a machine that was launched by other means.",
         "ps": "List the launched machines.",
         "logs": "Print the console logs of machines.",
+        "backup": "Save a machine's notebooks, packages and settings in a file.",
+        "restore": "Put a backup's files on a machine.",
         "ssh": "Log in to a machine, or run a command on it.",
         "probe": "Check that a machine serves notebooks.",
         "stop": "Stop machines and keep their disks.",

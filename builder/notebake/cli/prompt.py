@@ -40,17 +40,21 @@ def line(option: str) -> str:
     return str(text).rstrip("\r\n")
 
 
-def new(*, from_stdin: bool, weak: bool, hint: str) -> str:
+def new(
+    *,
+    from_stdin: bool,
+    weak: bool,
+    hint: str,
+    title: str = "Password (empty: each machine generates a token)",
+) -> str:
     """Return a new password: the first line of standard input, or from a prompt, where empty means none.
 
     Raises SpecError, with `hint` where there is none, and for a weak one unless `weak`.
     """
     from notebake.plan import password as passwords
 
-    if not from_stdin:
-        password = ask("Password (empty: each machine generates a token)", hint=hint, twice=True)
-    else:
-        password = read("--password-stdin", hint=hint)
+    option = "--password-stdin"
+    password = read(option, hint=hint) if from_stdin else ask(title, hint=hint, twice=True)
     if password and not weak:
         passwords.check(password)
     return password

@@ -162,6 +162,8 @@ def delete(name: str) -> None:
 
 def token(machine: Machine) -> str | None:
     """Return the one-time token from the console, or None for a machine with a password."""
+    if machine.has_password:
+        return None
     found = console.token(console.read(machine.console))
     kept = machine.folder / record.TOKEN
     return kept.read_text(encoding="ascii") if found is None and kept.exists() else found

@@ -72,7 +72,8 @@ class Machine:
     8601; `canary` is where a listener on `canary_inside` in the machine would be seen, were it let in (None
     for Incus, where the address is asked for, and in clouds, whose own firewall hides it);
     `own_certificate`: it serves the user's own certificate; `metadata`: its kernels can reach a cloud's
-    metadata service; `sudo`: they can become root; `offline`: it has no outgoing network.
+    metadata service; `sudo`: they can become root; `offline`: it has no outgoing network;
+    `has_password`: it got a password after its launch, and its token is no longer valid.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Machine:
     accel: Choice = "auto"
     offline: bool = False
     failed: bool = False
+    has_password: bool = False
 
     @property
     def folder(self) -> Path:

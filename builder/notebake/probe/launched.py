@@ -1,4 +1,4 @@
-"""Make the subject of a probe from the name of a launched machine, or from any address."""
+"""Make the subject of a probe from a launched machine or any address; log in to a launched machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import tenacity
+
 from notebake.address import Address
-from notebake.errors import SpecError
+from notebake.errors import NotebakeError, NotReady, SpecError
 from notebake.machines import lifecycle, platforms
 from notebake.machines.machine import Machine
-from notebake.probe.subject import Canary, Subject
+from notebake.probe.session import Session
+from notebake.probe.subject import Canary, Subject, plain_fingerprint
 
 
 def _settings(machine: Machine) -> dict[str, Any]:
@@ -27,6 +30,30 @@ def _settings(machine: Machine) -> dict[str, Any]:
         "inside": machine.ssh if machine.ssh.key.exists() else None,
         "canary": canary and Canary(port=machine.canary_inside, address=canary),
     }
+
+
+def wait_for_password(machine: Machine, password: str, seconds: float) -> None:
+    """Log in with `password` until the machine accepts it, for at most `seconds`. Raises NotReady."""
+
+    def log_in() -> bool:
+        session = Session(address=machine.address, fingerprint=plain_fingerprint(machine.fingerprint or ""))
+        return session.log_in(password, seconds=seconds).status == 302
+
+    until = tenacity.Retrying(
+        # Failed log-ins make the next one wait.
+        wait=tenacity.wait_fixed(2),
+        stop=tenacity.stop_after_delay(seconds),
+        retry=tenacity.retry_if_not_result(bool) | tenacity.retry_if_exception_type(NotebakeError),
+    )
+    try:
+        until(log_in)
+    except tenacity.RetryError as error:
+        outcome = error.last_attempt
+        reason = outcome.exception() if outcome.failed else "it still refuses the new password"
+        raise NotReady(
+            f"{machine.name}: the password was changed, but no log-in was possible: {reason}",
+            f"look at its log: notebake logs {machine.name}",
+        ) from None
 
 
 def subject(
