@@ -18,7 +18,7 @@ from notebake.machines import lifecycle
 from notebake.probe import launched
 from notebake.probe.context import Context
 
-pytestmark = pytest.mark.usefixtures("base_root")
+pytestmark = [pytest.mark.usefixtures("base_root"), pytest.mark.xdist_group("kept")]
 
 LIMIT = 300.0
 NEW = "another long sentence"
