@@ -31,6 +31,7 @@ BLOCK = 1 << 16
 SKIPPED = (
     ".cache",
     ".local/share/Trash",
+    ".local/share/jupyter/nbsignatures.db*",  # a server that has it open would fail
     ".local/share/jupyter/runtime",
     ".ipython/profile_*/pid",
     ".ipython/profile_*/security",
