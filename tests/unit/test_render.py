@@ -179,6 +179,7 @@ def test_comments_are_removed_and_code_is_kept() -> None:
         assert '"""' not in short
     text = 'if y:\n    x = """\n# not a comment\n    """\n    # a comment\n'
     assert files.without_comments(text, python=True) == 'if y:\n x="""\n# not a comment\n    """\n'
+    assert files.without_comments("x = '#'  # a comment\n", python=True) == "x='#'\n"
 
 
 def test_no_secret_is_rendered(tmp_path: Path, make_plan: Callable[..., Plan]) -> None:

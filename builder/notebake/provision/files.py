@@ -19,7 +19,7 @@ from notebake.provision import content, endpoint, features, linux, metadata, own
 
 
 def _without_spaces(text: str) -> str:
-    """Return a Python program without the spaces beside its operators."""
+    """Return a Python program without the spaces beside its operators and the comments behind its code."""
     lines = text.splitlines(keepends=True)
     cuts: list[tuple[int, int, int]] = []
     inside, before = 0, None
@@ -27,7 +27,9 @@ def _without_spaces(text: str) -> str:
         # From Python 3.12 on an f-string is not one token.
         inside += {"FSTRING_START": 1, "FSTRING_END": -1}.get(tokenize.tok_name[token.type], 0)
         beside = before and not inside and before.end[0] == token.start[0]
-        if before and beside and tokenize.OP in (before.type, token.type):
+        if before and beside and token.type == tokenize.COMMENT:
+            cuts.append((token.start[0] - 1, before.end[1], token.end[1]))
+        elif before and beside and tokenize.OP in (before.type, token.type):
             cuts.append((token.start[0] - 1, before.end[1], token.start[1]))
         before = token
     for number, start, end in reversed(cuts):
