@@ -28,6 +28,7 @@ from notebake.machines.request import Request
 from notebake.paths import state_folder
 from notebake.progress import Steps
 
+TOKEN = "00112233445566778899aabbccddeeff"
 SERVER = """\
 import http.server, ssl, subprocess, pathlib
 folder = pathlib.Path("/srv/notebook")
@@ -48,11 +49,11 @@ server.socket = context.wrap_socket(server.socket, server_side=True)
 with open("/dev/console", "w") as console:
     console.write(f"notebake: certificate SHA256 {said.strip().rpartition('=')[2]}\\n")
     if not (folder / "told").exists():  # as the real one: once, when it is made
-        console.write("notebake: token 00112233445566778899aabbccddeeff\\n")
+        console.write("notebake: token @token@\\n")
     (folder / "told").touch()
     console.write("notebake: ready\\n")
 server.serve_forever()
-"""
+""".replace("@token@", TOKEN)
 UNIT = """\
 [Unit]
 After=network.target
@@ -136,7 +137,7 @@ def test_a_container_starts_reboots_stops_starts_again_and_leaves_nothing_behind
     machine = lifecycle.launch(request, steps=steps())
     try:
         assert lifecycle.machines() == [machine]
-        assert lifecycle.token(machine) == "00112233445566778899aabbccddeeff"
+        assert lifecycle.token(machine) == TOKEN
         assert wait.answer(machine.address) == (machine.fingerprint, 200)
         assert "token" not in (machine.folder / "machine.json").read_text()
         assert ssh(machine, "cloud-init status --wait || true; hostname").endswith(prepared.name)
@@ -151,6 +152,8 @@ def test_a_container_starts_reboots_stops_starts_again_and_leaves_nothing_behind
         ssh(machine, "echo kept > notes; sync")
         assert lifecycle.stop(machine.name), "it went down by itself"
         assert list(platforms.states(lifecycle.machines()).values()) == ["stopped"]
+        assert TOKEN not in incus.client("console", "--show-log", machine.name)
+        assert lifecycle.token(machine) == TOKEN
         is_the_same(machine, lifecycle.start(machine.name, steps=steps(), limit=120))
         the_host_loses_power(incus, machine)
         is_the_same(machine, lifecycle.start(machine.name, steps=steps(), limit=120))
@@ -210,7 +213,7 @@ def is_the_same(machine: Machine, again: Machine) -> None:
         assert getattr(again, name) == getattr(machine, name), name
     assert wait.answer(again.address) == (machine.fingerprint, 200)
     assert console.fingerprint(console.read(again.console)) == machine.fingerprint, "pinned from this boot"
-    assert lifecycle.token(again) == "00112233445566778899aabbccddeeff"
+    assert lifecycle.token(again) == TOKEN
     assert ssh(again, "cat notes") == "kept"
 
 

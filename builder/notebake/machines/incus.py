@@ -42,6 +42,8 @@ def shutdown(machine: Machine, seconds: float) -> bool:
     """Ask the machine's systemd to power off; return whether it did within `seconds`."""
     argv = ["stop", "--timeout", str(max(1, round(seconds))), instance.at(machine)]
     done = incus_client.run(argv, project=instance.of(machine).project, seconds=seconds + 60)
+    if done.returncode == 0:
+        instance.forget_console(machine)
     return done.returncode == 0
 
 
@@ -51,6 +53,7 @@ def end(machine: Machine) -> None:
     if found is not None and found["status"] != "Stopped":
         instance.read_console(machine)
         _when_idle(machine, ["stop", "--force", instance.at(machine)])
+        instance.forget_console(machine)
 
 
 def delete(machine: Machine) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from filelock import FileLock
 
@@ -130,3 +131,11 @@ def read_console(machine: Machine) -> None:
             return
         # The client adds a newline, in the middle of a line, too.
         console.append(machine.console, done.stdout.decode("utf-8", "replace").removesuffix("\n"))
+
+
+def forget_console(machine: Machine) -> None:
+    """Have Incus delete what a stopped container's console printed, with the token. Our own log is kept."""
+    read_console(machine)
+    project = quote(of(machine).project, safe="")
+    where = f"{of(machine).remote}:/1.0/instances/{machine.name}/console?project={project}"
+    incus_client.run(["query", "--request", "DELETE", where])
