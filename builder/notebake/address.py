@@ -1,4 +1,4 @@
-"""The address of a notebook server: host and port, parsed from user input."""
+"""The address of a notebook server: host, port and path, parsed from user input."""
 
 from __future__ import annotations
 
@@ -12,25 +12,31 @@ from notebake.errors import SpecError
 DEFAULT_PORT = 9999
 HTTPS_PORT = 443
 
+# A path that no program needs to escape, each part with a sign that is not a dot.
+PATH = re.compile(r"(?:/(?!\.+(?:/|$))[A-Za-z0-9._~-]+)+", re.ASCII)
 _FORM = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<host>[^\[\]:]*))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
 def _invalid(text: str, problem: str) -> SpecError:
     return SpecError(
-        f"address {text!r}: {problem}", "use https://HOST:PORT/, HOST:PORT or HOST; IPv6 in brackets"
+        f"address {text!r}: {problem}", "use https://HOST:PORT/PATH/, HOST:PORT or HOST; IPv6 in brackets"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """A host (a name, or an IP address without brackets) and a TCP port, 1 to 65535."""
+    """A host (a name, or an IP address without brackets) and a TCP port, 1 to 65535.
+
+    `path` is where the server's pages begin: empty, or `/lab` without a slash at its end.
+    """
 
     host: str
     port: int = DEFAULT_PORT
+    path: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Parse `https://host:port/`, `host:port` or `host`.
+        """Parse `https://host:port/path/`, `host:port` or `host`.
 
         The default port is 443 with `https://`, otherwise 9999. Raises SpecError.
         """
@@ -41,12 +47,16 @@ class Address:
                 raise _invalid(text, "only https is supported")
             rest, default = after, HTTPS_PORT
         rest = rest.removesuffix("/")
-        if any(sign in rest for sign in "/?#@"):
+        if any(sign in rest for sign in "?#@"):
             # Without the text: it may contain a password before an @.
             raise SpecError(
-                "the address contains a path, a query or a user name",
-                "use https://HOST:PORT/, HOST:PORT or HOST",
+                "the address contains a query or a user name",
+                "use https://HOST:PORT/PATH/, HOST:PORT or HOST",
             )
+        rest, slash, path = rest.partition("/")
+        path = slash + path
+        if path and not (separator and PATH.fullmatch(path)):
+            raise _invalid(text, "its path is not one of letters, digits, ., _, ~ and -, behind https://HOST")
         match = _FORM.fullmatch(rest)
         if not match:
             raise _invalid(text, "not a host and a port")
@@ -64,7 +74,7 @@ class Address:
                 urls.check_host(host)
             except ValueError as error:
                 raise _invalid(text, str(error)) from None
-        return cls(host=host, port=port)
+        return cls(host=host, port=port, path=path)
 
     @property
     def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -76,8 +86,14 @@ class Address:
 
     @property
     def url(self) -> str:
-        """`https://host:port`, without a trailing slash."""
-        return f"https://{self}"
+        """`https://host:port/path`, without a trailing slash."""
+        return f"https://{self}{self.path}"
+
+    @property
+    def authority(self) -> str:
+        """The host and the port as browsers send them: without the port that https has by default."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

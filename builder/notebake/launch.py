@@ -50,6 +50,7 @@ class Source:
     disk: Path | None = None
     root: Path | None = None
     sha256: str | None = None
+    base_url: str = "/"
     own_certificate: bool = False
     metadata: bool = False
     sudo: bool = False
@@ -106,6 +107,7 @@ def from_plan(
         source="user-data",
         admin=made.admin,
         port=made.spec.notebook.port,
+        base_url=made.spec.notebook.base_url,
         public_port=made.spec.endpoint.public_port,
         user_data=output.user_data(made, payload).seed,
         identity=payload.digest[:12],
@@ -139,6 +141,7 @@ def from_image(image: Path, spec_path: Path) -> Source:
         source=str(image.resolve()),
         admin=machine.admin,
         port=machine.port,
+        base_url=machine.base_url,
         public_port=machine.public_port,
         user_data=b"#cloud-config\n{}\n",
         identity=known.content_id[:12],
@@ -227,6 +230,7 @@ def _launch(
         seed=seed,
         user=source.admin,
         notebook_port=source.port,
+        path=source.base_url.removesuffix("/"),
         endpoint_port=source.public_port,
         disk=source.disk,
         root=source.root,

@@ -74,6 +74,8 @@ def server(config, notebooks, tls):
                 "websocket_max_message_size": 1 << 29,
                 "xsrf_cookie_kwargs": {"path": "/", "secure": True},
             },
+            # Of one behind a reverse proxy.
+            **config.get("server", {}),
         },
         # The trash would be outside the root folder, where users cannot see or empty it.
         "FileContentsManager": {"delete_to_trash": False, "always_delete_dir": True},

@@ -33,6 +33,7 @@ def source() -> launch.Source:
         admin="u",
         port=9999,
         public_port=443,
+        base_url="/lab/",
         user_data=b"#cloud-config\n{}\n",
         identity="i",
     )
@@ -138,6 +139,7 @@ def test_names_are_numbered_and_nothing_is_left_of_those_that_failed(
     done, failed = launch.launch_many(source, name="class", count=3, steps=silent(), settings=SETTINGS)
     assert (list(done), list(failed)) == (["class-1", "class-3"], ["class-2"])
     assert [each.name for each in lifecycle.machines()] == ["class-1", "class-3"]
+    assert {each.url for each in lifecycle.machines()} == {"https://127.0.0.1/lab/"}
     assert not machine.folder("class-2").exists()
     keys = {request.seed["meta-data"] for request in requests}
     assert len(keys) == 3, "each has its own instance-id, host name and key"

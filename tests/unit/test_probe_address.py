@@ -20,11 +20,12 @@ from notebake.probe.subject import Subject, plain_fingerprint
         ("[::1]", "::1", 9999, "[::1]:9999"),
         ("https://[2001:DB8:0::1]/", "2001:db8::1", 443, "[2001:db8::1]:443"),
         ("[fe80::2]:1", "fe80::2", 1, "[fe80::2]:1"),
+        ("https://nb.example/lab/one-1/", "nb.example", 443, "nb.example:443/lab/one-1"),
     ],
 )
 def test_an_address_is_parsed(text: str, host: str, port: int, shown: str) -> None:
     address = Address.parse(text)
-    assert (address.host, address.port, str(address)) == (host, port, shown)
+    assert (address.host, address.port, f"{address}{address.path}") == (host, port, shown)
     assert address.url == f"https://{shown}"
     assert Address.parse(address.url) == address
 
@@ -33,12 +34,18 @@ def test_an_address_is_parsed(text: str, host: str, port: int, shown: str) -> No
     "text",
     ["", "https://", ":9999", "::1", "[::1", "[nb]:1", "[::1]x", "http://nb", "nb:0", "nb:65536", "nb:x",
      "nb:", "nb/tree", "nb?x", "nb#x", "a b", "-nb", "nb..x", "1.2.3", "1.2.3.256", "n\u00f6b", "x" * 254,
-     "nb:\u0661"],
+     "nb:\u0661", "https://nb/a//b", "https://nb/a/../b", "https://nb/a%2Fb", "https://nb/a b"],
 )  # fmt: skip
 def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         Address.parse(text)
     assert caught.value.hint
+
+
+def test_an_authority_is_what_browsers_send() -> None:
+    assert Address.parse("https://nb.example/lab/").authority == "nb.example"
+    assert Address.parse("https://[::1]/").authority == "[::1]"
+    assert Address.parse("[::1]:9999").authority == "[::1]:9999"
 
 
 def test_a_password_in_the_address_is_not_printed() -> None:

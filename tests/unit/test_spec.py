@@ -43,6 +43,12 @@ def test_empty_spec_has_the_documented_defaults() -> None:
         ('[notebook]\nprofile = "a/b"', "notebook.profile"),
         ('[notebook]\nfolder = "../x"', "notebook.folder"),
         ('[notebook]\nfolder = "/"', "notebook.folder"),
+        ('[notebook]\nbase_url = "/lab"', "notebook.base_url"),
+        ('[notebook]\nbase_url = "lab/"', "notebook.base_url"),
+        ('[notebook]\nbase_url = "/a/../b/"', "notebook.base_url"),
+        ('[notebook]\norigin = "http://hub.example"', "notebook.origin"),
+        ('[notebook]\norigin = "https://hub.example/lab"', "notebook.origin"),
+        ('[notebook]\norigin = "*"', "notebook.origin"),
         ('[notebook]\npreload = [""]', "notebook.preload"),
         ('[notebook]\npreload = ["a", "a"]', "the same name is listed twice"),
         ("[notebook]\nkernel_memory = 100", "notebook.kernel_memory"),
@@ -75,6 +81,12 @@ def test_a_wrong_field_is_reported(text: str, names: str) -> None:
     assert names in caught.value.message
     assert caught.value.hint
     assert "literal" not in caught.value.message and "Mirrors" not in caught.value.message
+
+
+def test_an_origin_is_as_browsers_send_it() -> None:
+    text = '[notebook]\nbase_url = "/lab/one/"\norigin = "https://Hub.example:443"'
+    notebook = spec.parse(text, source="x").notebook
+    assert (notebook.base_url, notebook.origin) == ("/lab/one/", "https://hub.example")
 
 
 def test_a_plain_password_in_the_spec_is_refused_and_not_printed() -> None:

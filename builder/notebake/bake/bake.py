@@ -273,6 +273,7 @@ def _record(
             own_certificate=plan.own_certificate is not None,
             metadata=plan.spec.notebook.metadata,
             sudo=plan.spec.notebook.sudo,
+            base_url=plan.spec.notebook.base_url,
         ),
         packages=tuple(line.split(" ", 1)[0] for line in plan.lock.lines),
         tools=bake_inputs.tool_versions(plan)

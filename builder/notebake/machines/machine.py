@@ -110,8 +110,7 @@ class Machine:
     @property
     def url(self) -> str:
         """Return the notebook's address for a browser."""
-        port = "" if self.address.port == 443 else f":{self.address.port}"
-        return f"https://{self.address.host}{port}/"
+        return f"https://{self.address.authority}{self.address.path}/"
 
     def alive(self) -> bool:
         """Return whether its process on this host runs."""
@@ -164,7 +163,7 @@ def move(machine: Machine, host: str, public: int, ssh: int) -> Machine:
     """Return the machine with its notebook and its sshd at other ports, on `host`."""
     return dataclasses.replace(
         machine,
-        address=Address(host=host, port=public),
+        address=dataclasses.replace(machine.address, host=host, port=public),
         ssh=dataclasses.replace(machine.ssh, host=host, port=ssh),
     )
 

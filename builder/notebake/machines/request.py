@@ -21,8 +21,8 @@ class Request:
     Exactly one of `disk` (qcow2) and `root` (a container's tar, plain or .zst). `seed`: NoCloud files
     by name (`user-data`, `meta-data`). `source` is `user-data` or the golden image's path; then
     `sha256` is its digest, taken here when it is None. `endpoint_port` is the public port taken when it is
-    free, `public_port` one that must be had. Sizes: `memory_mib` in MiB, `disk_gib` in GiB. `accel` is
-    QEMU's only. `offline`: no outgoing network. `secrets`: absolute
+    free, `public_port` one that must be had; `path` is where its pages begin. Sizes: `memory_mib` in MiB,
+    `disk_gib` in GiB. `accel` is QEMU's only. `offline`: no outgoing network. `secrets`: absolute
     path in the machine -> bytes, copied over ssh once sshd answers. `own_certificate`: the machine serves a
     certificate that its owner brought. For Incus: `remote` and `project` (None: the client's defaults),
     `profiles` (none: `default`), `member` of a cluster, `vm`: a virtual machine instead of a container.
@@ -39,6 +39,7 @@ class Request:
     source: str = "user-data"
     sha256: str | None = None
     notebook_port: int = 9999
+    path: str = ""
     endpoint_port: int = 443
     public_port: int | None = None
     memory_mib: int = 2048
@@ -77,7 +78,7 @@ class Request:
             source=self.source,
             sha256=self.sha256,
             process=None,
-            address=Address(host=host, port=public),
+            address=Address(host=host, port=public, path=self.path),
             notebook_port=self.notebook_port,
             own_certificate=self.own_certificate,
             metadata=self.metadata,

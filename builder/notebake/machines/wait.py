@@ -173,7 +173,7 @@ def answer(address: Address) -> tuple[str, int]:
         connection.connect()
         assert isinstance(connection.sock, ssl.SSLSocket)
         served = connection.sock.getpeercert(binary_form=True) or b""
-        connection.request("GET", "/api")
+        connection.request("GET", f"{address.path}/api")
         status = connection.getresponse().status
     finally:
         connection.close()

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from notebake import urls
+from notebake.address import PATH
 from notebake.plan import preload
 from notebake.validation import StrictModel
 
@@ -82,6 +84,37 @@ class Notebook(StrictModel):
         strict=True,
         description="Kernels can reach a cloud's metadata service: it has user-data and credentials.",
     )
+
+    base_url: str = Field(
+        "/",
+        description="Path at which the server's pages begin, for a reverse proxy that publishes several "
+        "machines: /lab/.",
+    )
+    origin: str | None = Field(
+        None,
+        description="The address of a reverse proxy that asks with another Host than the browser: "
+        "https://hub.example.org. Pages from there may use the kernels.",
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if value != "/" and not (value.endswith("/") and PATH.fullmatch(value[:-1])):
+            raise ValueError(
+                "must begin and end with `/`, with letters, digits, `.`, `_`, `~` and `-` between"
+            )
+        return value
+
+    @field_validator("origin")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urls.parse(value, schemes=("https",))
+        if parts.path:
+            raise ValueError("must be https://HOST or https://HOST:PORT, without a path")
+        # As browsers send it.
+        return value.lower().removesuffix(":443")
 
     @field_validator("folder")
     @classmethod

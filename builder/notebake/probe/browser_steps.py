@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from playwright.sync_api import Error, Page
 
@@ -47,7 +47,7 @@ class Browser:
 
     def fetch(self, method: str, path: str) -> Any:
         """Send a request from within the page. Return the JSON of a response with status 200, else None."""
-        return self.page.evaluate(_FETCH, [method, path])
+        return self.page.evaluate(_FETCH, [method, self.subject.address.path + path])
 
     def screenshot(self, name: str) -> None:
         """Take a screenshot of the page."""
@@ -69,7 +69,8 @@ class Browser:
 def log_in(browser: Browser) -> str:
     """Log in on the login page."""
     page, subject = browser.page, browser.subject
-    page.goto(f"{subject.address.url}/login?next=%2Ftree", timeout=browser.left())
+    address = subject.address
+    page.goto(f"{address.url}/login?next={quote(f'{address.path}/tree', safe='')}", timeout=browser.left())
     browser.wait("#password_input")
     browser.screenshot("1-login")
     page.fill("#password_input", subject.password or subject.token or "")

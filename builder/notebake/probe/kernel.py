@@ -101,10 +101,10 @@ class Kernel:
             socket = websocket.WebSocket()
             socket.settimeout(seconds)
             socket.connect(  # type: ignore[no-untyped-call]
-                f"wss://{address}/api/kernels/{self.id}/channels?session_id={uuid.uuid4().hex}",
+                f"wss://{address}{address.path}/api/kernels/{self.id}/channels?session_id={uuid.uuid4().hex}",
                 socket=tls,
-                host=str(address),
-                origin=address.url,
+                host=address.authority,
+                origin=f"https://{address.authority}",
                 cookie=credentials.pop("Cookie", None),
                 header=credentials,
                 redirect_limit=0,

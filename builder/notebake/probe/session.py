@@ -64,7 +64,10 @@ class Session:
         form: Mapping[str, str] | None = None,
         data: Any = None,
     ) -> Response:
-        """Send a request with a form or JSON; do not follow redirects. Raises NotReady, CheckFailed."""
+        """Send a request with a form or JSON to `path` below the address's; do not follow redirects.
+
+        Raises NotReady, CheckFailed.
+        """
         headers = {"Accept": "*/*", "Connection": "close", **self.credentials()}
         body: bytes | None = None
         if form is not None:
@@ -76,7 +79,7 @@ class Session:
         with connection.pinned(self.address, self.fingerprint, seconds=seconds) as tls:
             client = http.client.HTTPConnection(self.address.host, self.address.port, timeout=seconds)
             client.sock = tls
-            client.request(method, path, body, headers)
+            client.request(method, self.address.path + path, body, headers)
             response = client.getresponse()
             content = response.read(_MAX_BYTES)
             for cookie in response.headers.get_all("Set-Cookie") or ():
@@ -100,7 +103,7 @@ class Session:
         if page.status != 200 or not re.search(rb"""name=["']?password""", page.body):
             raise CheckFailed(
                 f"GET /login: status {page.status}, no login form",
-                "check that this is a Jupyter server and that authentication is on",
+                "check that this is a Jupyter server with a log-in, and that the address has its base_url",
             )
         return self.request(
             "POST",

@@ -73,6 +73,15 @@ def without_comments(text: str, *, python: bool) -> str:
     return _without_spaces(short) if python else short
 
 
+def _behind_a_proxy(plan: Plan) -> dict[str, Any]:
+    """Return ServerApp's settings for a server behind a reverse proxy; without one there are none."""
+    notebook = plan.spec.notebook
+    found = {"base_url": notebook.base_url} if notebook.base_url != "/" else {}
+    if notebook.origin:
+        found["allow_origin"] = notebook.origin
+    return {"server": found} if found else {}
+
+
 def config(plan: Plan) -> dict[str, Any]:
     """Return the values that the programs on the machine read from config.json."""
     spec, target = plan.spec, plan.target
@@ -85,6 +94,7 @@ def config(plan: Plan) -> dict[str, Any]:
         "password": spec.notebook.password,
         "names": list(spec.certificate.names),
         "own_certificate": plan.own_certificate is not None,
+        **_behind_a_proxy(plan),
     }
     if target.is_windows:
         return common | windows.config(plan)

@@ -55,6 +55,7 @@ class Serving(StrictModel):
     own_certificate: bool
     metadata: bool = Field(False, description="Kernels can reach a cloud's metadata service.")
     sudo: bool = Field(False, description="Kernels can become root by sudo.")
+    base_url: str = Field("/", description="Path at which the server's pages begin.")
 
 
 class Image(StrictModel):

@@ -26,6 +26,7 @@ def module(plan: Plan, user_data: UserData, *, name: str, public_key: str | None
         "image": settings.image,
         "name": name,
         "port": plan.spec.endpoint.public_port,
+        "base_url": plan.spec.notebook.base_url,
         "public": settings.public,
         "public_key": public_key,
         "publisher": publisher and {"owner": publisher.owner, "name": publisher.name},

@@ -81,6 +81,11 @@ variable "admin" {
   type        = string
 }
 
+variable "base_url" {
+  description = "Path at which the notebook's pages begin."
+  type        = string
+}
+
 variable "port" {
   description = "Public port of the notebook."
   type        = number
@@ -206,7 +211,7 @@ output "addresses" {
   description = "URL of each notebook."
   value = {
     for machine in aws_instance.notebook : machine.tags.Name =>
-    "https://${var.public ? machine.public_ip : machine.private_ip}:${var.port}/"
+    "https://${var.public ? machine.public_ip : machine.private_ip}:${var.port}${var.base_url}"
   }
 }
 
@@ -217,7 +222,7 @@ output "adopt" {
       "aws ec2 get-console-output --latest --output text --instance-id ${machine.id}",
       var.region == null ? "" : "--region ${var.region}",
       "| notebake adopt ${machine.tags.Name} --console - --user ${var.admin}",
-      "--address https://${var.public ? machine.public_ip : machine.private_ip}:${var.port}/",
+      "--address https://${var.public ? machine.public_ip : machine.private_ip}:${var.port}${var.base_url}",
     ]))
   }
 }
