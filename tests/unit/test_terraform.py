@@ -58,6 +58,7 @@ def test_the_values_are_those_of_the_spec(make_plan: Callable[..., Plan]) -> Non
     assert json.loads(files["terraform.tfvars.json"]) == {
         "admin": "debian",
         "allow": ["198.51.100.7/32", "2001:db8::/64"],
+        "base_url": "/",
         "name": "lab",
         "port": 8443,
         "public": True,
