@@ -73,9 +73,9 @@ machines: setup ## Make the test root file systems shaped like Ubuntu and openSU
 test-e2e: setup test-packages ## Tests on real machines (45 minutes)
 	$(BIN)/pytest tests/e2e --numprocesses 2 --dist loadgroup --durations 30 $(LONG:%=--ignore %)
 
-# Not part of `make test`: TeX is a large download.
-LONG := tests/e2e/test_life.py
-test-long: setup test-packages ## Test all that a notebook can be given (10 minutes)
+# Not part of `make test`: a cluster with nine machines needs the host for itself, and TeX is a large download.
+LONG := tests/e2e/test_cluster.py tests/e2e/test_life.py
+test-long: setup test-packages ## Test a cluster, and all that a notebook can be given (15 minutes)
 	$(BIN)/pytest $(LONG)
 
 # Not part of `make test`: it needs npm and Go. Each workflow runs as it is written, in a Debian 13 of its own, from a
