@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,12 +25,12 @@ from notebake.provision import files
 
 # In an environment of its own: it needs an older cryptography than this project.
 MITMPROXY = ("tool", "run", "--quiet", "--from", "mitmproxy==11.0.2", "mitmdump")
-Publish = Callable[[str, str], AbstractContextManager[Subject]]
+Publish = Callable[..., AbstractContextManager[Subject]]
 CHECKS = ("login_refused", "login", "plot", "profile")
 
 
 @contextmanager
-def proxy(upstream: Address, listen: Address, folder: Path) -> Iterator[str]:
+def proxy(upstream: Address, listen: Address, folder: Path, *options: str) -> Iterator[str]:
     """Run a proxy for all of a server's paths in the block; yield the fingerprint of its certificate."""
     fingerprint = certificate(folder)
     pem = folder / "proxy.pem"
@@ -37,7 +38,7 @@ def proxy(upstream: Address, listen: Address, folder: Path) -> Iterator[str]:
     child = process.spawn(
         [uv.find_uv_bin(), *MITMPROXY, "--mode", f"reverse:https://{upstream}", "--ssl-insecure",
          "--listen-host", listen.host, "--listen-port", str(listen.port), "--certs", pem,
-         "--set", f"confdir={folder}"],
+         "--set", f"confdir={folder}", *options],
         log=folder / "proxy.log",
     )  # fmt: skip
 
@@ -60,9 +61,10 @@ def published(jupyter: JupyterServers, tmp_path: Path) -> Publish:
     """Return a function: a server with this table `notebook` of a spec, as a proxy publishes it at /lab/."""
 
     @contextmanager
-    def publish(name: str, table: str) -> Iterator[Subject]:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            outside = Address(host="127.0.0.1", port=free.getsockname()[1], path="/lab")
+    def publish(name: str, table: str, *options: str, port: int = 0) -> Iterator[Subject]:
+        # An address of this test's own: also its port 443 is free.
+        with socket.create_server(("127.0.9.43", port)) as free:
+            outside = Address(host="127.0.9.43", port=free.getsockname()[1], path="/lab")
         text = f"[notebook]\n{table.format(origin=f'https://{outside.authority}')}\n"
         made = plan.make(
             spec.parse(text, source="x"), targets.get("debian-13"), tmp_path, now=datetime.now(UTC)
@@ -70,7 +72,7 @@ def published(jupyter: JupyterServers, tmp_path: Path) -> Publish:
         subject = jupyter.start(name, spec={"server": files.config(made).get("server", {})})
         path = made.spec.notebook.base_url.removesuffix("/")
         jupyter.ready(replace(subject, address=replace(subject.address, path=path)))
-        with proxy(subject.address, outside, tmp_path) as fingerprint:
+        with proxy(subject.address, outside, tmp_path, *options) as fingerprint:
             yield replace(subject, address=outside, fingerprint=fingerprint)
 
     return publish
@@ -89,6 +91,13 @@ def test_a_server_with_both_settings_works_for_the_probe_and_in_a_browser(
         assert failures(subject) == {}
         results = browser.visit(subject, screenshots=tmp_path / "shots", timeout_s=300, steps=Steps())
         assert {each.status for each in results} == {"passed"}, results
+
+
+def test_a_proxy_that_keeps_host_needs_no_origin(published: Publish) -> None:
+    # Browsers leave this port out of Host and Origin; only root may listen on it.
+    port = 443 if os.geteuid() == 0 else 0
+    with published("kept", 'base_url = "/lab/"', "--set", "keep_host_header=true", port=port) as subject:
+        assert failures(subject) == {}
 
 
 @pytest.mark.parametrize(

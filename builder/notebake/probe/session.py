@@ -68,7 +68,9 @@ class Session:
 
         Raises NotReady, CheckFailed.
         """
-        headers = {"Accept": "*/*", "Connection": "close", **self.credentials()}
+        # The name of the log-in's cookie is made of Host, which a websocket must send alike.
+        headers = {"Host": self.address.authority, "Accept": "*/*", "Connection": "close"}
+        headers |= self.credentials()
         body: bytes | None = None
         if form is not None:
             body, headers["Content-Type"] = urlencode(form).encode(), "application/x-www-form-urlencoded"
