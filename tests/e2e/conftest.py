@@ -25,10 +25,12 @@ from notebake.bases import base, mmdebstrap
 from notebake.errors import RecordError
 from notebake.machines import lifecycle
 from notebake.machines.machine import Machine
+from notebake.machines.machine import load as record_of
 from notebake.plan import plan, spec, targets
 from notebake.plan.plan import Plan
 from notebake.probe import launched
 from notebake.probe import run as probe_run
+from notebake.probe.context import Context
 from notebake.probe.report import Report
 from notebake.probe.subject import Subject
 from notebake.progress import Steps
@@ -176,13 +178,25 @@ def start(
             lifecycle.delete(name)
 
 
-def subject_of(machine: Machine) -> Subject:
+def subject_of(machine: Machine, password: str = PASSWORD) -> Subject:
     """Return a launched machine as the probe's subject, with the password of these tests."""
     return launched.subject(
-        machine.name, password=PASSWORD, token=None, fingerprint=None, profile=None,
+        machine.name, password=password, token=None, fingerprint=None, profile=None,
         timeout_scale=1.0 if machine.platform == "incus" else 3.0,
         ask=lambda: pytest.fail("asked for a password"),
     )  # fmt: skip
+
+
+def context_of(name: str, password: str = PASSWORD) -> Context:
+    """Return what the probe's checks work with, for the launched machine `name`."""
+    return Context(subject=subject_of(record_of(name), password), now=datetime.now(UTC))
+
+
+def printed(context: Context, code: str, *, seconds: float = 300) -> str:
+    """Return what a cell prints that must not fail."""
+    outcome = context.kernel().execute(code, seconds=seconds)
+    assert outcome.error is None, outcome
+    return outcome.text.strip()
 
 
 @pytest.fixture

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import PASSWORD
+from tests.e2e.conftest import PASSWORD, context_of, printed
 from tests.e2e.test_incus import Notebake, command, ended, one_error
 from tests.incus import Incus
 
 from notebake.errors import CheckFailed
 from notebake.machines import lifecycle
-from notebake.probe import launched
-from notebake.probe.context import Context
 
 pytestmark = [pytest.mark.usefixtures("base_root"), pytest.mark.xdist_group("kept")]
 
 LIMIT = 300.0
 NEW = "another long sentence"
 NOTEBOOK = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-
-
-def context(password: str) -> Context:
-    subject = launched.subject(
-        "kept", password=password, token=None, fingerprint=None, profile=None, timeout_scale=1, ask=str
-    )
-    return Context(subject=subject, now=datetime.datetime.now(datetime.UTC))
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +37,8 @@ def notebake(incus: Incus, folder: Path) -> Iterator[Notebake]:
     run("delete", "--yes", "kept")
 
 
-def printed(machine: Context, code: str) -> str:
-    """Return what a cell prints."""
-    outcome = machine.kernel().execute(code, seconds=LIMIT)
-    assert outcome.error is None, outcome
-    return outcome.text.strip()
-
-
 def test_another_password_ends_all_log_ins(notebake: Notebake) -> None:
-    before = context(PASSWORD)
+    before = context_of("kept", PASSWORD)
     assert before.session().accepted(seconds=LIMIT)
     passwd = ("passwd", "kept", "--yes", "--password-stdin")
     one_error(notebake(*passwd, code=2, stdin="short\n"), "too short")
@@ -65,8 +48,8 @@ def test_another_password_ends_all_log_ins(notebake: Notebake) -> None:
     assert notebake(*passwd, stdin=f"{NEW}\n") == "kept: password changed; everybody has to log in again\n"
     assert not before.session().accepted(seconds=LIMIT)
     with pytest.raises(CheckFailed, match="rejected"):
-        context(PASSWORD).session()
-    after = context(NEW)
+        context_of("kept", PASSWORD).session()
+    after = context_of("kept", NEW)
     assert after.session().accepted(seconds=LIMIT)
     # sudo logs this command too: its pattern does not match itself.
     logs = "grep -rl 'argon2i[d]' /var/log /run/log; journalctl --no-pager | grep -c 'argon2i[d]' || true"
@@ -74,7 +57,7 @@ def test_another_password_ends_all_log_ins(notebake: Notebake) -> None:
 
 
 def test_a_backup_is_restored_as_it_was_and_nothing_else_changes(notebake: Notebake, folder: Path) -> None:
-    machine = context(NEW)
+    machine = context_of("kept", NEW)
     work = machine.session().request("PUT", "/api/contents/work.ipynb", seconds=LIMIT, data={
         "type": "notebook", "content": NOTEBOOK}
     )  # fmt: skip

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import PASSWORD, SPEC
+from tests.e2e.conftest import SPEC, context_of, printed
 from tests.e2e.test_incus import Notebake, command, ended
 from tests.incus import Incus
 
 from notebake.errors import CheckFailed
 from notebake.plan import preload
-from notebake.probe import launched
 from notebake.probe.context import Context
 
 pytestmark = pytest.mark.usefixtures("base_root")
@@ -44,20 +42,10 @@ def machine(incus: Incus, notebake: Notebake) -> Iterator[Context]:
     launch = ("launch", "debian-13", "--platform", "incus", "--name", "life", "--memory", "1800")
     # It installs TeX.
     notebake(*launch, "--timeout", "1800", seconds=1800)
-    subject = launched.subject(
-        "life", password=PASSWORD, token=None, fingerprint=None, profile=None, timeout_scale=1, ask=str
-    )
-    context = Context(subject=subject, now=datetime.datetime.now(datetime.UTC))
+    context = context_of("life")
     yield context
     context.leave()
     notebake("delete", "--yes", "life")
-
-
-def printed(machine: Context, code: str) -> str:
-    """Return what a cell prints."""
-    outcome = machine.kernel().execute(code, seconds=LIMIT)
-    assert outcome.error is None, outcome
-    return outcome.text.strip()
 
 
 def test_the_tools_are_there_and_a_package_can_be_installed(machine: Context) -> None:

@@ -10,16 +10,13 @@ from pathlib import Path
 
 import pytest
 import tenacity
-from tests.e2e.conftest import HASH, subject_of
+from tests.e2e.conftest import HASH, context_of, printed
 from tests.e2e.families import failing_launch, launch_one, root_shell, stopped_afterwards
 from tests.e2e.shapes.package_server import ADDRESS, PackageServer
 
 from notebake import launch, process
-from notebake.machines.machine import Machine
 from notebake.plan import mirrors, plan, spec, targets
 from notebake.plan.plan import Plan
-from notebake.probe.context import Context
-from notebake.probe.kernel import Outcome
 from notebake.probe.report import Report
 from notebake.progress import Steps
 
@@ -74,7 +71,9 @@ def test_a_machine_behind_a_proxy_alone_comes_up(
     with stopped_afterwards(machine):
         report = look(machine, "login", "plot", "cloud_init", "updates", offline=False)
         assert report.passed, report.to_json()
-        assert in_a_kernel(machine, FETCH).text == f"200 {proxy}\n"
+        context = context_of(machine.name)
+        assert printed(context, FETCH) == f"200 {proxy}"
+        context.leave()
         # Nothing else leads out.
         assert root_shell(machine, "getent hosts deb.debian.org || echo none") == "none\n"
     log = (tmp_path / "proxy.log").read_text()
@@ -88,13 +87,3 @@ def test_a_proxy_that_refuses_is_named(proxy: str, steps: Steps, tmp_path: Path)
     reason = failing_launch(source, steps, name="refused")
     words = f"setup failed at environment: http.*/uv/: .*403 Filtered.*, through the proxy {proxy}"
     assert re.search(words, reason), reason
-
-
-def in_a_kernel(machine: Machine, code: str) -> Outcome:
-    """Run `code` in a new kernel of the machine."""
-    subject = subject_of(machine)
-    context = Context(subject=subject, now=datetime.now(UTC))
-    try:
-        return context.kernel().execute(code, seconds=120)
-    finally:
-        context.leave()

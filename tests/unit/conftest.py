@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import Run
+from tests.unit.test_cli_machines import a_machine
 
+from notebake import process
 from notebake.bake import inputs
 from notebake.bases import releases
 from notebake.catalog import signing
 from notebake.catalog.catalog import Catalog
 from notebake.catalog.signing import Signer
 from notebake.errors import MissingTool
-from notebake.machines import incus_client
+from notebake.machines import incus_client, platforms
+from notebake.machines.machine import Machine
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +58,14 @@ def signer(tmp_path: Path) -> Signer:
 def catalog(tmp_path: Path) -> Catalog:
     """An empty catalog in a folder."""
     return Catalog(str(tmp_path / "catalog"))
+
+
+@pytest.fixture
+def lab(run: Run, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine that runs."""
+    machine = a_machine("lab", token="ab" * 24)
+    machine.ssh.key.parent.mkdir(parents=True, exist_ok=True)
+    machine.ssh.key.touch()
+    monkeypatch.setattr(platforms, "look", lambda machine: True)
+    monkeypatch.setattr(process, "which", lambda name: Path("/usr/bin", name))
+    return machine

@@ -1,4 +1,4 @@
-"""Another password for a launched machine; backups: what is in them, what is refused, what stays."""
+"""Backups of a launched machine: what is in them, what is refused, what stays."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from typing import Any
 
 import pytest
 from tests.conftest import Run
-from tests.unit.test_cli_machines import a_machine
 
 from notebake import process
-from notebake.machines import lifecycle, platforms
 from notebake.machines import machine as record
+from notebake.machines import platforms
 from notebake.machines.machine import Machine
 from notebake.machines.programs import home as program
-from notebake.machines.programs import password as password_program
-from notebake.probe import launched
 from notebake.process import Completed
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -232,17 +229,6 @@ def test_a_full_disk_on_the_machine_changes_nothing(
 Stream = Callable[..., Completed]
 
 
-@pytest.fixture
-def lab(run: Run, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine that runs."""
-    machine = a_machine("lab", token="ab" * 24)
-    machine.ssh.key.parent.mkdir(parents=True, exist_ok=True)
-    machine.ssh.key.touch()
-    monkeypatch.setattr(platforms, "look", lambda machine: True)
-    monkeypatch.setattr(process, "which", lambda name: Path("/usr/bin", name))
-    return machine
-
-
 HERE = "debian 13, python3.13, x86_64, /home/azureuser/.venv"
 
 
@@ -377,69 +363,3 @@ def test_a_machine_that_is_off_or_has_no_ssh_is_refused(
         assert run(*args, stdin=f"{NEW}\n")[0] == 2
     assert run("backup", "nobody")[0] == run("restore", "nobody", "a.tar")[0] == 2
     assert not list(tmp_path.glob("lab-*"))
-
-
-@pytest.fixture
-def sent(lab: Machine, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], bytes]]:
-    """What `passwd` sends to machines; log-ins work at once."""
-    calls: list[tuple[list[str], bytes]] = []
-
-    def ssh(argv: list[str], *, timeout: float, stdin: bytes, check: bool) -> Completed:
-        calls.append((argv, stdin))
-        return Completed(argv=tuple(argv), returncode=0, stdout=b"")
-
-    monkeypatch.setattr(process, "run", ssh)
-    monkeypatch.setattr(launched, "wait_for_password", lambda machine, password, seconds: None)
-    return calls
-
-
-def test_passwd_sends_the_hash_through_standard_input_only(
-    run: Run, sent: list[tuple[list[str], bytes]]
-) -> None:
-    assert lifecycle.token(record.load("lab")) == "ab" * 24
-    code, out, err = run("passwd", "lab", "--yes", "--password-stdin", stdin=f"{NEW}\n")
-    ((argv, stdin),) = sent
-    assert code == 0 and "lab: password changed" in out
-    hashed = stdin.decode().removeprefix(Path(password_program.__file__).read_text())
-    assert hashed.startswith("argon2:$argon2id$") and NEW not in stdin.decode()
-    assert not any("argon2:$" in word or NEW in word for word in argv) and NEW not in out + err
-    assert lifecycle.token(record.load("lab")) is None, "the old token is offered"
-
-
-def test_passwd_takes_patterns_and_each_machine_has_a_salt_of_its_own(
-    run: Run, sent: list[tuple[list[str], bytes]]
-) -> None:
-    for name in ("class-1", "class-2"):
-        a_machine(name).ssh.key.touch()
-    code, out, _ = run("passwd", "class-*", "--yes", "--password-stdin", "--json", stdin=f"{NEW}\n")
-    assert code == 0 and json.loads(out) == [{"name": "class-1"}, {"name": "class-2"}]
-    assert len({stdin for _, stdin in sent}) == 2
-
-
-@pytest.mark.parametrize(
-    ("args", "stdin", "says"),
-    [
-        (["lab"], f"{NEW}\n", "--yes restarts without asking"),
-        (["lab", "--yes"], "password\n", "too weak"),
-        (["lab", "--yes"], "\n", "the password is empty"),
-        (["lab", "--spec", "other.toml"], f"{NEW}\n", "cannot be used together"),
-        (["nobody"], f"{NEW}\n", "no such machine"),
-        (["--yes"], f"{NEW}\n", "--yes: only for launched machines"),
-        (["--json"], f"{NEW}\n", "--json: only for launched machines"),
-    ],
-)
-def test_passwd_refuses_before_it_sends(
-    run: Run, sent: list[tuple[list[str], bytes]], args: list[str], stdin: str, says: str
-) -> None:
-    code, _, err = run("passwd", *args, "--password-stdin", stdin=stdin)
-    assert code == 2 and says in err and not sent
-    assert run("passwd", "lab", "--yes", "--weak", "--password-stdin", stdin="password\n")[0] == 0
-
-
-def test_the_hash_is_replaced_and_nothing_else(tmp_path: Path) -> None:
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"user": "u", "password": None, "own": ["ä"]}))
-    config.chmod(0o600)
-    password_program.replace(config, "argon2:x")
-    assert json.loads(config.read_text()) == {"user": "u", "password": "argon2:x", "own": ["ä"]}
-    assert config.stat().st_mode & 0o777 == 0o600 and list(tmp_path.iterdir()) == [config]
