@@ -72,9 +72,14 @@ def notebook(folder: Path, name: str, *cells: str) -> None:
 
 
 def run_cell(page: Page, number: int) -> None:
-    """Run a cell of a notebook, by hand: again if the page was not ready for it, as while a kernel starts."""
+    """Run a cell of a notebook, by hand: again if the page was not ready for it, as while a kernel starts.
+
+    A kernel that dies takes the cell's prompt back, at once where the server looks in that moment: the page's
+    dialog stays.
+    """
     cell = page.locator(".jp-CodeCell").nth(number)
-    ran = cell.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]"))
+    prompt = cell.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]"))
+    ran = prompt.or_(page.locator(".jp-Dialog")).first
     until = time.monotonic() + LIMIT
     while ran.count() == 0:
         assert time.monotonic() < until, "the page does not run the cell"
